@@ -1,0 +1,503 @@
+//! The event: what happened, a hash over it, and the personal values beside that hash.
+//!
+//! The hash covers everything an event says. Personal values enter it only as commitments
+//! `SHA-256(label, field, salt, value)` under a salt of 128 random bits that is kept with the values; when
+//! both are erased, the event still verifies and says nothing about the person any more.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{AuditError, EventId, Kind, Outcome, Scope, Timestamp, UserId};
+
+/// Text that is usually a constant of the program.
+type Text = Cow<'static, str>;
+
+/// The longest text of one field, in bytes; longer text is cut and ends in `…`.
+const MAX_TEXT_BYTES: usize = 1024;
+/// The most request headers one event keeps.
+const MAX_HEADERS: usize = 16;
+pub(crate) const FORMAT: u8 = 1;
+
+/// One thing that happened. Read-only: made by [`EventBuilder`] or read back with [`Event::from_stored`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub(crate) core: Core,
+    pub(crate) personal: Option<Personal>,
+    pub(crate) hash: [u8; 32],
+}
+
+/// The part of an event that is never erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Core {
+    pub(crate) format: u8,
+    pub(crate) id: [u8; 20],
+    pub(crate) at: Timestamp,
+    pub(crate) scope: Scope,
+    pub(crate) kind: u16,
+    pub(crate) outcome: u8,
+    pub(crate) module: Option<Text>,
+    pub(crate) reason: Option<Text>,
+    pub(crate) subject: Option<[u8; 16]>,
+    pub(crate) actor: Option<Text>,
+    pub(crate) fields: Vec<(Text, Text)>,
+    pub(crate) stream: Option<Stream>,
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) commitments: Vec<(PersonalField, [u8; 32])>,
+}
+
+/// The position of an event in the stream of the record that its commit put: a gap in `seq` is a lost event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stream {
+    /// The stream's id: 16 bytes derived from the record's key.
+    pub id: [u8; 16],
+    /// The position, counted from 1.
+    pub seq: u64,
+}
+
+impl Stream {
+    /// Names position `seq` of stream `id`.
+    #[must_use]
+    pub const fn new(id: [u8; 16], seq: u64) -> Self {
+        Self { id, seq }
+    }
+}
+
+/// What makes an event a row of the tenant's attempts view, in Kazoo's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// Kazoo's `auth_type`; `multi_factor` for every second step.
+    pub auth_type: Text,
+    /// The sentence shown to the administrator.
+    pub message: Text,
+    /// Where the module's settings were found: an account id or `system`.
+    pub auth_config_origin: Option<Text>,
+    /// Where the provider's configuration was found: an account id or `system`.
+    pub mfa_config_origin: Option<Text>,
+}
+
+impl Attempt {
+    /// Makes a row of type `auth_type` with the sentence `message` and no origins.
+    #[must_use]
+    pub fn new(auth_type: impl Into<Text>, message: impl Into<Text>) -> Self {
+        Self {
+            auth_type: auth_type.into(),
+            message: message.into(),
+            auth_config_origin: None,
+            mfa_config_origin: None,
+        }
+    }
+
+    /// Adds where the module's settings and the provider's configuration were found.
+    #[must_use]
+    pub fn with_origins(mut self, auth: impl Into<Text>, mfa: impl Into<Text>) -> Self {
+        self.auth_config_origin = Some(auth.into());
+        self.mfa_config_origin = Some(mfa.into());
+        self
+    }
+}
+
+/// The values of an event that speak of a person, with the salt of their commitments. Erased together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Personal {
+    pub(crate) salt: [u8; 16],
+    /// The user the event is about.
+    pub user: Option<UserId>,
+    /// The address the request came from.
+    pub ip: Option<IpAddr>,
+    /// Request headers on the allow-list: `user-agent`, `host`, `accept-language`.
+    pub headers: Vec<(String, String)>,
+    /// The host's id of the request.
+    pub request_id: Option<String>,
+}
+
+/// Names a personal value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum PersonalField {
+    /// The user the event is about.
+    User,
+    /// The address the request came from.
+    Ip,
+    /// Request headers.
+    Headers,
+    /// The host's id of the request.
+    RequestId,
+}
+
+impl Personal {
+    fn values(&self) -> impl Iterator<Item = (PersonalField, Cow<'_, [u8]>)> {
+        let user = self.user.as_ref().map(|u| (PersonalField::User, Cow::Borrowed(u.as_str().as_bytes())));
+        let ip = self.ip.map(|ip| (PersonalField::Ip, Cow::Owned(ip.to_string().into_bytes())));
+        let headers = (!self.headers.is_empty()).then(|| {
+            let mut bytes = Vec::new();
+            for (name, value) in &self.headers {
+                push_part(&mut bytes, name.as_bytes());
+                push_part(&mut bytes, value.as_bytes());
+            }
+            (PersonalField::Headers, Cow::Owned(bytes))
+        });
+        let request = self.request_id.as_ref();
+        let request = request.map(|r| (PersonalField::RequestId, Cow::Borrowed(r.as_bytes())));
+        user.into_iter().chain(ip).chain(headers).chain(request)
+    }
+
+    fn commitments(&self) -> Vec<(PersonalField, [u8; 32])> {
+        self.values()
+            .map(|(field, value)| {
+                let digest = Sha256::new()
+                    .chain_update(b"audit/commitment/1")
+                    .chain_update([field as u8])
+                    .chain_update(self.salt)
+                    .chain_update(value)
+                    .finalize();
+                (field, digest.into())
+            })
+            .collect()
+    }
+}
+
+/// The three values a store keeps of an event besides the columns it searches by.
+///
+/// `core` and `hash` never change. Erasing a user sets `personal` to nothing, and the columns of the user
+/// and the address with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredEvent {
+    /// What is never erased, encoded.
+    pub core: Vec<u8>,
+    /// The personal values and their salt, encoded; `None` once erased, or where there never were any.
+    pub personal: Option<Vec<u8>>,
+    /// SHA-256 over `core` under a label.
+    pub hash: [u8; 32],
+}
+
+impl StoredEvent {
+    /// Puts the three values together again, as they were read.
+    #[must_use]
+    pub const fn new(core: Vec<u8>, personal: Option<Vec<u8>>, hash: [u8; 32]) -> Self {
+        Self { core, personal, hash }
+    }
+}
+
+impl Event {
+    /// Returns the event's id.
+    #[must_use]
+    pub fn id(&self) -> EventId {
+        // invariant: `core.id` was made by `EventId::to_bytes` or checked by `from_stored`.
+        EventId::from_bytes(&self.core.id).unwrap_or_else(|_| EventId::new(self.core.at, [0; 16]))
+    }
+
+    /// Returns when it happened.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.core.at
+    }
+
+    /// Returns the account it belongs to, or the engine's own scope.
+    #[must_use]
+    pub const fn scope(&self) -> &Scope {
+        &self.core.scope
+    }
+
+    /// Returns what happened.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        // invariant: `core.kind` was taken from a `Kind` or checked by `from_stored`.
+        Kind::from_number(self.core.kind).unwrap_or(Kind::RecordRefused)
+    }
+
+    /// Returns how it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        // invariant: `core.outcome` was taken from an `Outcome` or checked by `from_stored`.
+        Outcome::from_number(self.core.outcome).unwrap_or(Outcome::Failure)
+    }
+
+    /// Returns the module that was logged in through.
+    #[must_use]
+    pub fn module(&self) -> Option<&str> {
+        self.core.module.as_deref()
+    }
+
+    /// Returns the stable reason, as in `wrong_code`.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.core.reason.as_deref()
+    }
+
+    /// Returns the 16 bytes of the id of the challenge (or other thing) it is about.
+    #[must_use]
+    pub const fn subject(&self) -> Option<[u8; 16]> {
+        self.core.subject
+    }
+
+    /// Returns who did it, where it was not the user: the host's own name for that person or program.
+    #[must_use]
+    pub fn actor(&self) -> Option<&str> {
+        self.core.actor.as_deref()
+    }
+
+    /// Returns the further fields, in the order they were added.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.core.fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// Returns one further field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// Returns its position in the stream of the record its commit put.
+    #[must_use]
+    pub const fn stream(&self) -> Option<Stream> {
+        self.core.stream
+    }
+
+    /// Returns the row of the attempts view, if it is one.
+    #[must_use]
+    pub const fn attempt(&self) -> Option<&Attempt> {
+        self.core.attempt.as_ref()
+    }
+
+    /// Returns the personal values, unless they were erased or never there.
+    #[must_use]
+    pub const fn personal(&self) -> Option<&Personal> {
+        self.personal.as_ref()
+    }
+
+    /// Returns the user it is about, unless erased.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserId> {
+        self.personal.as_ref().and_then(|p| p.user.as_ref())
+    }
+
+    /// Returns the address the request came from, unless erased. Mapped IPv4 addresses are given as IPv4.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.personal.as_ref().and_then(|p| p.ip)
+    }
+
+    /// Returns whether personal values were there once and have been erased.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.personal.is_none() && !self.core.commitments.is_empty()
+    }
+
+    /// Returns the hash over everything the event says.
+    #[must_use]
+    pub const fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// Returns the names of the personal values with their commitments.
+    #[must_use]
+    pub fn commitments(&self) -> &[(PersonalField, [u8; 32])] {
+        &self.core.commitments
+    }
+
+    /// Returns whether the hash fits what the event says, and the personal values, while they are there,
+    /// fit their commitments.
+    #[must_use]
+    pub fn hash_holds(&self) -> bool {
+        let values_hold = self.personal.as_ref().is_none_or(|p| p.commitments() == self.core.commitments);
+        values_hold && encode(&self.core).is_ok_and(|core| hash_core(&core) == self.hash)
+    }
+
+    /// Encodes the event for a store.
+    ///
+    /// # Errors
+    /// [`AuditError::Invalid`] if it cannot be encoded, which no event built here does.
+    pub fn to_stored(&self) -> Result<StoredEvent, AuditError> {
+        let personal = self.personal.as_ref().map(encode).transpose()?;
+        Ok(StoredEvent { core: encode(&self.core)?, personal, hash: self.hash })
+    }
+
+    /// Reads what a store kept. The hash is taken as it is: ask [`Event::hash_holds`].
+    ///
+    /// # Errors
+    /// [`AuditError::Corrupt`] if it cannot be decoded.
+    pub fn from_stored(stored: &StoredEvent) -> Result<Self, AuditError> {
+        let core: Core = decode(&stored.core)?;
+        let known = core.format == FORMAT
+            && EventId::from_bytes(&core.id).is_ok()
+            && Kind::from_number(core.kind).is_some()
+            && Outcome::from_number(core.outcome).is_some();
+        if !known {
+            return Err(AuditError::Corrupt("unknown format, id, kind or outcome"));
+        }
+        let personal = stored.personal.as_deref().map(decode).transpose()?;
+        Ok(Self { core, personal, hash: stored.hash })
+    }
+}
+
+/// Collects what an event says.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EventBuilder {
+    core: Core,
+    personal: Personal,
+}
+
+impl EventBuilder {
+    /// Starts an event of `kind` that ended as `outcome` in `scope` at `at`.
+    pub fn new(scope: Scope, kind: Kind, outcome: Outcome, at: Timestamp) -> Self {
+        let core = Core {
+            format: FORMAT,
+            id: [0; 20],
+            at,
+            scope,
+            kind: kind.number(),
+            outcome: outcome.number(),
+            module: None,
+            reason: None,
+            subject: None,
+            actor: None,
+            fields: Vec::new(),
+            stream: None,
+            attempt: None,
+            commitments: Vec::new(),
+        };
+        Self { core, personal: Personal::default() }
+    }
+
+    /// Returns when it happens.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.core.at
+    }
+
+    /// Sets the module that was logged in through.
+    pub fn module(mut self, module: impl Into<Text>) -> Self {
+        self.core.module = Some(clip(module.into()));
+        self
+    }
+
+    /// Sets the stable reason.
+    pub fn reason(mut self, reason: impl Into<Text>) -> Self {
+        self.core.reason = Some(clip(reason.into()));
+        self
+    }
+
+    /// Sets the id of the challenge (or other thing) it is about.
+    pub const fn subject(mut self, id: [u8; 16]) -> Self {
+        self.core.subject = Some(id);
+        self
+    }
+
+    /// Sets who did it, where it was not the user.
+    pub fn actor(mut self, actor: impl Into<Text>) -> Self {
+        self.core.actor = Some(clip(actor.into()));
+        self
+    }
+
+    /// Adds a further field.
+    pub fn field(mut self, name: &'static str, value: impl Into<Text>) -> Self {
+        self.core.fields.push((Text::Borrowed(name), clip(value.into())));
+        self
+    }
+
+    /// Sets the position in the stream of the record that the commit puts.
+    pub const fn stream(mut self, stream: Stream) -> Self {
+        self.core.stream = Some(stream);
+        self
+    }
+
+    /// Makes it a row of the attempts view.
+    pub fn attempt(mut self, attempt: Attempt) -> Self {
+        self.core.attempt = Some(Attempt {
+            auth_type: clip(attempt.auth_type),
+            message: clip(attempt.message),
+            auth_config_origin: attempt.auth_config_origin.map(clip),
+            mfa_config_origin: attempt.mfa_config_origin.map(clip),
+        });
+        self
+    }
+
+    /// Sets the user it is about.
+    pub fn user(mut self, user: UserId) -> Self {
+        self.personal.user = Some(user);
+        self
+    }
+
+    /// Sets the address the request came from; a mapped IPv4 address becomes IPv4.
+    pub fn ip(mut self, ip: IpAddr) -> Self {
+        self.personal.ip = Some(ip.to_canonical());
+        self
+    }
+
+    /// Adds a request header; names off the allow-list (`user-agent`, `host`, `accept-language`) are left
+    /// out, as are headers past the sixteenth.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let allowed = ["user-agent", "host", "accept-language"].contains(&name.as_str());
+        if allowed && self.personal.headers.len() < MAX_HEADERS {
+            self.personal.headers.push((name, clip(Text::Owned(value.to_owned())).into_owned()));
+        }
+        self
+    }
+
+    /// Sets the host's id of the request.
+    pub fn request_id(mut self, id: &str) -> Self {
+        self.personal.request_id = Some(clip(Text::Owned(id.to_owned())).into_owned());
+        self
+    }
+
+    /// Ends the event under `id`, with `salt` for the commitments of its personal values. Both come from
+    /// the operating system's random source; a salt is never used twice.
+    ///
+    /// # Errors
+    /// [`AuditError::Invalid`] if the event cannot be encoded.
+    pub fn build(mut self, id: EventId, salt: [u8; 16]) -> Result<Event, AuditError> {
+        self.core.id = id.to_bytes();
+        self.personal.salt = salt;
+        self.core.commitments = self.personal.commitments();
+        let hash = hash_core(&encode(&self.core)?);
+        let personal = (!self.core.commitments.is_empty()).then_some(self.personal);
+        Ok(Event { core: self.core, personal, hash })
+    }
+}
+
+fn hash_core(core: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(b"audit/event/1").chain_update(core).finalize().into()
+}
+
+/// Escapes control characters and cuts text past the limit, with a mark, so that nothing is dropped in silence.
+fn clip(text: Text) -> Text {
+    if text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len().min(MAX_TEXT_BYTES));
+    for c in text.chars() {
+        // invariant: what one turn adds, at most six bytes for `\u{9f}`, leaves room for the three of the mark.
+        if out.len().saturating_add(9) > MAX_TEXT_BYTES {
+            out.push('…');
+            break;
+        }
+        if c.is_control() { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    Text::Owned(out)
+}
+
+pub(crate) fn push_part(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    out.extend_from_slice(part);
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, AuditError> {
+    postcard::to_allocvec(value)
+        .map_err(|_| AuditError::Invalid { field: "event", problem: "cannot be encoded".to_owned() })
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, AuditError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(AuditError::Corrupt("not an encoded event")),
+    }
+}

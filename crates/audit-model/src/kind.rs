@@ -1,0 +1,155 @@
+//! The table of event kinds: each one's name, when it is written and the fields it may carry.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::AuditError;
+
+macro_rules! kinds {
+    ($( $variant:ident = $number:literal, $code:literal, $when:literal, [$($field:literal),*]; )*) => {
+        /// What an event says happened. The table is the one place where kinds are named.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $( #[doc = $when] $variant, )*
+        }
+
+        impl Kind {
+            /// Every kind, in the table's order.
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )*];
+
+            /// Returns the row of the table for this kind.
+            #[must_use]
+            pub const fn info(self) -> KindInfo {
+                match self {
+                    $( Self::$variant => KindInfo { code: $code, when: $when, fields: &[$($field),*] }, )*
+                }
+            }
+
+            pub(crate) const fn number(self) -> u16 {
+                match self { $( Self::$variant => $number, )* }
+            }
+
+            pub(crate) const fn from_number(number: u16) -> Option<Self> {
+                match number { $( $number => Some(Self::$variant), )* _ => None }
+            }
+        }
+    };
+}
+
+kinds! {
+    EngineOpened = 1, "engine_opened", "An engine was built on this store.", ["preset", "dangers", "clock", "entropy", "ring"];
+    ChallengeBegun = 2, "challenge_begun", "A login passed its first factor and a second step was asked for.", ["method", "first_factor"];
+    LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor"];
+    LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];
+    EnrolmentRequired = 5, "enrolment_required", "A login passed its first factor and must enrol a method first.", ["first_factor"];
+    AnswerAccepted = 6, "answer_accepted", "An answer was right and completed its challenge.", ["method", "amr", "aal"];
+    AnswerRejected = 7, "answer_rejected", "An answer was refused; the reason says why.", ["method", "attempts_left"];
+    ChallengeVerified = 8, "challenge_verified", "A challenge was completed elsewhere and waits to be claimed.", ["method"];
+    ChallengeClaimed = 9, "challenge_claimed", "The grant of a verified challenge was handed out.", ["method", "amr", "aal"];
+    ChallengeEnded = 10, "challenge_ended", "A challenge reached a terminal state without success.", ["status", "method"];
+    ChallengeSwitched = 11, "challenge_switched", "A challenge was moved to another method.", ["from", "method"];
+    EffectCharged = 12, "effect_charged", "An effect that spends something was charged and is about to run.", ["method", "effect", "charge"];
+    EffectDropped = 13, "effect_dropped", "A result came for an effect that is no longer awaited.", ["method", "effect"];
+    Fallback = 14, "fallback", "A message could not be delivered and the next channel was taken.", ["from", "method"];
+    EnrolmentBegun = 15, "enrolment_begun", "A method is being enrolled and waits for its confirmation.", ["method", "enrolment", "authority"];
+    EnrolmentConfirmed = 16, "enrolment_confirmed", "A method was confirmed and counts from now on.", ["method", "enrolment", "authority"];
+    EnrolmentRejected = 17, "enrolment_rejected", "The confirmation of a method was refused.", ["method", "enrolment"];
+    EnrolmentRemoved = 18, "enrolment_removed", "A method was removed.", ["method", "enrolment", "authority"];
+    EnrolmentStopped = 19, "enrolment_stopped", "A method was disabled after too many consecutive failures and must be bound anew.", ["method", "enrolment", "failures"];
+    MethodPreferred = 20, "method_preferred", "The preferred method was changed.", ["method", "enrolment", "authority"];
+    UserLocked = 21, "user_locked", "Too many failures: answers are refused for a while.", ["method", "enrolment", "until"];
+    UserRevoked = 22, "user_revoked", "Every open challenge of a user was ended.", ["authority"];
+    UserForgotten = 23, "user_forgotten", "A user's records were deleted and the personal values of their events erased.", ["authority"];
+    ClockSteppedBack = 24, "clock_stepped_back", "A node's clock was found behind the latest time this user was judged at.", ["by_seconds"];
+    RecordRefused = 25, "record_refused", "A stored record could not be read or authenticated and was not trusted.", ["record", "problem"];
+    TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
+}
+
+/// One row of the table of kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KindInfo {
+    /// The stable name used on every wire.
+    pub code: &'static str,
+    /// When an event of this kind is written, in words.
+    pub when: &'static str,
+    /// The fields it may carry besides the common ones.
+    pub fields: &'static [&'static str],
+}
+
+impl Kind {
+    /// Returns the stable name used on every wire, as in `answer_rejected`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.info().code
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = AuditError;
+
+    fn from_str(text: &str) -> Result<Self, AuditError> {
+        Self::ALL.iter().copied().find(|kind| kind.code() == text).ok_or_else(|| AuditError::Invalid {
+            field: "kind",
+            problem: "is not the name of an event kind".to_owned(),
+        })
+    }
+}
+
+/// How the thing that an event speaks of ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was done or accepted; `success` on the wires.
+    Success,
+    /// It was refused or failed; `failed` on the wires.
+    Failure,
+    /// Neither: something was begun or noted; `info` on the wires.
+    Info,
+}
+
+impl Outcome {
+    /// Returns the stable name used on every wire: `success`, `failed` or `info`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failed",
+            Self::Info => "info",
+        }
+    }
+
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Success => 1,
+            Self::Failure => 2,
+            Self::Info => 3,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Success),
+            2 => Some(Self::Failure),
+            3 => Some(Self::Info),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = AuditError;
+
+    fn from_str(text: &str) -> Result<Self, AuditError> {
+        [Self::Success, Self::Failure, Self::Info].into_iter().find(|o| o.code() == text).ok_or_else(|| {
+            AuditError::Invalid { field: "status", problem: "must be success, failed or info".to_owned() }
+        })
+    }
+}
