@@ -1,0 +1,134 @@
+//! Randomness: one draw from the operating system a step, sliced, counted as drawn per use, and wiped.
+
+use core::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// A source of random bytes.
+///
+/// *Contract.* [`fill`](Entropy::fill) fills the whole slice with fresh, unpredictable bytes or fails; there
+/// is no user-space pool that a fork or a snapshot could clone. *What a wrong implementation costs:* secrets
+/// that an attacker can guess.
+pub trait Entropy: fmt::Debug + Send + Sync + 'static {
+    /// Fills `out`.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if fewer bytes could be had.
+    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError>;
+
+    /// Returns whether this source is made for tests; an engine refuses such a source unless told otherwise.
+    fn is_test_double(&self) -> bool;
+}
+
+/// The operating system's source.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct OsEntropy;
+
+impl OsEntropy {
+    /// Names the operating system's source.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Entropy for OsEntropy {
+    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
+        getrandom::fill(out).map_err(|_| EntropyError::Unavailable)
+    }
+
+    fn is_test_double(&self) -> bool {
+        false
+    }
+}
+
+/// Why there are no random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EntropyError {
+    /// The source failed or gave too few bytes.
+    #[error("the random source is unavailable")]
+    Unavailable,
+    /// The source gave a block of zeros, as after a short read.
+    #[error("the random source gave a block of zeros")]
+    ZeroBlock,
+    /// The source gave the same bytes again.
+    #[error("the random source repeated itself")]
+    Repeated,
+    /// One step asked for more bytes than it may.
+    #[error("a step asked for more random bytes than its draw holds")]
+    Exhausted,
+}
+
+/// A source whose output is checked: zero blocks and repeats are errors.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckedEntropy {
+    source: Arc<dyn Entropy>,
+    previous: Arc<Mutex<[u8; 32]>>,
+}
+
+impl CheckedEntropy {
+    pub(crate) fn new(source: Arc<dyn Entropy>) -> Self {
+        Self { source, previous: Arc::new(Mutex::new([0; 32])) }
+    }
+
+    pub(crate) fn is_test_double(&self) -> bool {
+        self.source.is_test_double()
+    }
+
+    /// Draws the bytes of one step.
+    pub(crate) fn draw(&self) -> Result<Draw, EntropyError> {
+        let mut bytes = Zeroizing::new([0; Draw::BYTES]);
+        self.source.fill(&mut *bytes)?;
+        if bytes.chunks(16).any(|block| block.iter().all(|byte| *byte == 0)) {
+            return Err(EntropyError::ZeroBlock);
+        }
+        // Only a digest of the last block is kept, so that memory holds no bytes that are in use elsewhere.
+        let first: [u8; 32] = Sha256::digest(bytes.get(..32).unwrap_or_default()).into();
+        let mut previous = self.previous.lock().unwrap_or_else(PoisonError::into_inner);
+        if core::mem::replace(&mut *previous, first) == first {
+            return Err(EntropyError::Repeated);
+        }
+        Ok(Draw { bytes, used: 0 })
+    }
+}
+
+/// The random bytes of one step: each byte is handed out once, all are wiped at the end.
+pub struct Draw {
+    bytes: Zeroizing<[u8; Self::BYTES]>,
+    used: usize,
+}
+
+impl Draw {
+    /// How many bytes one step may use.
+    pub const BYTES: usize = 512;
+
+    /// Takes a draw for a provider's test from `source`.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if the source fails, gives a block of zeros or too few bytes.
+    pub fn from_source(source: Arc<dyn Entropy>) -> Result<Self, EntropyError> {
+        CheckedEntropy::new(source).draw()
+    }
+
+    /// Hands out the next `N` bytes.
+    ///
+    /// # Errors
+    /// [`EntropyError::Exhausted`] if the step has used up its bytes.
+    pub fn take<const N: usize>(&mut self) -> Result<[u8; N], EntropyError> {
+        let rest = self.bytes.get(self.used..).unwrap_or_default();
+        let taken = *rest.first_chunk::<N>().ok_or(EntropyError::Exhausted)?;
+        self.used = self.used.saturating_add(N);
+        Ok(taken)
+    }
+}
+
+impl fmt::Debug for Draw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draw").field("used", &self.used).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+//! Why a step could not be judged. A refused answer is a result, never an error.
+
+use core::fmt;
+
+use thiserror::Error;
+
+use crate::machine::IllegalMove;
+use crate::{CodecError, EntropyError, KeyRingError, ProviderError, StoreError};
+
+/// Why a step could not be judged. Nothing was revealed about the answer: right and wrong ones get the same.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Other nodes kept changing the same records for two seconds; nothing was judged or charged. Try again.
+    #[error("other requests kept changing the same records; try again")]
+    Contention,
+    /// The pool for slow work is full; nothing was judged or charged. Try again.
+    #[error("the pool for slow work is full; try again")]
+    Busy,
+    /// The store, a provider or a stored record cannot be used now.
+    #[error("the step cannot be judged now: {0}")]
+    Unavailable(&'static str),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The user is unknown to the directory.
+    #[error("the directory knows no such user")]
+    UnknownUser,
+    /// The directory failed.
+    #[error("the directory failed")]
+    Directory(#[from] DirectoryError),
+    /// A value given by the caller is not possible.
+    #[error("{0}")]
+    Invalid(#[from] FieldError),
+    /// There are no random bytes.
+    #[error("no random bytes")]
+    Entropy(#[from] EntropyError),
+    /// A key is missing or wrong.
+    #[error("key ring")]
+    KeyRing(#[from] KeyRingError),
+    /// A provider could not judge.
+    #[error("the provider could not judge the step")]
+    Provider(#[source] ProviderError),
+    /// A value does not fit its record; a defect of this program.
+    #[error("a record cannot be encoded or decoded")]
+    Codec(#[from] CodecError),
+    /// A challenge was moved against its table; a defect of this program.
+    #[error("a challenge was moved against its table")]
+    Machine(#[from] IllegalMove),
+}
+
+impl Error {
+    /// Returns a stable code: `contention`, `busy`, `unavailable`, `unknown_user`, `invalid` or the code of
+    /// the field error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Contention => "contention",
+            Self::Busy => "busy",
+            Self::UnknownUser => "unknown_user",
+            Self::Invalid(field) => field.code,
+            Self::Unavailable(_)
+            | Self::Store(_)
+            | Self::Directory(_)
+            | Self::Entropy(_)
+            | Self::KeyRing(_)
+            | Self::Provider(_)
+            | Self::Codec(_)
+            | Self::Machine(_) => "unavailable",
+        }
+    }
+}
+
+impl From<ProviderError> for Error {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Invalid(field) => Self::Invalid(field),
+            ProviderError::Entropy(error) => Self::Entropy(error),
+            other => Self::Provider(other),
+        }
+    }
+}
+
+/// A value that is not possible: which field, a stable code, and what to do. Never the value itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FieldError {
+    /// The dotted path of the field.
+    pub field: String,
+    /// A stable code, such as `required` or `too_long`.
+    pub code: &'static str,
+    /// What is wrong, with the limit.
+    pub problem: String,
+}
+
+impl FieldError {
+    /// Names a field and its problem.
+    #[must_use]
+    pub fn new(field: impl Into<String>, code: &'static str, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), code, problem: problem.into() }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for FieldError {}
+
+/// Why a directory could not answer.
+#[derive(Clone, Debug, Error)]
+#[error("the directory is unavailable")]
+#[non_exhaustive]
+pub struct DirectoryError {
+    #[source]
+    source: std::sync::Arc<dyn std::error::Error + Send + Sync>,
+}
+
+impl DirectoryError {
+    /// Wraps the directory's own error.
+    #[must_use]
+    pub fn new(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: std::sync::Arc::new(source) }
+    }
+}

@@ -1,0 +1,158 @@
+//! Ids of challenges and enrolments, names of modules and providers.
+
+use core::fmt;
+use core::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// Takes 16 random bytes and marks them as a UUID of version 4.
+            #[must_use]
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(*uuid::Builder::from_random_bytes(bytes).as_uuid().as_bytes())
+            }
+
+            /// Takes the 16 bytes of an id as they are.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// Returns the 16 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Uuid::from_bytes(self.0).as_hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                let uuid = Uuid::try_parse(text).map_err(|_| NameError::NotUuid { what: $what })?;
+                Ok(Self(*uuid.as_bytes()))
+            }
+        }
+    };
+}
+
+random_id!(
+    /// Names one second step in progress. Public: good for `status` and nothing else.
+    ///
+    /// ```
+    /// use mfa_core::ChallengeId;
+    /// let id: ChallengeId = "6f1c0f6e-6a3d-4c8e-9f57-0d6a3d2b1c00".parse().unwrap();
+    /// assert_eq!(id.to_string(), "6f1c0f6e-6a3d-4c8e-9f57-0d6a3d2b1c00");
+    /// assert!("6f1c".parse::<ChallengeId>().is_err());
+    /// ```
+    ChallengeId, "challenge"
+);
+
+random_id!(
+    /// Names a user's confirmed authenticator: what is switched to, preferred or removed.
+    EnrolmentId, "enrolment"
+);
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Takes 1 to 32 lower-case ASCII letters, digits or underscores.
+            ///
+            /// # Errors
+            /// [`NameError::Form`] for anything else.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+                if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
+                    return Ok(Self(Arc::from(text)));
+                }
+                Err(NameError::Form { what: $what })
+            }
+
+            /// Returns the name's text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::parse(text)
+            }
+        }
+    };
+}
+
+name!(
+    /// Names a way to log in, such as `user_auth`. Fixed by host code per route, never read from a request.
+    ///
+    /// ```
+    /// use mfa_core::Module;
+    /// assert_eq!(Module::parse("user_auth").unwrap().as_str(), "user_auth");
+    /// assert!(Module::parse("User Auth").is_err());
+    /// ```
+    Module, "module"
+);
+
+name!(
+    /// Names a provider, such as `totp`.
+    ProviderName, "provider"
+);
+
+/// A name or an id that breaks its form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Not 1 to 32 lower-case ASCII letters, digits or underscores.
+    #[error("{what} name is not 1 to 32 lower-case ASCII letters, digits or underscores")]
+    Form {
+        /// `module` or `provider`.
+        what: &'static str,
+    },
+    /// Not a UUID.
+    #[error("{what} id is not a UUID")]
+    NotUuid {
+        /// `challenge` or `enrolment`.
+        what: &'static str,
+    },
+}

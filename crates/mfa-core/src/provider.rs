@@ -1,0 +1,295 @@
+//! The provider contract: pure code that says what to keep and what must happen next.
+//!
+//! A provider is synchronous, does no I/O and has no state of its own. The engine keeps its bytes, runs its
+//! effects, and owns attempts, budgets, fallback and policy. A third party writes one with this crate alone
+//! and proves it with the provider suite of `mfa-testkit`.
+
+mod answer;
+mod descriptor;
+mod effect;
+mod erased;
+
+use core::fmt;
+
+use audit_model::{AccountId, Timestamp, UserId};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::{
+    ChallengeId, CodecError, Draw, EnrolmentId, EntropyError, FieldError, Purpose, Reason, Versioned,
+};
+
+pub use answer::{Answer, AnswerKind, Choice, normalise_code};
+pub use descriptor::{Aal, Amr, Channel, Descriptor, Factor, Strength};
+pub use effect::{
+    Charge, Effect, EffectKind, HashJob, HttpClient, HttpFault, HttpReply, Message, NotDelivered, Receipt,
+    Transport,
+};
+pub(crate) use erased::{AnyProvider, ErasedHeld, ErasedStep};
+
+/// A second factor.
+///
+/// *Contract.* [`handle`](Provider::handle) is a function: the same context, held values and event give the
+/// same step. It never panics, whatever the held values and the answer are. A wrong answer is
+/// [`Then::Reject`], never an error. Secrets go into `secret` (sealed by the engine) or into
+/// [`Then::Reveal`]; never into a public part. `enrolment` holds what changes with each use, such as the
+/// used step, in at most [`MAX_ENROLMENT_BYTES`].
+///
+/// *What a wrong implementation costs:* a code accepted twice (it did not remember the step), a secret in a
+/// log (it put it into a public part), a free guess (it ran a passcode check as [`Charge::Free`]).
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// What lives as long as one challenge or one pending enrolment.
+    type State: Versioned;
+    /// What changes with each use of an enrolment; not secret.
+    type Enrolment: Versioned;
+    /// What makes an enrolment; sealed at rest.
+    type Secret: Versioned;
+
+    /// Describes the provider; always the same.
+    fn describe(&self) -> &Descriptor;
+
+    /// Checks a settings document; the errors name keys, never values.
+    ///
+    /// # Errors
+    /// One [`FieldError`] for each key that is missing or wrong.
+    fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>>;
+
+    /// Decides what to keep and what must happen next; login and enrolment alike ([`Cx::purpose`]).
+    ///
+    /// # Errors
+    /// [`ProviderError`] if the step could not be judged; nothing is then charged or kept.
+    fn handle(
+        &self,
+        cx: &mut Cx<'_>,
+        held: HeldOf<Self>,
+        event: StepEvent<'_>,
+    ) -> Result<StepOf<Self>, ProviderError>;
+}
+
+/// The step of a provider.
+pub type StepOf<P> = Step<<P as Provider>::State, <P as Provider>::Enrolment, <P as Provider>::Secret>;
+
+/// What the engine kept for a provider.
+pub type HeldOf<P> = Held<<P as Provider>::State, <P as Provider>::Enrolment, <P as Provider>::Secret>;
+
+/// The most bytes of [`Provider::Enrolment`], its version byte included.
+pub const MAX_ENROLMENT_BYTES: usize = 48;
+
+/// What a provider knows about the step.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Cx<'a> {
+    /// The time; the node's own clock.
+    pub now: Timestamp,
+    /// The account.
+    pub account: &'a AccountId,
+    /// The user.
+    pub user: &'a UserId,
+    /// How the user is called on screens and in authenticator apps.
+    pub label: &'a str,
+    /// What the step is for.
+    pub purpose: Purpose,
+    /// The challenge; for an enrolment, its id in this form.
+    pub challenge: ChallengeId,
+    /// The enrolment that is used or being made.
+    pub enrolment: EnrolmentId,
+    /// The provider's settings, unsealed.
+    pub settings: &'a Value,
+    /// Random bytes of this step.
+    pub entropy: &'a mut Draw,
+}
+
+impl<'a> Cx<'a> {
+    /// Puts a context together, for tests of a provider.
+    #[must_use]
+    pub const fn new(
+        now: Timestamp,
+        account: &'a AccountId,
+        user: &'a UserId,
+        purpose: Purpose,
+        settings: &'a Value,
+        entropy: &'a mut Draw,
+    ) -> Self {
+        Self {
+            now,
+            account,
+            user,
+            label: "",
+            purpose,
+            challenge: ChallengeId::from_bytes([0; 16]),
+            enrolment: EnrolmentId::from_bytes([0; 16]),
+            settings,
+            entropy,
+        }
+    }
+}
+
+/// What the engine kept for a provider.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Held<S, E, V> {
+    /// The challenge's or pending enrolment's part.
+    pub state: Option<S>,
+    /// The enrolment's part.
+    pub enrolment: Option<E>,
+    /// The sealed part, opened.
+    pub secret: Option<V>,
+}
+
+impl<S, E, V> Held<S, E, V> {
+    /// Puts held values together.
+    #[must_use]
+    pub const fn new(state: Option<S>, enrolment: Option<E>, secret: Option<V>) -> Self {
+        Self { state, enrolment, secret }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StepEvent<'a> {
+    /// A challenge or an enrolment begins.
+    Begin(&'a Choice),
+    /// The user asks for something to happen, such as a push.
+    Start(&'a Choice),
+    /// The user answers. Codes are normalised already.
+    Answer(&'a Answer),
+    /// The user's page asks whether something has happened.
+    Poll,
+    /// The user asks for the message again.
+    Resend,
+    /// The HTTP effect ended.
+    Http(&'a Result<HttpReply, HttpFault>),
+    /// The hash effect ended.
+    Hashed(&'a crate::SecretBytes),
+    /// The message was accepted by its transport.
+    Delivered(&'a Receipt),
+    /// The message was not accepted.
+    NotDelivered(NotDelivered),
+    /// An effect was charged and its result never came.
+    Interrupted,
+}
+
+/// What to keep, and what must happen next. What is set is kept for a rejection too.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use]
+pub struct Step<S, E, V> {
+    /// The challenge's or pending enrolment's part.
+    pub state: Change<S>,
+    /// The enrolment's part.
+    pub enrolment: Change<E>,
+    /// The secret part.
+    pub secret: Change<V>,
+    /// What must happen next.
+    pub then: Then,
+}
+
+impl<S, E, V> Step<S, E, V> {
+    /// Keeps everything as it is, then does `then`.
+    pub const fn then(then: Then) -> Self {
+        Self { state: Change::Same, enrolment: Change::Same, secret: Change::Same, then }
+    }
+
+    /// Sets the challenge's part.
+    pub fn with_state(mut self, state: S) -> Self {
+        self.state = Change::Set(state);
+        self
+    }
+
+    /// Sets the enrolment's part.
+    pub fn with_enrolment(mut self, enrolment: E) -> Self {
+        self.enrolment = Change::Set(enrolment);
+        self
+    }
+
+    /// Sets the secret part.
+    pub fn with_secret(mut self, secret: V) -> Self {
+        self.secret = Change::Set(secret);
+        self
+    }
+}
+
+/// What becomes of a kept value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change<T> {
+    /// It stays.
+    Same,
+    /// It is replaced.
+    Set(T),
+    /// It is removed.
+    Clear,
+}
+
+/// What must happen next.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Then {
+    /// Show this and wait for an answer.
+    Prompt(Value),
+    /// Show this and, once, the secret part. Enrolment only.
+    Reveal(Value, Revealed),
+    /// Nothing yet; ask again later.
+    Wait(Value),
+    /// Run this effect, after charging for it.
+    Run(Effect, Charge),
+    /// The answer is right; the evidence has this strength.
+    Accept(Strength),
+    /// The answer is refused.
+    Reject(Reason),
+}
+
+/// Secret values that are shown once, by name: `secret`, `uri`, `qr`, …
+#[derive(Clone, Default)]
+pub struct Revealed(Vec<(&'static str, crate::SecretText)>);
+
+impl Revealed {
+    /// Starts with nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a value.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: crate::SecretText) -> Self {
+        self.0.push((name, value));
+        self
+    }
+
+    /// Returns one value.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&crate::SecretText> {
+        self.0.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// Returns the names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(name, _)| *name)
+    }
+}
+
+impl fmt::Debug for Revealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// Why a provider could not judge a step.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProviderError {
+    /// What was kept cannot be read.
+    #[error("kept values cannot be read")]
+    Codec(#[from] CodecError),
+    /// There are no random bytes.
+    #[error("no random bytes")]
+    Entropy(#[from] EntropyError),
+    /// The event does not fit what was kept; a defect of the caller.
+    #[error("this event does not fit the step")]
+    Inappropriate,
+    /// What the user or the host asked for is not possible.
+    #[error("{0}")]
+    Invalid(FieldError),
+}

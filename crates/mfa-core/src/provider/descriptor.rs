@@ -1,0 +1,191 @@
+//! What a provider is, in the words of the standards.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AnswerKind, EffectKind};
+use crate::ProviderName;
+
+/// Describes a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Descriptor {
+    /// Its name.
+    pub name: ProviderName,
+    /// The kind of factor it proves.
+    pub factor: Factor,
+    /// The way its answer travels.
+    pub channel: Channel,
+    /// What it proves, in the values of RFC 8176.
+    pub amr: Vec<Amr>,
+    /// The highest level it can prove.
+    pub aal: Aal,
+    /// Whether a look-alike site cannot use what the user gives it (SP 800-63B-4 §3.2.5).
+    pub phishing_resistant: bool,
+    /// The bits of entropy of one answer. Below 64 the engine limits the failures (SP 800-63B-4 §3.2.2).
+    pub answer_bits: u16,
+    /// The kinds of answers it takes.
+    pub answers: Vec<AnswerKind>,
+    /// The effects it may ask for; an engine that cannot run them does not build.
+    pub effects: Vec<EffectKind>,
+    /// Whether a user may hold several enrolments of it.
+    pub several: bool,
+}
+
+impl Descriptor {
+    /// Describes a provider of codes that a person types: a possession factor of AAL2, not resistant to
+    /// phishing, with `otp` as its AMR value.
+    #[must_use]
+    pub fn one_time_code(name: ProviderName, answer_bits: u16) -> Self {
+        Self {
+            name,
+            factor: Factor::Possession,
+            channel: Channel::Device,
+            amr: vec![Amr::Otp],
+            aal: Aal::Two,
+            phishing_resistant: false,
+            answer_bits,
+            answers: vec![AnswerKind::Code],
+            effects: Vec::new(),
+            several: true,
+        }
+    }
+
+    /// Returns the full strength of the provider's evidence.
+    #[must_use]
+    pub fn strength(&self) -> Strength {
+        Strength {
+            factor: self.factor,
+            channel: self.channel,
+            amr: self.amr.clone(),
+            aal: self.aal,
+            phishing_resistant: self.phishing_resistant,
+        }
+    }
+
+    /// Returns whether wrong answers must be counted over time.
+    #[must_use]
+    pub const fn is_low_entropy(&self) -> bool {
+        self.answer_bits < 64
+    }
+}
+
+/// What an accepted answer proves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Strength {
+    /// The kind of factor.
+    pub factor: Factor,
+    /// The way the answer travelled.
+    pub channel: Channel,
+    /// RFC 8176 values.
+    pub amr: Vec<Amr>,
+    /// The level.
+    pub aal: Aal,
+    /// Whether a look-alike site could not have used it.
+    pub phishing_resistant: bool,
+}
+
+/// The kinds of factors of SP 800-63B-4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Factor {
+    /// Something the user knows.
+    Knowledge,
+    /// Something the user has.
+    Possession,
+    /// Something the user is.
+    Inherence,
+}
+
+/// The way an answer or a first factor travels. The same channel twice is one factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Channel {
+    /// The page or program that logs in.
+    Direct,
+    /// An authenticator that the user holds.
+    Device,
+    /// E-mail.
+    Email,
+    /// The telephone network.
+    Phone,
+    /// A push to an app.
+    Push,
+}
+
+/// An authentication method reference of RFC 8176.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Amr {
+    /// A hardware-secured key.
+    Hwk,
+    /// Several channels.
+    Mca,
+    /// Several kinds of factors.
+    Mfa,
+    /// A one-time password.
+    Otp,
+    /// A personal identification number.
+    Pin,
+    /// Proof of possession of a key.
+    Pop,
+    /// A password.
+    Pwd,
+    /// A text message to a telephone.
+    Sms,
+    /// A software-secured key.
+    Swk,
+    /// A test of the user's presence.
+    User,
+}
+
+impl Amr {
+    /// Returns the value as RFC 8176 §2 spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hwk => "hwk",
+            Self::Mca => "mca",
+            Self::Mfa => "mfa",
+            Self::Otp => "otp",
+            Self::Pin => "pin",
+            Self::Pop => "pop",
+            Self::Pwd => "pwd",
+            Self::Sms => "sms",
+            Self::Swk => "swk",
+            Self::User => "user",
+        }
+    }
+}
+
+impl fmt::Display for Amr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An authentication assurance level of SP 800-63B-4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Aal {
+    /// One factor.
+    One,
+    /// Two factors.
+    Two,
+    /// Two factors, one of them a phishing-resistant key.
+    Three,
+}
+
+impl Aal {
+    /// Returns the level's number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
+}

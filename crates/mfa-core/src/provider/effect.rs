@@ -1,0 +1,195 @@
+//! What a provider may ask the engine to do, and what it costs.
+
+use core::fmt;
+use core::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::{SecretBytes, SecretText};
+
+/// Something that must happen outside of the decision.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Effect {
+    /// A slow hash, on the runtime's pool.
+    Hash(HashJob),
+    /// An HTTP request, through the host's [`HttpClient`].
+    Http(http::Request<Vec<u8>>),
+    /// A message, through the host's [`Transport`].
+    Deliver(Message),
+}
+
+/// The kinds of effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EffectKind {
+    /// A slow hash.
+    Hash,
+    /// An HTTP request.
+    Http,
+    /// A message.
+    Deliver,
+}
+
+impl Effect {
+    /// Returns which kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> EffectKind {
+        match self {
+            Self::Hash(_) => EffectKind::Hash,
+            Self::Http(_) => EffectKind::Http,
+            Self::Deliver(_) => EffectKind::Deliver,
+        }
+    }
+}
+
+impl EffectKind {
+    /// Returns the stable name: `hash`, `http` or `deliver`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Http => "http",
+            Self::Deliver => "deliver",
+        }
+    }
+}
+
+/// What an effect is charged as before it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Charge {
+    /// Nothing. Not for a passcode check, a send or a push.
+    Free,
+    /// As a wrong answer, given back only if the answer is accepted.
+    Attempt,
+    /// As a message.
+    Send,
+    /// As a push.
+    Push,
+}
+
+impl Charge {
+    /// Returns the stable name: `free`, `attempt`, `send` or `push`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Attempt => "attempt",
+            Self::Send => "send",
+            Self::Push => "push",
+        }
+    }
+}
+
+/// A slow hash: work whose result is a digest.
+pub struct HashJob(Box<dyn FnOnce() -> SecretBytes + Send>);
+
+impl HashJob {
+    /// Takes the work.
+    #[must_use]
+    pub fn new(work: impl FnOnce() -> SecretBytes + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    pub(crate) fn into_job(self) -> Box<dyn FnOnce() -> SecretBytes + Send> {
+        self.0
+    }
+}
+
+impl fmt::Debug for HashJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashJob")
+    }
+}
+
+/// A message to a person.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Message {
+    /// The canonical address or number.
+    pub to: SecretText,
+    /// The subject, where the channel has one.
+    pub subject: Option<String>,
+    /// The text.
+    pub body: SecretText,
+}
+
+impl Message {
+    /// Makes a message.
+    #[must_use]
+    pub const fn new(to: SecretText, subject: Option<String>, body: SecretText) -> Self {
+        Self { to, subject, body }
+    }
+}
+
+/// What a transport says of a message it accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The transport's id of the message.
+    pub id: String,
+}
+
+impl Receipt {
+    /// Names an accepted message.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into() }
+    }
+}
+
+/// Why a message was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotDelivered {
+    /// The destination is refused for good, before anything left.
+    #[error("the destination is refused for good")]
+    Permanent,
+    /// It may work later; the message may have left.
+    #[error("not accepted for now")]
+    Temporary,
+    /// No answer within the deadline; the message may have left.
+    #[error("no answer in time")]
+    TimedOut,
+}
+
+/// An HTTP answer, its body read and capped by the client.
+pub type HttpReply = http::Response<Vec<u8>>;
+
+/// Why there is no HTTP answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HttpFault {
+    /// The request provably never left.
+    #[error("the request was not sent")]
+    NotSent,
+    /// The request may have arrived.
+    #[error("no complete answer came")]
+    Unanswered,
+}
+
+/// Sends HTTP requests for providers that need it. The host chooses the client.
+#[async_trait]
+pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
+    /// Sends `request` and reads the answer within `deadline`. Follows no redirect, caps the body.
+    ///
+    /// # Errors
+    /// [`HttpFault`].
+    async fn send(&self, request: http::Request<Vec<u8>>, deadline: Duration)
+    -> Result<HttpReply, HttpFault>;
+}
+
+/// Sends messages for providers that need it.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Hands `message` over within `deadline`.
+    ///
+    /// # Errors
+    /// [`NotDelivered`].
+    async fn send(&self, message: &Message, deadline: Duration) -> Result<Receipt, NotDelivered>;
+}
+
+const _: Option<&dyn HttpClient> = None;
+const _: Option<&dyn Transport> = None;

@@ -1,0 +1,87 @@
+//! The adapter that hides a provider's types behind bytes, so that one engine holds them all.
+
+use core::fmt;
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::{Change, Cx, Descriptor, Held, Provider, ProviderError, StepEvent, Then};
+use crate::{FieldError, MAX_ENROLMENT_BYTES, SecretBytes, Versioned};
+
+/// Held values as bytes.
+#[derive(Debug, Default)]
+pub(crate) struct ErasedHeld<'a> {
+    pub(crate) state: Option<&'a [u8]>,
+    pub(crate) enrolment: Option<&'a [u8]>,
+    pub(crate) secret: Option<&'a SecretBytes>,
+}
+
+/// A step as bytes.
+#[derive(Debug)]
+pub(crate) struct ErasedStep {
+    pub(crate) state: Change<Vec<u8>>,
+    pub(crate) enrolment: Change<Vec<u8>>,
+    pub(crate) secret: Change<Zeroizing<Vec<u8>>>,
+    pub(crate) then: Then,
+}
+
+/// A provider whose types are hidden.
+pub(crate) trait AnyProvider: fmt::Debug + Send + Sync + 'static {
+    fn describe(&self) -> &Descriptor;
+    fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>>;
+    fn handle(
+        &self,
+        cx: &mut Cx<'_>,
+        held: &ErasedHeld<'_>,
+        event: StepEvent<'_>,
+    ) -> Result<ErasedStep, ProviderError>;
+}
+
+impl<P: Provider> AnyProvider for P {
+    fn describe(&self) -> &Descriptor {
+        Provider::describe(self)
+    }
+
+    fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>> {
+        Provider::validate(self, settings)
+    }
+
+    fn handle(
+        &self,
+        cx: &mut Cx<'_>,
+        held: &ErasedHeld<'_>,
+        event: StepEvent<'_>,
+    ) -> Result<ErasedStep, ProviderError> {
+        let held = Held {
+            state: held.state.map(P::State::decode).transpose()?,
+            enrolment: held.enrolment.map(P::Enrolment::decode).transpose()?,
+            secret: held.secret.map(|secret| P::Secret::decode(secret.expose_secret())).transpose()?,
+        };
+        let step = Provider::handle(self, cx, held, event)?;
+        let enrolment = encoded(&step.enrolment)?;
+        if let Change::Set(bytes) = &enrolment
+            && bytes.len() > MAX_ENROLMENT_BYTES
+        {
+            let (bytes, limit) = (bytes.len(), MAX_ENROLMENT_BYTES);
+            return Err(crate::CodecError::TooLong { bytes, limit }.into());
+        }
+        Ok(ErasedStep {
+            state: encoded(&step.state)?,
+            enrolment,
+            secret: match encoded(&step.secret)? {
+                Change::Same => Change::Same,
+                Change::Clear => Change::Clear,
+                Change::Set(bytes) => Change::Set(Zeroizing::new(bytes)),
+            },
+            then: step.then,
+        })
+    }
+}
+
+fn encoded<T: Versioned>(change: &Change<T>) -> Result<Change<Vec<u8>>, ProviderError> {
+    Ok(match change {
+        Change::Same => Change::Same,
+        Change::Clear => Change::Clear,
+        Change::Set(value) => Change::Set(value.encode()?),
+    })
+}
