@@ -1,6 +1,7 @@
 //! The read side of a store's events.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -32,6 +33,23 @@ pub trait AuditLog: core::fmt::Debug + Send + Sync + 'static {
 }
 
 const _: Option<&dyn AuditLog> = None;
+
+macro_rules! forward_audit_log {
+    ($($pointer:ident),*) => {$(
+        #[deny(clippy::missing_trait_methods)]
+        #[async_trait]
+        impl<T: AuditLog + ?Sized> AuditLog for $pointer<T> {
+            async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
+                (**self).query(query, after).await
+            }
+            async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
+                (**self).event(scope, id).await
+            }
+        }
+    )*};
+}
+
+forward_audit_log!(Arc, Box);
 
 /// Which events to read: all conditions must hold.
 ///

@@ -1,33 +1,88 @@
-//! The contracts of the engine: stores, providers, the challenge machine and its cost table, the runtime.
+//! The second step of a login, as a library: the engine, the contracts of stores and providers, budgets,
+//! sealing, and the audit events that commit with the state they describe.
+//!
+//! A host verifies its own first factor, calls [`Engine::begin`], shows the challenge it gets, passes the
+//! answer to [`Engine::verify`], and turns the [`Grant`] into its own session:
+//!
+//! ```text
+//! begin(Login) ─► Challenge(reference) ─► verify(reference, answer) ─► Verified(Grant) ─► redeem ─► Authenticated
+//!              ├► NotRequired                                       ├► Rejected
+//!              ├► EnrolmentRequired                                 └► Pending ─► claim(reference)
+//!              └► Denied
+//! ```
+//!
+//! Every call runs the same loop: **load** the records it needs in one read, **decide** in a pure function,
+//! **commit** state and events in one conditional write, and only then **act**: answer, or run an effect.
+//!
+//! What this crate does not do: it has no server, no HTTP client, no database driver, no TLS and no async
+//! runtime. It checks no passwords and keeps no sessions. Providers ([`Provider`]) and stores ([`Store`]) are
+//! crates of their own, or yours.
+//!
+//! # Features
+//!
+//! * `metrics` — counts steps and conflicts through the `metrics` facade; off by default.
 
+mod budget;
 mod codec;
+mod decide;
+mod directory;
+mod driver;
+mod engine;
 mod entropy;
 mod error;
+mod explain;
+mod grant;
+mod http_status;
 mod ids;
+#[doc(hidden)]
+pub mod internal;
 mod keyring;
 mod machine;
+mod observe;
+mod outcome;
+mod plan;
+mod policy;
 mod provider;
 mod reason;
+mod record;
+mod reference;
+mod request;
 mod runtime;
 mod secret;
 mod store;
+mod subject;
 
 pub use audit_model::{AccountId, Scope, Timestamp, UserId};
 
 pub use codec::{CodecError, Versioned};
+pub use directory::{Directory, StoredDirectory};
+pub use engine::{BuildError, Engine, EngineBuilder};
 pub use entropy::{Draw, Entropy, EntropyError, OsEntropy};
 pub use error::{DirectoryError, Error, FieldError};
+pub use explain::{ExplainedOutcome, Explanation, Rule};
+pub use grant::{Authenticated, Evidence, Grant, GrantMismatch};
+pub use http_status::{HttpOutcome, HttpStatus, http_status};
 pub use ids::{ChallengeId, EnrolmentId, Module, NameError, ProviderName};
 pub use keyring::{KeyId, KeyRing, KeyRingError};
 pub use machine::{IllegalMove, Move, Status};
+pub use outcome::{
+    Begin, Challenge, ChallengeStatus, Changed, Denied, DeniedReason, EnrolConfirm, EnrolmentRequired,
+    EnrolmentStarted, Method, NotRequired, Pending, Rejected, Verify,
+};
+pub use policy::{KnobClass, KnobInfo, Policy, Stronger};
 pub use provider::{
-    Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind, Factor, HashJob,
-    Held, HeldOf, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message, NotDelivered, Provider,
-    ProviderError, Receipt, Revealed, Step, StepEvent, StepOf, Strength, Then, Transport, normalise_code,
+    Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind,
+    Factor, HashJob, Held, HeldOf, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message,
+    NotDelivered, Provider, ProviderError, Receipt, Revealed, Step, StepEvent, StepOf, Strength, Then,
+    Transport, normalise_code,
 };
 pub use reason::{Purpose, Reason};
+pub use reference::Reference;
+pub use request::{Authority, Login, MethodSelector, RequestFacts, Response, Target};
 pub use runtime::{RunError, Runtime, SlowJob};
 pub use secret::{SecretBytes, SecretText};
 pub use store::{
-    Commit, Committed, Expect, Key, MAX_BODY_BYTES, MemoryStore, Record, RecordKind, Store, StoreError, Version, Write,
+    Commit, Committed, Expect, Key, MAX_BODY_BYTES, MemoryStore, Record, RecordKind, Store, StoreError,
+    Version, Write,
 };
+pub use subject::{Ancestor, FirstFactor, FirstFactorKind, Subject};

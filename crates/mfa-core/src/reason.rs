@@ -14,7 +14,7 @@ pub enum Purpose {
     Enrol,
 }
 
-/// Why an answer was refused. For the host's log and tests; show `Rejected::public`.
+/// Why an answer was refused. For the host's log and tests; show [`Rejected::public`](crate::Rejected::public).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Reason {

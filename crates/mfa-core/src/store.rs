@@ -35,7 +35,8 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 ///
 /// *Versions.* A record that a commit puts carries the commit's [`Version`]; the store never makes one up.
 ///
-/// *Idempotence.* An event whose id is already stored is not stored again and is no error.
+/// *Idempotence.* An event whose id is already stored in its scope, at whatever time, is not stored again
+/// and is no error.
 ///
 /// *Errors by meaning.* [`StoreError::Unavailable`] promises that nothing happened;
 /// [`StoreError::Unknown`] that the commit may or may not have happened.
@@ -49,8 +50,8 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// disagrees with what happened.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Reads records in one round trip, of any scopes; the answer has the order of `keys`. It need not be a
-    /// snapshot over scopes.
+    /// Reads records in one round trip, of any scopes; the answer has the order of `keys`. Records of one
+    /// scope are as they were at one point in time; over several scopes they need not be.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].

@@ -85,10 +85,13 @@ pub fn normalise_code(typed: &str) -> String {
     kept.collect()
 }
 
-/// Keeps a byte past the limit, so that a provider sees that the text is too long.
+/// Cuts text at the limit. What is cut is longer than any provider's form, so that it stays malformed.
 fn cut(text: &str) -> &str {
+    if text.len() <= MAX_ANSWER_BYTES {
+        return text;
+    }
     let end = (0..=MAX_ANSWER_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end.min(text.len())).unwrap_or(text)
+    text.get(..end).unwrap_or_default()
 }
 
 /// What a user or a host chose when something begins: a document whose form the provider defines. It may

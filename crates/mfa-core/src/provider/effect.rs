@@ -93,8 +93,10 @@ impl HashJob {
         Self(Box::new(work))
     }
 
-    pub(crate) fn into_job(self) -> Box<dyn FnOnce() -> SecretBytes + Send> {
-        self.0
+    /// Does the work, on the caller's thread.
+    #[must_use]
+    pub fn run(self) -> SecretBytes {
+        (self.0)()
     }
 }
 

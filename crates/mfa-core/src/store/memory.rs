@@ -1,6 +1,7 @@
 //! The store in memory: the reference that the conformance suite is written against.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,8 +37,10 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct State {
-    records: HashMap<Key, Stored>,
+    records: BTreeMap<Key, Stored>,
     events: BTreeMap<(Scope, Position), Event>,
+    /// Where each event is.
+    places: BTreeMap<(Scope, EventId), Timestamp>,
 }
 
 #[derive(Debug)]
@@ -75,12 +78,15 @@ impl State {
         self.records.get(key).filter(|stored| stored.is_live(now))
     }
 
-    fn sorted(&self, now: Timestamp, limit: usize, wanted: impl Fn(&Key) -> bool) -> Vec<Record> {
-        let live = self.records.iter().filter(|(key, stored)| wanted(key) && stored.is_live(now));
-        let mut found: Vec<_> = live.map(|(key, stored)| stored.to_record(key)).collect();
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        found.truncate(limit);
-        found
+    /// Lists live records from a bound on, while `wanted` holds.
+    fn range(
+        &self,
+        from: Bound<&Key>,
+        now: Timestamp,
+        wanted: impl Fn(&Key) -> bool,
+    ) -> impl Iterator<Item = Record> {
+        let range = self.records.range((from, Bound::Unbounded)).take_while(move |(key, _)| wanted(key));
+        range.filter(move |(_, stored)| stored.is_live(now)).map(|(key, stored)| stored.to_record(key))
     }
 }
 
@@ -100,10 +106,14 @@ impl Store for MemoryStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
-        Ok(self.lock().sorted(now, limit, |key| {
-            let wanted = key.scope == *scope && key.kind == kind && key.id.starts_with(prefix);
-            wanted && after.is_none_or(|after| *key.id > *after)
-        }))
+        let start = Key::new(scope.clone(), kind, after.filter(|after| *after > prefix).unwrap_or(prefix));
+        let from = if after.is_some_and(|after| after >= prefix) {
+            Bound::Excluded(&start)
+        } else {
+            Bound::Included(&start)
+        };
+        let wanted = |key: &Key| key.scope == *scope && key.kind == kind && key.id.starts_with(prefix);
+        Ok(self.lock().range(from, now, wanted).take(limit).collect())
     }
 
     async fn scan(
@@ -113,8 +123,13 @@ impl Store for MemoryStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
-        let behind = |key: &Key| after.is_none_or(|after| key > after);
-        Ok(self.lock().sorted(now, limit, |key| key.kind == kind && behind(key)))
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(self
+            .lock()
+            .range(from, now, |_| true)
+            .filter(|record| record.key.kind == kind)
+            .take(limit)
+            .collect())
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
@@ -147,8 +162,11 @@ impl Store for MemoryStore {
             }
         }
         for event in commit.events {
-            let place = (commit.scope.clone(), Position::new(event.at(), event.id()));
-            state.events.entry(place).or_insert(event);
+            let (at, id) = (event.at(), event.id());
+            if let Entry::Vacant(place) = state.places.entry((commit.scope.clone(), id)) {
+                place.insert(at);
+                state.events.insert((commit.scope.clone(), Position::new(at, id)), event);
+            }
         }
         Ok(Committed::Done)
     }
@@ -195,7 +213,8 @@ impl AuditLog for MemoryStore {
 
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         let state = self.lock();
-        Ok(state.events.iter().find(|((s, p), _)| s == scope && p.id == id).map(|(_, event)| event.clone()))
+        let place = state.places.get(&(scope.clone(), id)).map(|at| (scope.clone(), Position::new(*at, id)));
+        Ok(place.and_then(|place| state.events.get(&place)).cloned())
     }
 }
 

@@ -1,0 +1,301 @@
+//! One challenge with the records it is judged by: what is read, what changed, what is written.
+
+use core::time::Duration;
+
+use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
+
+use super::{Rules, event, wording};
+use crate::driver::{Read, Records};
+use crate::machine::{Move, Status};
+use crate::plan::Plan;
+use crate::reason::{Cost, When};
+use crate::record::challenge::{Challenge, MAX_MALFORMED};
+use crate::record::login::{Failed, Login, NOTED_SKEW, TOLERATED_SKEW};
+use crate::record::vault::Vault;
+use crate::record::{LOGIN, VAULT, challenge_key, user_key};
+use crate::reference::Claims;
+use crate::{ChallengeId, Error, Expect, Key, Reason, Rejected, RequestFacts, Version};
+
+/// The records that judging an answer needs: one get.
+pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
+    let account = claims.account()?;
+    Ok(vec![
+        user_key(account, LOGIN, &claims.user),
+        user_key(account, VAULT, &claims.user),
+        challenge_key(account, ChallengeId::from_bytes(claims.id)),
+    ])
+}
+
+/// Whoever holds the challenge: the claims of a reference whose binder is checked here.
+pub(crate) struct Case<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) claims: &'a Claims,
+    pub(crate) account: AccountId,
+    /// The node's clock.
+    pub(crate) now: Timestamp,
+    /// The time to decide at.
+    pub(crate) at: Timestamp,
+    pub(crate) challenge: Changing<Challenge>,
+    pub(crate) login: Changing<Login>,
+    pub(crate) vault: Changing<Vault>,
+    events: Vec<EventBuilder>,
+    request: &'a RequestFacts,
+}
+
+/// A record, the version it was read at, and whether it is to be written.
+pub(crate) struct Changing<T> {
+    pub(crate) value: T,
+    version: Version,
+    changed: bool,
+}
+
+impl<T> Changing<T> {
+    pub(crate) const fn change(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
+    }
+}
+
+/// What a case is, once its records are read.
+pub(crate) enum Opened<'a> {
+    Case(Box<Case<'a>>),
+    /// The same answer for unknown, foreign, purged and another browser's.
+    NotFound,
+    /// The user's records are gone: something ended every challenge.
+    Gone,
+    /// A record is there and cannot be trusted.
+    Refused(&'static str, &'static str),
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn open(
+        rules: &'a Rules,
+        claims: &'a Claims,
+        request: &'a RequestFacts,
+        records: &Records,
+        now: Timestamp,
+    ) -> Result<Opened<'a>, Error> {
+        let account = claims.account()?.clone();
+        let challenge =
+            match records.read::<Challenge>(&challenge_key(&account, ChallengeId::from_bytes(claims.id))) {
+                Read::Absent => return Ok(Opened::NotFound),
+                Read::Refused(problem) => return Ok(Opened::Refused("challenge", problem)),
+                Read::Live(value, version) => Changing { value, version, changed: false },
+            };
+        let held = claims.hold(&rules.ring, &challenge.value.binder, challenge.value.session.as_ref())?;
+        if !held || challenge.value.user != claims.user || challenge.value.module != claims.module {
+            return Ok(Opened::NotFound);
+        }
+        let login = match records.read::<Login>(&user_key(&account, LOGIN, &claims.user)) {
+            Read::Absent => return Ok(Opened::Gone),
+            Read::Refused(problem) => return Ok(Opened::Refused("login", problem)),
+            Read::Live(value, version) => Changing { value, version, changed: false },
+        };
+        let vault = match records.read::<Vault>(&user_key(&account, VAULT, &claims.user)) {
+            Read::Absent => return Ok(Opened::Gone),
+            Read::Refused(problem) => return Ok(Opened::Refused("vault", problem)),
+            Read::Live(value, version) => Changing { value, version, changed: false },
+        };
+        let at = login.value.effective(now);
+        let mut case =
+            Self { rules, claims, account, now, at, challenge, login, vault, events: Vec::new(), request };
+        case.look_at_the_clock();
+        Ok(Opened::Case(Box::new(case)))
+    }
+
+    /// Returns why nothing can be judged, if the challenge has ended or ends now.
+    pub(crate) fn ended(&mut self) -> Result<Option<Reason>, Error> {
+        let reason = match self.challenge.value.status {
+            Status::Redeemed => Some(Reason::AlreadyUsed),
+            Status::Failed => Some(Reason::Exhausted),
+            Status::FailedToSend => Some(Reason::Unavailable),
+            Status::Expired => Some(Reason::Expired),
+            Status::Superseded => Some(Reason::Superseded),
+            Status::Cancelled => Some(Reason::Cancelled),
+            Status::Created | Status::Sent | Status::Verified => None,
+        };
+        if reason.is_some() {
+            return Ok(reason);
+        }
+        let challenge = &self.challenge.value;
+        let login = &self.login.value;
+        // The policy as it is now may have shortened the life that the challenge was given.
+        let expires_at =
+            challenge.expires_at.min(challenge.created_at.plus(self.rules.policy.challenge_ttl()));
+        let begun_in_the_future = challenge.created_at.since(self.at) > TOLERATED_SKEW;
+        let (by, reason) = if challenge.fence != login.fence || challenge.generation != login.generation {
+            (Move::Supersede, Reason::Superseded)
+        } else if self.at >= expires_at || begun_in_the_future {
+            (Move::Expire, Reason::Expired)
+        } else {
+            return Ok(None);
+        };
+        self.end(by)?;
+        Ok(Some(reason))
+    }
+
+    /// Moves the challenge to a terminal status, with an event of its own.
+    pub(crate) fn end(&mut self, by: Move) -> Result<(), Error> {
+        self.step(by)?;
+        let status = self.challenge.value.status.code();
+        let event = self.event(Kind::ChallengeEnded, Outcome::Failure).field("status", status);
+        self.note(event);
+        Ok(())
+    }
+
+    /// Moves the challenge along the machine's table.
+    pub(crate) fn step(&mut self, by: Move) -> Result<(), Error> {
+        let at = self.at;
+        Ok(self.challenge.change().apply(by, at)?)
+    }
+
+    /// Refuses an answer and charges what the table says.
+    pub(crate) fn refuse(
+        &mut self,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Result<Rejected, Error> {
+        let cost = Cost::of(reason);
+        self.charge_challenge(cost);
+        if cost.budget {
+            self.charge_budget();
+        }
+        let first = !matches!(cost.event, When::Never) && self.is_told_first(reason);
+        if cost.event == When::Each || (cost.event == When::First && first) {
+            let left = self.challenge.value.attempts_left.to_string();
+            let event = self
+                .event(Kind::AnswerRejected, Outcome::Failure)
+                .reason(reason.code())
+                .field("attempts_left", left)
+                .attempt(wording::rejected(reason));
+            self.note(event);
+        }
+        let used_up =
+            self.challenge.value.attempts_left == 0 || self.challenge.value.malformed >= MAX_MALFORMED;
+        if (cost.ends || used_up) && !self.challenge.value.status.is_terminal() {
+            self.end(Move::Fail)?;
+        }
+        Ok(Rejected { reason, attempts_left: self.challenge.value.attempts_left, retry_after })
+    }
+
+    fn charge_challenge(&mut self, cost: Cost) {
+        if cost.attempt && !self.challenge.value.status.is_terminal() {
+            let challenge = self.challenge.change();
+            challenge.attempts_left = challenge.attempts_left.saturating_sub(1);
+            challenge.verify_attempts = challenge.verify_attempts.saturating_add(1);
+        }
+        if cost.malformed {
+            let challenge = self.challenge.change();
+            challenge.malformed = challenge.malformed.saturating_add(1);
+        }
+    }
+
+    /// Counts a judged failure of the active method and of the user.
+    pub(crate) fn charge_budget(&mut self) {
+        let (at, id) = (self.at, self.challenge.value.method);
+        let login = self.login.change();
+        login.failures.charge(at);
+        let Some(enrolment) = login.enrolment_mut(id) else { return };
+        let failed = enrolment.fail(at);
+        let (until, failures) = (enrolment.delayed_until().to_string(), enrolment.consecutive.to_string());
+        match failed {
+            Failed::Counted => {}
+            Failed::Locked => {
+                let event = self.event(Kind::UserLocked, Outcome::Failure).field("until", until);
+                self.note(event);
+            }
+            Failed::Stopped => {
+                let event = self.event(Kind::EnrolmentStopped, Outcome::Failure).field("failures", failures);
+                self.note(event);
+            }
+        }
+    }
+
+    fn is_told_first(&mut self, reason: Reason) -> bool {
+        let mut told = self.challenge.value.told;
+        if told & reason.bit() != 0 {
+            return false;
+        }
+        told |= reason.bit();
+        self.challenge.change().told = told;
+        true
+    }
+
+    /// Starts an event about this challenge and its active method.
+    pub(crate) fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
+        let provider = self.provider_name().to_owned();
+        let event = event(&self.account, &self.claims.user, kind, outcome, self.now)
+            .module(self.challenge.value.module.clone())
+            .subject(self.claims.id)
+            .field("method", provider);
+        self.request.describe(event)
+    }
+
+    pub(crate) fn note(&mut self, event: EventBuilder) {
+        self.events.push(event);
+    }
+
+    pub(crate) fn provider_name(&self) -> &str {
+        self.login.value.enrolment(self.challenge.value.method).map_or("", |enrolment| &enrolment.provider)
+    }
+
+    pub(crate) const fn user(&self) -> &UserId {
+        &self.claims.user
+    }
+
+    /// Writes down what changed. A decision that grants holds every record it read.
+    pub(crate) fn finish(mut self, grants: bool) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
+        let account = self.account.clone();
+        let user = self.claims.user.clone();
+        let mut events = core::mem::take(&mut self.events);
+        if self.login.changed {
+            let now = self.now;
+            let login = self.login.change();
+            login.mark(now);
+            let streams = login.take_stream(&account, &user, events.len());
+            events = events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)).collect();
+        }
+        let challenge_id = ChallengeId::from_bytes(self.claims.id);
+        let gone_at = self.challenge.value.gone_at();
+        hold(&mut plan, challenge_key(&account, challenge_id), &self.challenge, Some(gone_at), grants)?;
+        hold(&mut plan, user_key(&account, LOGIN, &user), &self.login, None, grants)?;
+        hold(&mut plan, user_key(&account, VAULT, &user), &self.vault, None, grants)?;
+        plan.events(events);
+        Ok(plan)
+    }
+
+    fn look_at_the_clock(&mut self) {
+        let back = self.login.value.stepped_back(self.now);
+        if back <= NOTED_SKEW {
+            return;
+        }
+        let event = self.event(Kind::ClockSteppedBack, Outcome::Failure);
+        let event = event.field("by_seconds", back.as_secs().to_string());
+        if back > TOLERATED_SKEW {
+            // Every challenge that was begun before ends, this one with them.
+            let now = self.now;
+            self.login.change().mark(now);
+            self.note(event);
+        } else if self.challenge.value.tell_clock() {
+            self.challenge.changed = true;
+            self.note(event);
+        }
+    }
+}
+
+fn hold<T: crate::Versioned>(
+    plan: &mut Plan,
+    key: Key,
+    record: &Changing<T>,
+    expires_at: Option<Timestamp>,
+    grants: bool,
+) -> Result<(), Error> {
+    if record.changed {
+        return plan.put(key, Expect::Version(record.version), &record.value, expires_at);
+    }
+    if grants {
+        plan.check(key, record.version);
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! What a login needs: decided from the stored enrolments, with the rules that led there.
+//!
+//! Whether a user *has* a second factor is read from the stored list alone, never from what this process can
+//! use: "cannot use the method" is never "has no method".
+
+use core::time::Duration;
+
+use audit_model::Timestamp;
+
+use super::{Rules, select};
+use crate::driver::Read;
+use crate::record::login::{Enrolment, Login};
+use crate::record::vault::{Place, Vault};
+use crate::{Denied, DeniedReason, EnrolmentId, MethodSelector, NotRequired, Rule, Subject};
+
+/// What a login needs.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    pub(crate) verdict: Verdict,
+    /// The enrolments that can be used now, oldest first.
+    pub(crate) usable: Vec<EnrolmentId>,
+    /// Records that were there and could not be trusted.
+    pub(crate) refused: Vec<(&'static str, &'static str)>,
+    /// What was decided by what, in order.
+    pub(crate) rules: Vec<Rule>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Challenge(EnrolmentId),
+    NotRequired(NotRequired),
+    EnrolmentRequired,
+    Denied(Denied),
+}
+
+pub(crate) fn survey(
+    rules: &Rules,
+    subject: &Subject,
+    login: &Read<Login>,
+    vault: &Read<Vault>,
+    wanted: Option<&MethodSelector>,
+    now: Timestamp,
+) -> Survey {
+    let mut survey = Survey {
+        verdict: denied(DeniedReason::Unavailable, None),
+        usable: Vec::new(),
+        refused: Vec::new(),
+        rules: Vec::new(),
+    };
+    let login = match login {
+        Read::Absent => {
+            survey.without_method(rules);
+            return survey;
+        }
+        Read::Refused(problem) => {
+            survey.refused.push(("login", problem));
+            survey.note("login_record", *problem, "store");
+            return survey;
+        }
+        Read::Live(login, _) => login,
+    };
+    if login.enrolments.is_empty() {
+        survey.without_method(rules);
+        return survey;
+    }
+    survey.note("enrolments", login.enrolments.len().to_string(), "store");
+    if login.generation != subject.generation() {
+        survey.note("generation", "differs", "host");
+        survey.verdict = denied(DeniedReason::Generation, None);
+        return survey;
+    }
+    survey.look_at_each(rules, subject, login, vault);
+    survey.choose(rules, login, wanted, login.effective(now));
+    survey
+}
+
+impl Survey {
+    fn note(&mut self, name: &'static str, value: impl Into<String>, origin: &'static str) {
+        self.rules.push(Rule { name, value: value.into(), origin });
+    }
+
+    fn without_method(&mut self, rules: &Rules) {
+        self.note("enrolments", "0", "store");
+        let enforced = rules.policy.enforced();
+        self.note("enforced", enforced.to_string(), "policy");
+        self.verdict =
+            if enforced { Verdict::EnrolmentRequired } else { Verdict::NotRequired(NotRequired::NoMethod) };
+    }
+
+    fn look_at_each(&mut self, rules: &Rules, subject: &Subject, login: &Login, vault: &Read<Vault>) {
+        if let Read::Refused(problem) = vault {
+            self.refused.push(("vault", problem));
+            self.note("vault_record", *problem, "store");
+        }
+        for enrolment in &login.enrolments {
+            let problem = unusable(rules, subject, enrolment, vault);
+            self.note(
+                "method",
+                format!("{} {}: {}", enrolment.provider, enrolment.id, problem.unwrap_or("usable")),
+                "store",
+            );
+            match problem {
+                None => self.usable.push(enrolment.id),
+                Some("does_not_open") => self.refused.push(("secret", "does_not_open")),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn choose(&mut self, rules: &Rules, login: &Login, wanted: Option<&MethodSelector>, at: Timestamp) {
+        if self.usable.is_empty() {
+            let all_stopped = login.enrolments.iter().all(Enrolment::is_stopped);
+            let reason = if all_stopped { DeniedReason::Locked } else { DeniedReason::Unavailable };
+            self.verdict = denied(reason, None);
+            return;
+        }
+        let mut waits = Vec::new();
+        let mut open = Vec::new();
+        for enrolment in login.enrolments.iter().filter(|e| self.usable.contains(&e.id)) {
+            let wait = wait_for(rules, login, enrolment, at);
+            if wait == Duration::ZERO { open.push(enrolment.id) } else { waits.push(wait) }
+        }
+        if open.is_empty() {
+            self.note("locked", "every usable method", "budget");
+            self.verdict = denied(DeniedReason::Locked, waits.into_iter().min());
+            return;
+        }
+        let wanted = wanted.and_then(|selector| select(login, selector)).map(|enrolment| enrolment.id);
+        let choices = [wanted, login.preferred, open.first().copied()];
+        let active = choices.into_iter().flatten().find(|id| open.contains(id));
+        if let Some(active) = active {
+            self.note("active_method", active.to_string(), "user");
+            self.verdict = Verdict::Challenge(active);
+        }
+    }
+}
+
+/// Returns why an enrolment cannot be used now, if so.
+fn unusable(
+    rules: &Rules,
+    subject: &Subject,
+    enrolment: &Enrolment,
+    vault: &Read<Vault>,
+) -> Option<&'static str> {
+    if enrolment.is_stopped() {
+        return Some("stopped");
+    }
+    if !rules.providers.contains_key(&enrolment.provider) {
+        return Some("not_registered");
+    }
+    if !rules.policy.offers(&enrolment.provider) {
+        return Some("not_offered");
+    }
+    let Read::Live(vault, _) = vault else {
+        return Some("no_vault");
+    };
+    let Some(sealed) = vault.sealed(enrolment.id) else {
+        return Some("no_secret");
+    };
+    let place = Place {
+        account: subject.account(),
+        user: subject.user(),
+        kind: "vault",
+        provider: &enrolment.provider,
+        enrolment: enrolment.id,
+    };
+    place.open(&rules.ring, sealed).is_err().then_some("does_not_open")
+}
+
+/// Returns how long answers with an enrolment are refused without being judged; zero if they are judged.
+pub(crate) fn wait_for(rules: &Rules, login: &Login, enrolment: &Enrolment, at: Timestamp) -> Duration {
+    let delay = enrolment.delayed_until().since(at);
+    let low = rules.providers.get(&enrolment.provider).is_none_or(|p| p.code.describe().is_low_entropy());
+    if !low {
+        return delay;
+    }
+    let policy = &rules.policy;
+    delay.max(login.failures.wait(at, policy.failures_per_day(), policy.failures_per_month()))
+}
+
+pub(crate) const fn denied(reason: DeniedReason, retry_after: Option<Duration>) -> Verdict {
+    Verdict::Denied(Denied { reason, retry_after })
+}

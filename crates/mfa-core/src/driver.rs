@@ -1,0 +1,240 @@
+//! The driver: load, decide, commit, act — the same loop in every call.
+//!
+//! Nothing is revealed before the commit that charges it. A lost race loads and decides again; a commit whose
+//! outcome is unknown is recognised by the version it wrote, or the step is answered as not judged.
+
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::Poll;
+use core::time::Duration;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use async_lock::Mutex;
+use audit_model::{AccountId, Scope, Timestamp, UserId};
+
+use crate::entropy::CheckedEntropy;
+use crate::plan::Plan;
+use crate::record::envelope;
+use crate::{Committed, Draw, Error, Key, KeyRing, Runtime, Store, StoreError, Version, Versioned};
+
+/// How long a step goes on losing races before it gives up.
+const PATIENCE: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+const STRIPES: usize = 1024;
+
+/// Runs decisions against a store.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) ring: KeyRing,
+    pub(crate) entropy: CheckedEntropy,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    stripes: Vec<Mutex<()>>,
+    hasher: RandomState,
+}
+
+/// Whose step it is and what it reads.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) account: AccountId,
+    pub(crate) user: UserId,
+    pub(crate) keys: Vec<Key>,
+}
+
+/// What a decision says: what to write, and what to answer once it is written.
+#[derive(Debug)]
+pub(crate) struct Decision<T> {
+    pub(crate) plan: Plan,
+    pub(crate) value: T,
+}
+
+impl<T> Decision<T> {
+    /// Writes nothing.
+    pub(crate) fn only(value: T) -> Self {
+        Self { plan: Plan::default(), value }
+    }
+}
+
+/// A decision after its commit.
+#[derive(Debug)]
+pub(crate) struct Settled<T> {
+    pub(crate) value: T,
+    pub(crate) receipt: Receipt,
+    /// The records as they are after the commit: the next decision of the same step needs no read.
+    pub(crate) records: Records,
+}
+
+/// Proof that a decision's commit is durable, or that it had nothing to write. Only this module makes one.
+#[derive(Debug)]
+pub(crate) struct Receipt(());
+
+impl Driver {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        ring: KeyRing,
+        entropy: CheckedEntropy,
+        runtime: Arc<dyn Runtime>,
+    ) -> Self {
+        let stripes = (0..STRIPES).map(|_| Mutex::new(())).collect();
+        Self { store, ring, entropy, runtime, stripes, hasher: RandomState::new() }
+    }
+
+    /// Loads, decides and commits until a commit holds. `known` saves the first read.
+    pub(crate) async fn run<T: Send>(
+        &self,
+        turn: &Turn,
+        known: Option<Records>,
+        mut decide: impl FnMut(&Records, Timestamp, &mut Draw) -> Result<Decision<T>, Error> + Send,
+    ) -> Result<Settled<T>, Error> {
+        let mut patience = Patience::new(&*self.runtime);
+        let _one_round_per_user = patience.bound(self.stripe(turn).lock()).await.ok_or(Error::Contention)?;
+        let mut known = known;
+        loop {
+            let now = self.runtime.now();
+            let mut records = match known.take() {
+                Some(records) => records,
+                None => self.load(&turn.keys, now).await?,
+            };
+            let mut draw = self.entropy.draw()?;
+            let Decision { plan, value } = decide(&records, now, &mut draw)?;
+            if plan.is_empty() {
+                return Ok(Settled { value, receipt: Receipt(()), records });
+            }
+            let version = Version::from_bytes(draw.take()?);
+            let scope = Scope::Account(turn.account.clone());
+            let commit = plan.seal(&self.ring, scope, version, now, &mut draw)?;
+            match self.store.commit(commit).await {
+                Ok(Committed::Done) => {}
+                Ok(Committed::Conflict(_)) => {
+                    crate::observe::conflict();
+                    let spread = u16::from_be_bytes(draw.take()?);
+                    patience.pause(spread).await?;
+                    continue;
+                }
+                Err(StoreError::Unknown(_)) if self.recognises(&plan, version, now).await? => {}
+                Err(error) => return Err(error.into()),
+            }
+            records.apply(&plan, version);
+            return Ok(Settled { value, receipt: Receipt(()), records });
+        }
+    }
+
+    /// Reads records and checks that each is authentic.
+    pub(crate) async fn load(&self, keys: &[Key], now: Timestamp) -> Result<Records, Error> {
+        let found = self.store.get(keys, now).await?;
+        let slots = keys.iter().zip(found).map(|(key, record)| {
+            let slot = record.map_or(Slot::Absent, |record| {
+                let version = record.version;
+                match envelope::unwrap(&self.ring, key, version, &record.body) {
+                    Ok(body) => Slot::Live { version, body },
+                    Err(problem) => Slot::Refused(problem),
+                }
+            });
+            (key.clone(), slot)
+        });
+        Ok(Records { slots: slots.collect() })
+    }
+
+    /// Returns whether a commit of unknown outcome is there: every record it puts carries its version.
+    async fn recognises(&self, plan: &Plan, version: Version, now: Timestamp) -> Result<bool, Error> {
+        let puts = plan.puts();
+        let found = self.store.get(&puts, now).await?;
+        let ours = |record: &Option<crate::Record>| record.as_ref().is_some_and(|r| r.version == version);
+        Ok(!puts.is_empty() && found.iter().all(ours))
+    }
+
+    fn stripe(&self, turn: &Turn) -> &Mutex<()> {
+        let hash = self.hasher.hash_one((&turn.account, &turn.user));
+        let index = usize::try_from(hash).unwrap_or(usize::MAX).checked_rem(self.stripes.len()).unwrap_or(0);
+        #[expect(clippy::indexing_slicing, reason = "invariant: the index is below the number of stripes")]
+        &self.stripes[index]
+    }
+}
+
+/// The records of a step.
+#[derive(Debug)]
+pub(crate) struct Records {
+    slots: Vec<(Key, Slot)>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Absent,
+    Live { version: Version, body: Vec<u8> },
+    Refused(&'static str),
+}
+
+/// A record as a decision sees it.
+#[derive(Clone, Debug)]
+pub(crate) enum Read<T> {
+    Absent,
+    Live(T, Version),
+    /// It is there and cannot be trusted or read: an error of that record, never its absence.
+    Refused(&'static str),
+}
+
+impl Records {
+    pub(crate) fn read<T: Versioned>(&self, key: &Key) -> Read<T> {
+        match self.slots.iter().find(|(of, _)| of == key).map(|(_, slot)| slot) {
+            None | Some(Slot::Absent) => Read::Absent,
+            Some(Slot::Refused(problem)) => Read::Refused(problem),
+            Some(Slot::Live { version, body }) => match T::decode(body) {
+                Ok(value) => Read::Live(value, *version),
+                Err(crate::CodecError::UnknownVersion { .. }) => Read::Refused("unknown_version"),
+                Err(_) => Read::Refused("malformed"),
+            },
+        }
+    }
+
+    fn apply(&mut self, plan: &Plan, version: Version) {
+        for (key, slot) in &mut self.slots {
+            match plan.after(key) {
+                None => {}
+                Some(None) => *slot = Slot::Absent,
+                Some(Some(body)) => *slot = Slot::Live { version, body: body.to_vec() },
+            }
+        }
+    }
+}
+
+/// Two seconds of losing races and waiting, measured by the runtime's own timer and by the pauses taken.
+struct Patience<'a> {
+    runtime: &'a dyn Runtime,
+    timer: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
+    pause: Duration,
+    paused: Duration,
+}
+
+impl<'a> Patience<'a> {
+    fn new(runtime: &'a dyn Runtime) -> Self {
+        Self { runtime, timer: None, pause: FIRST_PAUSE, paused: Duration::ZERO }
+    }
+
+    /// Waits for `future`, unless patience ends first. The timer starts at the first wait only.
+    async fn bound<F: Future>(&mut self, future: F) -> Option<F::Output> {
+        let runtime = self.runtime;
+        let timer = &mut self.timer;
+        let mut future = pin!(future);
+        poll_fn(move |cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            let timer = timer.get_or_insert_with(|| Box::pin(async move { runtime.sleep(PATIENCE).await }));
+            timer.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    /// Waits a while after a lost race, longer each time, spread by `random`.
+    async fn pause(&mut self, random: u16) -> Result<(), Error> {
+        let spread = self.pause.saturating_mul(u32::from(random)).checked_div(u32::from(u16::MAX));
+        let pause = spread.unwrap_or(self.pause);
+        let runtime = self.runtime;
+        self.bound(runtime.sleep(pause)).await.ok_or(Error::Contention)?;
+        self.paused = self.paused.saturating_add(pause);
+        self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
+        if self.paused >= PATIENCE { Err(Error::Contention) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,61 @@
+//! Acting: running the effects that decisions ask for, each within its deadline.
+
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+
+use super::{EFFECT_DEADLINE, Engine};
+use crate::decide::judge::EffectResult;
+use crate::{Effect, HttpFault, NotDelivered, RunError};
+
+/// An effect ended, or the pool had no room for it.
+pub(super) enum Acted {
+    Result(EffectResult),
+    Busy,
+    /// A slow hash did not end in time, or its result is lost. It may have been done: it stays charged.
+    Lost,
+}
+
+impl Engine {
+    pub(super) async fn act(&self, effect: Effect) -> Acted {
+        match effect {
+            Effect::Hash(job) => {
+                let running = self.inner.driver.runtime.run(Box::new(move || job.run()));
+                match self.within_deadline(running).await {
+                    Some(Ok(digest)) => Acted::Result(EffectResult::Hashed(digest)),
+                    Some(Err(RunError::Busy)) => Acted::Busy,
+                    Some(Err(RunError::Lost)) | None => Acted::Lost,
+                }
+            }
+            Effect::Http(request) => {
+                let Some(client) = &self.inner.http else {
+                    return Acted::Result(EffectResult::Http(Err(HttpFault::NotSent)));
+                };
+                let reply = self.within_deadline(client.send(request, EFFECT_DEADLINE)).await;
+                Acted::Result(EffectResult::Http(reply.unwrap_or(Err(HttpFault::Unanswered))))
+            }
+            Effect::Deliver(message) => {
+                let Some(transport) = &self.inner.transport else {
+                    return Acted::Result(EffectResult::NotDelivered(NotDelivered::Permanent));
+                };
+                let sent = self.within_deadline(transport.send(&message, EFFECT_DEADLINE)).await;
+                Acted::Result(match sent.unwrap_or(Err(NotDelivered::TimedOut)) {
+                    Ok(receipt) => EffectResult::Delivered(receipt),
+                    Err(cause) => EffectResult::NotDelivered(cause),
+                })
+            }
+        }
+    }
+
+    async fn within_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        let mut deadline = self.inner.driver.runtime.sleep(EFFECT_DEADLINE);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            deadline.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+}

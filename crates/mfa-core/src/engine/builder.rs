@@ -1,0 +1,224 @@
+//! Building an engine: everything is checked in `build`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{Engine, Inner};
+use crate::decide::{Registered, Rules};
+use crate::driver::Driver;
+use crate::entropy::CheckedEntropy;
+use crate::provider::AnyProvider;
+use crate::{
+    Commit, Committed, Directory, EffectKind, Entropy, EntropyError, FieldError, HttpClient, KeyRing,
+    OsEntropy, Policy, Provider, Runtime, Store, StoreError, Transport, Version,
+};
+
+/// Collects the parts of an [`Engine`].
+#[derive(Debug)]
+#[must_use]
+pub struct EngineBuilder {
+    store: Arc<dyn Store>,
+    directory: Arc<dyn Directory>,
+    ring: KeyRing,
+    runtime: Arc<dyn Runtime>,
+    entropy: Arc<dyn Entropy>,
+    policy: Policy,
+    providers: Vec<(Arc<dyn AnyProvider>, Value)>,
+    http: Option<Arc<dyn HttpClient>>,
+    transport: Option<Arc<dyn Transport>>,
+    test_doubles: bool,
+}
+
+impl Engine {
+    /// Starts with the parts that every engine needs. The policy is [`Policy::recommended`], randomness the
+    /// operating system's.
+    pub fn builder(
+        store: Arc<dyn Store>,
+        directory: Arc<dyn Directory>,
+        ring: KeyRing,
+        runtime: Arc<dyn Runtime>,
+    ) -> EngineBuilder {
+        EngineBuilder {
+            store,
+            directory,
+            ring,
+            runtime,
+            entropy: Arc::new(OsEntropy::new()),
+            policy: Policy::recommended(),
+            providers: Vec::new(),
+            http: None,
+            transport: None,
+            test_doubles: false,
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// Registers a provider.
+    pub fn provider(self, provider: impl Provider) -> Self {
+        self.provider_with(provider, Value::Null)
+    }
+
+    /// Registers a provider with its settings.
+    pub fn provider_with(mut self, provider: impl Provider, settings: Value) -> Self {
+        self.providers.push((Arc::new(provider), settings));
+        self
+    }
+
+    /// Sets the policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets the source of randomness.
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Sets the client for providers that send HTTP requests.
+    pub fn http(mut self, client: Arc<dyn HttpClient>) -> Self {
+        self.http = Some(client);
+        self
+    }
+
+    /// Sets the transport for providers that send messages.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// Accepts a clock or a random source that is made for tests. Anyone who knows its seed knows every
+    /// secret; [`Engine::dangers`] lists it.
+    pub const fn danger_test_doubles(mut self) -> Self {
+        self.test_doubles = true;
+        self
+    }
+
+    /// Checks everything, writes the event `engine_opened` and returns the engine.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the part that does not fit.
+    pub async fn build(self) -> Result<Engine, BuildError> {
+        let entropy = CheckedEntropy::new(Arc::clone(&self.entropy));
+        let mut dangers = Vec::new();
+        if entropy.is_test_double() || self.runtime.is_test_double() {
+            if !self.test_doubles {
+                return Err(BuildError::TestDouble);
+            }
+            dangers.push("danger_test_doubles");
+        }
+        let providers = self.registered()?;
+        let rules = Rules { ring: self.ring.clone(), policy: self.policy, providers };
+        let driver = Driver::new(self.store, self.ring, entropy, self.runtime);
+        let inner = Inner {
+            driver,
+            rules,
+            directory: self.directory,
+            http: self.http,
+            transport: self.transport,
+            dangers,
+        };
+        let engine = Engine { inner: Arc::new(inner) };
+        engine.say_opened().await?;
+        Ok(engine)
+    }
+
+    fn registered(&self) -> Result<BTreeMap<String, Registered>, BuildError> {
+        let mut providers = BTreeMap::new();
+        for (code, settings) in &self.providers {
+            let descriptor = code.describe();
+            let name = descriptor.name.clone();
+            code.validate(settings)
+                .map_err(|errors| BuildError::Settings { provider: name.to_string(), errors })?;
+            let missing = descriptor.effects.iter().find(|effect| match effect {
+                EffectKind::Hash => false,
+                EffectKind::Http => self.http.is_none(),
+                EffectKind::Deliver => self.transport.is_none(),
+            });
+            if let Some(effect) = missing {
+                return Err(BuildError::NoExecutor { provider: name.to_string(), effect: *effect });
+            }
+            let registered =
+                Registered { name: name.clone(), code: Arc::clone(code), settings: settings.clone() };
+            if providers.insert(name.as_str().to_owned(), registered).is_some() {
+                return Err(BuildError::Twice { provider: name.to_string() });
+            }
+        }
+        Ok(providers)
+    }
+}
+
+impl Engine {
+    async fn say_opened(&self) -> Result<(), BuildError> {
+        let driver = &self.inner.driver;
+        let kind = |double| if double { "test_double" } else { "real" };
+        let now = driver.runtime.now();
+        let dangers = if self.dangers().is_empty() { "none".to_owned() } else { self.dangers().join(" ") };
+        let ring: Vec<_> = driver.ring.ids().map(crate::KeyId::as_str).collect();
+        let event = EventBuilder::new(Scope::System, Kind::EngineOpened, Outcome::Info, now)
+            .field("preset", "recommended")
+            .field("dangers", dangers)
+            .field("clock", kind(driver.runtime.is_test_double()))
+            .field("entropy", kind(driver.entropy.is_test_double()))
+            .field("ring", ring.join(" "));
+        let mut draw = driver.entropy.draw()?;
+        let mut commit = Commit::new(Scope::System, Version::from_bytes(draw.take()?), now);
+        let id = EventId::new(now, draw.take()?);
+        let event = event.build(id, draw.take()?).map_err(|_| BuildError::Event)?;
+        commit.events.push(event);
+        match driver.store.commit(commit).await? {
+            Committed::Done => Ok(()),
+            Committed::Conflict(_) => Err(BuildError::Event),
+        }
+    }
+}
+
+/// Why an engine cannot be built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The clock or the random source is made for tests.
+    #[error("the clock or the random source is made for tests; call danger_test_doubles() in a test")]
+    TestDouble,
+    /// A provider's settings are wrong.
+    #[error("the settings of provider {provider} are wrong: {}", first(.errors))]
+    Settings {
+        /// The provider.
+        provider: String,
+        /// One error a key.
+        errors: Vec<FieldError>,
+    },
+    /// A provider asks for effects that this engine has no executor for.
+    #[error("provider {provider} needs an executor for {} effects", effect.code())]
+    NoExecutor {
+        /// The provider.
+        provider: String,
+        /// The kind of effect.
+        effect: EffectKind,
+    },
+    /// A provider is registered twice.
+    #[error("provider {provider} is registered twice")]
+    Twice {
+        /// The provider.
+        provider: String,
+    },
+    /// There are no random bytes.
+    #[error("no random bytes")]
+    Entropy(#[from] EntropyError),
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The first event cannot be written.
+    #[error("the first event cannot be written")]
+    Event,
+}
+
+fn first(errors: &[FieldError]) -> String {
+    errors.first().map(ToString::to_string).unwrap_or_default()
+}

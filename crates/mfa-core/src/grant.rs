@@ -1,0 +1,220 @@
+//! The grant: the single result of a completed challenge.
+
+use core::fmt;
+use core::time::Duration;
+
+use audit_model::{AccountId, Timestamp, UserId};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use crate::driver::Receipt;
+use crate::reference::session_hash;
+use crate::{
+    Aal, Amr, ChallengeId, Channel, EnrolmentId, FirstFactorKind, KeyId, KeyRing, ProviderName, SecretText,
+    Strength,
+};
+
+/// How long a grant may be redeemed.
+pub(crate) const GRANT_LIFE: Duration = Duration::from_secs(60);
+
+/// Proof, inside one process and for a minute, that a second factor was verified and that this was committed.
+///
+/// It is made by the engine alone, after the commit; it cannot be cloned, stored or built. A host spends it
+/// by [`Grant::redeem`], naming the user and session it is about to log in, and turns the
+/// [`Authenticated`] it gets into its own session.
+#[must_use = "a grant that is not redeemed logs nobody in"]
+pub struct Grant {
+    account: AccountId,
+    user: UserId,
+    challenge: ChallengeId,
+    session: Option<[u8; 32]>,
+    key: KeyId,
+    ring: KeyRing,
+    evidence: Evidence,
+    issued_at: Timestamp,
+}
+
+/// What was proven, by what and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// The provider that judged the answer.
+    pub provider: ProviderName,
+    /// The enrolment that was used.
+    pub enrolment: EnrolmentId,
+    /// How strong it is.
+    pub strength: Strength,
+    /// When it was proven.
+    pub at: Timestamp,
+    /// What the host verified before.
+    pub first_factor: FirstFactorKind,
+    /// The way the first factor came.
+    pub first_channel: Channel,
+}
+
+/// What a grant is made from: plain data, which grants nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct GrantPlan {
+    pub(crate) account: AccountId,
+    pub(crate) user: UserId,
+    pub(crate) challenge: ChallengeId,
+    pub(crate) session: Option<[u8; 32]>,
+    pub(crate) key: KeyId,
+    pub(crate) evidence: Evidence,
+    pub(crate) issued_at: Timestamp,
+}
+
+impl Grant {
+    /// Turns the plan into a grant. The receipt exists only after a commit.
+    pub(crate) fn issue(plan: GrantPlan, ring: &KeyRing, _committed: &Receipt) -> Self {
+        let GrantPlan { account, user, challenge, session, key, evidence, issued_at } = plan;
+        Self { account, user, challenge, session, key, ring: ring.clone(), evidence, issued_at }
+    }
+
+    /// Returns the account it is for.
+    #[must_use]
+    pub const fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// Returns the user it is for.
+    #[must_use]
+    pub const fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Returns the challenge it came from.
+    #[must_use]
+    pub const fn challenge(&self) -> ChallengeId {
+        self.challenge
+    }
+
+    /// Returns what was proven.
+    #[must_use]
+    pub const fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Returns from when on it cannot be redeemed.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        self.issued_at.plus(GRANT_LIFE)
+    }
+
+    /// Spends the grant for the user and the session that the host is about to log in. `session` is what
+    /// was given to [`FirstFactor::verified_now`](crate::FirstFactor::verified_now).
+    ///
+    /// # Errors
+    /// [`GrantMismatch`] if it is for another account, user or session, or too old. The grant is gone then.
+    pub fn redeem(
+        self,
+        account: &AccountId,
+        user: &UserId,
+        session: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Authenticated, GrantMismatch> {
+        if *account != self.account {
+            return Err(GrantMismatch::Account);
+        }
+        if *user != self.user {
+            return Err(GrantMismatch::User);
+        }
+        let given = session.map(SecretText::new);
+        let given = given.map(|s| session_hash(&self.ring, &self.key, account, user, &s)).transpose();
+        let same = match (given.map_err(|_| GrantMismatch::Session)?, self.session) {
+            (Some(given), Some(bound)) => given.ct_eq(&bound).into(),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            return Err(GrantMismatch::Session);
+        }
+        if now >= self.expires_at() {
+            return Err(GrantMismatch::Expired);
+        }
+        Ok(Authenticated { account: self.account, user: self.user, evidence: self.evidence })
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("challenge", &self.challenge)
+            .field("evidence", &self.evidence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a grant was not redeemed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GrantMismatch {
+    /// It is for another account.
+    #[error("the grant is for another account")]
+    Account,
+    /// It is for another user.
+    #[error("the grant is for another user")]
+    User,
+    /// It is for another session.
+    #[error("the grant is for another session")]
+    Session,
+    /// It is older than a minute.
+    #[error("the grant has expired; begin again")]
+    Expired,
+}
+
+/// A user who passed both steps: what a host puts into its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Authenticated {
+    /// The account.
+    pub account: AccountId,
+    /// The user.
+    pub user: UserId,
+    /// What was proven.
+    pub evidence: Evidence,
+}
+
+impl Authenticated {
+    /// Returns the values for an `amr` claim (RFC 8176 §2): the first factor's, the second factor's, and
+    /// `mfa`, as the two are of different kinds.
+    #[must_use]
+    pub fn amr(&self) -> Vec<Amr> {
+        self.evidence.amr()
+    }
+
+    /// Returns the level reached (SP 800-63B-4 §2).
+    #[must_use]
+    pub fn aal(&self) -> Aal {
+        self.evidence.aal()
+    }
+
+    /// Returns when the second factor was verified, for an `auth_time` claim.
+    #[must_use]
+    pub const fn auth_time(&self) -> Timestamp {
+        self.evidence.at
+    }
+}
+
+impl Evidence {
+    /// Returns the values for an `amr` claim (RFC 8176 §2).
+    #[must_use]
+    pub fn amr(&self) -> Vec<Amr> {
+        let mut amr = self.strength.amr.clone();
+        let first = self.first_factor.amr();
+        amr.extend(first);
+        // `mfa` needs two kinds of factors: a password is known, what the second step proves is held.
+        if first == Some(Amr::Pwd) && self.strength.factor != crate::Factor::Knowledge {
+            amr.push(Amr::Mfa);
+        }
+        amr.sort();
+        amr.dedup();
+        amr
+    }
+
+    /// Returns the level reached: the same channel for both steps proves one factor only.
+    #[must_use]
+    pub fn aal(&self) -> Aal {
+        if self.first_channel == self.strength.channel { Aal::One } else { self.strength.aal }
+    }
+}

@@ -1,0 +1,247 @@
+//! What the facade answers.
+
+use core::time::Duration;
+
+use audit_model::Timestamp;
+use serde_json::Value;
+
+use crate::provider::Revealed;
+use crate::{ChallengeId, EnrolmentId, Grant, ProviderName, Reason, Reference, Status};
+
+/// How a login goes on after its first factor.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use]
+pub enum Begin {
+    /// A second step is asked for.
+    Challenge(Challenge),
+    /// Nothing more is asked for. Never mistake it for a [`Grant`]: it proves no second factor.
+    NotRequired(NotRequired),
+    /// The policy asks for a second factor and the user has none.
+    EnrolmentRequired(EnrolmentRequired),
+    /// The login is refused.
+    Denied(Denied),
+}
+
+/// A second step in progress.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Challenge {
+    /// The public id: good for [`status`](crate::Engine::status) only.
+    pub id: ChallengeId,
+    /// The secret handle: keep it in the session that passed the first factor.
+    pub reference: Reference,
+    /// The active method.
+    pub method: Method,
+    /// Every method the user may switch to, the active one included.
+    pub methods: Vec<Method>,
+    /// What to show, as the provider defines it. Holds no secret.
+    pub prompt: Value,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// From when on answers are refused.
+    pub expires_at: Timestamp,
+}
+
+/// A user's method: an enrolment of a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Method {
+    /// The enrolment.
+    pub id: EnrolmentId,
+    /// The provider.
+    pub provider: ProviderName,
+    /// Whether the user prefers it.
+    pub preferred: bool,
+    /// Whether it was disabled by too many failures and must be bound anew.
+    pub stopped: bool,
+    /// When it was confirmed.
+    pub created_at: Timestamp,
+}
+
+/// Why nothing more is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NotRequired {
+    /// The user has no method, and the policy does not ask for one.
+    NoMethod,
+}
+
+impl NotRequired {
+    /// Returns the stable name: `no_method`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NoMethod => "no_method",
+        }
+    }
+}
+
+/// The user must enrol a method before logging in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnrolmentRequired {
+    /// The providers to choose from.
+    pub offered: Vec<ProviderName>,
+}
+
+/// A login that is refused before a second step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Denied {
+    /// Why; for the host's log.
+    pub reason: DeniedReason,
+    /// How long to wait, where waiting helps.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a login is refused before a second step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeniedReason {
+    /// The user has a second factor, and none that can be used now.
+    Unavailable,
+    /// Too many failures.
+    Locked,
+    /// The user's id was given to another person, whose records are still there.
+    Generation,
+    /// Too many challenges are open.
+    TooManyOpen,
+}
+
+impl DeniedReason {
+    /// Returns the stable name, as in `too_many_open`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Locked => "locked",
+            Self::Generation => "generation",
+            Self::TooManyOpen => "too_many_open",
+        }
+    }
+}
+
+/// How an answer was judged.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use]
+pub enum Verify {
+    /// The second factor is verified, and this is its one grant.
+    Verified(Grant),
+    /// The answer is refused.
+    Rejected(Rejected),
+    /// Nothing is decided yet. For a challenge that is completed elsewhere: ask
+    /// [`claim`](crate::Engine::claim).
+    Pending(Pending),
+}
+
+/// A refused answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// Why; for the host's log and tests. Show [`Rejected::public`].
+    pub reason: Reason,
+    /// How many judged answers the challenge still has.
+    pub attempts_left: u8,
+    /// How long to wait, where waiting helps.
+    pub retry_after: Option<Duration>,
+}
+
+impl Rejected {
+    /// Returns what may be shown to whoever answered. Wrong, replayed, used and unknown are one text.
+    ///
+    /// ```
+    /// use mfa_core::{Reason, Rejected};
+    /// let shown = |reason| Rejected::new(reason, 4, None).public();
+    /// assert_eq!(shown(Reason::WrongCode), shown(Reason::NotFound));
+    /// assert_ne!(shown(Reason::WrongCode), shown(Reason::Locked));
+    /// ```
+    #[must_use]
+    pub const fn public(&self) -> &'static str {
+        match self.reason {
+            Reason::Locked => "Too many attempts. Wait a while and try again.",
+            Reason::Malformed => "That is not a code. Type the digits your app shows.",
+            Reason::Unavailable => "This method cannot be used now.",
+            Reason::Expired | Reason::Exhausted | Reason::Superseded | Reason::Cancelled => {
+                "This sign-in has ended. Sign in again."
+            }
+            Reason::EnrolmentExpired => "This set-up has ended. Start again.",
+            Reason::AlreadyVerified => "This method is set up already.",
+            Reason::Denied | Reason::Fraud => "The sign-in was refused.",
+            Reason::WrongCode | Reason::Replayed | Reason::AlreadyUsed | Reason::NotFound => {
+                "That did not work. Check the code and try the next one."
+            }
+        }
+    }
+
+    /// Puts a refusal together, for tests of a host.
+    #[must_use]
+    pub const fn new(reason: Reason, attempts_left: u8, retry_after: Option<Duration>) -> Self {
+        Self { reason, attempts_left, retry_after }
+    }
+}
+
+/// Nothing is decided yet.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Pending {
+    /// What to show, as the provider defines it.
+    pub prompt: Value,
+}
+
+/// The state of a challenge, without any of its secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChallengeStatus {
+    /// Where it stands.
+    pub status: Status,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// From when on answers are refused.
+    pub expires_at: Timestamp,
+    /// How many messages were sent.
+    pub send_attempts: u32,
+    /// How many answers were judged.
+    pub verify_attempts: u32,
+}
+
+/// How a switch or a cancellation went.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use]
+pub enum Changed {
+    /// It is done; what to show now.
+    Done(Value),
+    /// It is refused.
+    Rejected(Rejected),
+}
+
+/// A method that is being enrolled.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct EnrolmentStarted {
+    /// The enrolment's id, once it is confirmed.
+    pub id: EnrolmentId,
+    /// The secret handle for [`enrol_confirm`](crate::Engine::enrol_confirm).
+    pub reference: Reference,
+    /// What to show, as the provider defines it. Holds no secret.
+    pub prompt: Value,
+    /// The secret values, handed out this once.
+    pub revealed: Revealed,
+    /// From when on it cannot be confirmed.
+    pub expires_at: Timestamp,
+}
+
+/// How the confirmation of a method went.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use]
+pub enum EnrolConfirm {
+    /// The method counts from now on.
+    Confirmed(EnrolmentId),
+    /// The answer is refused; nothing changed for the user's other methods.
+    Rejected(Rejected),
+}

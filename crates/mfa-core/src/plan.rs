@@ -1,0 +1,127 @@
+//! What a decision wants written: plain bodies and unfinished events. The driver wraps and commits it.
+
+use audit_model::{Event, EventBuilder, EventId, Scope, Timestamp, UserId};
+
+use crate::keyring::Label;
+use crate::record::envelope;
+use crate::{Commit, Draw, Error, Expect, Key, KeyRing, Version, Versioned, Write};
+
+/// The writes and events of one decision.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    writes: Vec<Planned>,
+    events: Vec<EventBuilder>,
+    merged: Vec<(EventBuilder, Vec<u8>)>,
+    erase: Option<UserId>,
+}
+
+#[derive(Debug)]
+enum Planned {
+    Put { key: Key, expect: Expect, body: Vec<u8>, expires_at: Option<Timestamp> },
+    Delete { key: Key, expect: Expect },
+    Check { key: Key, version: Version },
+}
+
+impl Plan {
+    pub(crate) fn put<T: Versioned>(
+        &mut self,
+        key: Key,
+        expect: Expect,
+        value: &T,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let body = value.encode()?;
+        self.writes.push(Planned::Put { key, expect, body, expires_at });
+        Ok(())
+    }
+
+    pub(crate) fn delete(&mut self, key: Key, expect: Expect) {
+        self.writes.push(Planned::Delete { key, expect });
+    }
+
+    pub(crate) fn check(&mut self, key: Key, version: Version) {
+        self.writes.push(Planned::Check { key, version });
+    }
+
+    pub(crate) fn events(&mut self, events: impl IntoIterator<Item = EventBuilder>) {
+        self.events.extend(events);
+    }
+
+    /// Adds an event that is written once for all that are `alike`.
+    pub(crate) fn merged_event(&mut self, event: EventBuilder, alike: Vec<u8>) {
+        self.merged.push((event, alike));
+    }
+
+    pub(crate) fn erase(&mut self, user: UserId) {
+        self.erase = Some(user);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.writes.iter().all(|write| matches!(write, Planned::Check { .. }))
+            && self.events.is_empty()
+            && self.merged.is_empty()
+            && self.erase.is_none()
+    }
+
+    /// Returns the records it puts: where a commit can be recognised afterwards.
+    pub(crate) fn puts(&self) -> Vec<Key> {
+        let put = |write: &Planned| match write {
+            Planned::Put { key, .. } => Some(key.clone()),
+            Planned::Delete { .. } | Planned::Check { .. } => None,
+        };
+        self.writes.iter().filter_map(put).collect()
+    }
+
+    /// Returns what a record holds after the commit: the new body, nothing, or `None` where it is untouched.
+    pub(crate) fn after(&self, key: &Key) -> Option<Option<&[u8]>> {
+        self.writes.iter().find_map(|write| match write {
+            Planned::Put { key: of, body, .. } if of == key => Some(Some(body.as_slice())),
+            Planned::Delete { key: of, .. } if of == key => Some(None),
+            _ => None,
+        })
+    }
+
+    /// Makes the commit: bodies are authenticated under their key and version, events get their ids.
+    pub(crate) fn seal(
+        &self,
+        ring: &KeyRing,
+        scope: Scope,
+        version: Version,
+        now: Timestamp,
+        draw: &mut Draw,
+    ) -> Result<Commit, Error> {
+        let mut commit = Commit::new(scope, version, now);
+        for write in &self.writes {
+            commit.writes.push(match write {
+                Planned::Put { key, expect, body, expires_at } => Write::Put {
+                    body: envelope::wrap(ring, key, version, body)?,
+                    key: key.clone(),
+                    expect: *expect,
+                    expires_at: *expires_at,
+                },
+                Planned::Delete { key, expect } => Write::Delete { key: key.clone(), expect: *expect },
+                Planned::Check { key, version } => Write::Check { key: key.clone(), version: *version },
+            });
+        }
+        // Ids in ascending order keep the order of events that share a millisecond.
+        let ids: Result<Vec<[u8; 16]>, _> = self.events.iter().map(|_| draw.take()).collect();
+        let mut ids = ids?;
+        ids.sort_unstable();
+        for (event, id) in self.events.iter().zip(ids) {
+            commit.events.push(build(event, id, draw.take()?)?);
+        }
+        for (event, alike) in &self.merged {
+            let mac = ring.mac(ring.active(), Label::MacMerge, &[alike])?;
+            let mut id = [0; 16];
+            id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+            commit.events.push(build(event, id, draw.take()?)?);
+        }
+        commit.erase.clone_from(&self.erase);
+        Ok(commit)
+    }
+}
+
+fn build(event: &EventBuilder, random: [u8; 16], salt: [u8; 16]) -> Result<Event, Error> {
+    let id = EventId::new(event.at(), random);
+    event.clone().build(id, salt).map_err(|_| Error::Unavailable("an event cannot be encoded"))
+}

@@ -1,0 +1,268 @@
+//! Policy: one table of knobs, and the preset `recommended`.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{FieldError, ProviderName};
+
+/// The rules a login is judged by. Every value is within the limits of the table [`Policy::KNOBS`].
+///
+/// ```
+/// use mfa_core::Policy;
+/// use serde_json::json;
+/// let policy = Policy::recommended().with_document(&json!({"enforced": true, "attempts": 3})).unwrap();
+/// assert!(policy.enforced());
+/// // A value past its clamp is an error that names the knob and the limit; nothing is taken over.
+/// let errors = Policy::recommended().with_document(&json!({"attempts": 11})).unwrap_err();
+/// assert_eq!(errors[0].to_string(), "attempts must be a whole number from 1 to 10");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    enforced: bool,
+    offered: Option<BTreeSet<String>>,
+    attempts: u64,
+    challenge_ttl_s: u64,
+    enrolment_ttl_s: u64,
+    failures_per_day: u64,
+    failures_per_month: u64,
+    open_challenges: u64,
+}
+
+/// Who may set a knob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KnobClass {
+    /// Host code only.
+    Host,
+    /// A tenant's document, within the clamp.
+    Tenant,
+}
+
+/// Which way a knob is stronger: how two values are combined so that neither is weakened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stronger {
+    /// `true` is stronger.
+    True,
+    /// Fewer is stronger.
+    Lower,
+    /// A smaller set is stronger.
+    Subset,
+}
+
+/// One row of the table of knobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnobInfo {
+    /// The name in documents.
+    pub name: &'static str,
+    /// Who may set it.
+    pub class: KnobClass,
+    /// Which way is stronger.
+    pub stronger: Stronger,
+    /// The smallest and the largest value, for numbers.
+    pub clamp: Option<(u64, u64)>,
+    /// The default of `recommended`, in words.
+    pub default: &'static str,
+    /// What it does.
+    pub what: &'static str,
+}
+
+macro_rules! knob {
+    ($name:literal, $class:ident, $stronger:ident, $clamp:expr, $default:literal, $what:literal) => {
+        KnobInfo {
+            name: $name,
+            class: KnobClass::$class,
+            stronger: Stronger::$stronger,
+            clamp: $clamp,
+            default: $default,
+            what: $what,
+        }
+    };
+}
+
+impl Policy {
+    /// The table of knobs.
+    pub const KNOBS: &'static [KnobInfo] = &[
+        knob!(
+            "enforced",
+            Tenant,
+            True,
+            None,
+            "false",
+            "A user without a method must enrol one before logging in."
+        ),
+        knob!(
+            "offered",
+            Tenant,
+            Subset,
+            None,
+            "every registered provider",
+            "The providers that may be used."
+        ),
+        knob!("attempts", Tenant, Lower, Some((1, 10)), "5", "Judged answers of one challenge or enrolment."),
+        knob!("challenge_ttl_s", Tenant, Lower, Some((30, 600)), "300", "Life of a challenge, in seconds."),
+        knob!(
+            "enrolment_ttl_s",
+            Tenant,
+            Lower,
+            Some((60, 3600)),
+            "600",
+            "Life of a pending enrolment, in seconds."
+        ),
+        knob!(
+            "failures_per_day",
+            Tenant,
+            Lower,
+            Some((1, 20)),
+            "20",
+            "Judged failures of one user in 24 hours."
+        ),
+        knob!(
+            "failures_per_month",
+            Tenant,
+            Lower,
+            Some((1, 100)),
+            "100",
+            "Judged failures of one user in 30 days."
+        ),
+        knob!("open_challenges", Host, Lower, Some((1, 64)), "64", "Open challenges of one user."),
+    ];
+
+    /// The preset for a service that has no reason to choose otherwise: whoever has a method is asked for it.
+    #[must_use]
+    pub const fn recommended() -> Self {
+        Self {
+            enforced: false,
+            offered: None,
+            attempts: 5,
+            challenge_ttl_s: 300,
+            enrolment_ttl_s: 600,
+            failures_per_day: 20,
+            failures_per_month: 100,
+            open_challenges: 64,
+        }
+    }
+
+    /// Takes over the knobs that `document`, a JSON object, sets.
+    ///
+    /// # Errors
+    /// One [`FieldError`] for each knob that is unknown, of another type, or past its clamp.
+    pub fn with_document(mut self, document: &Value) -> Result<Self, Vec<FieldError>> {
+        let Some(fields) = document.as_object() else {
+            return Err(vec![FieldError::new("policy", "type", "must be an object")]);
+        };
+        let results = fields.iter().map(|(name, value)| self.set(name, value));
+        let errors: Vec<_> = results.filter_map(Result::err).collect();
+        if errors.is_empty() { Ok(self) } else { Err(errors) }
+    }
+
+    /// Makes every knob at least as strong as in `other`.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        let offered = match (&self.offered, &other.offered) {
+            (Some(a), Some(b)) => Some(a.intersection(b).cloned().collect()),
+            (Some(set), None) | (None, Some(set)) => Some(set.clone()),
+            (None, None) => None,
+        };
+        Self {
+            enforced: self.enforced || other.enforced,
+            offered,
+            attempts: self.attempts.min(other.attempts),
+            challenge_ttl_s: self.challenge_ttl_s.min(other.challenge_ttl_s),
+            enrolment_ttl_s: self.enrolment_ttl_s.min(other.enrolment_ttl_s),
+            failures_per_day: self.failures_per_day.min(other.failures_per_day),
+            failures_per_month: self.failures_per_month.min(other.failures_per_month),
+            open_challenges: self.open_challenges.min(other.open_challenges),
+        }
+    }
+
+    /// Returns whether a user without a method must enrol one before logging in.
+    #[must_use]
+    pub const fn enforced(&self) -> bool {
+        self.enforced
+    }
+
+    /// Returns whether a provider may be used.
+    #[must_use]
+    pub fn offers(&self, provider: &str) -> bool {
+        self.offered.as_ref().is_none_or(|set| set.contains(provider))
+    }
+
+    /// Returns how many judged answers a challenge has.
+    #[must_use]
+    pub fn attempts(&self) -> u8 {
+        u8::try_from(self.attempts).unwrap_or(u8::MAX)
+    }
+
+    /// Returns how long a challenge lives.
+    #[must_use]
+    pub const fn challenge_ttl(&self) -> Duration {
+        Duration::from_secs(self.challenge_ttl_s)
+    }
+
+    /// Returns how long a pending enrolment lives.
+    #[must_use]
+    pub const fn enrolment_ttl(&self) -> Duration {
+        Duration::from_secs(self.enrolment_ttl_s)
+    }
+
+    /// Returns how many judged failures a user may have in 24 hours.
+    #[must_use]
+    pub fn failures_per_day(&self) -> u32 {
+        u32::try_from(self.failures_per_day).unwrap_or(u32::MAX)
+    }
+
+    /// Returns how many judged failures a user may have in 30 days.
+    #[must_use]
+    pub fn failures_per_month(&self) -> u32 {
+        u32::try_from(self.failures_per_month).unwrap_or(u32::MAX)
+    }
+
+    /// Returns how many challenges of a user may be open.
+    #[must_use]
+    pub fn open_challenges(&self) -> usize {
+        usize::try_from(self.open_challenges).unwrap_or(usize::MAX)
+    }
+
+    fn set(&mut self, name: &str, value: &Value) -> Result<(), FieldError> {
+        let Some(knob) = Self::KNOBS.iter().find(|knob| knob.name == name) else {
+            // The name came from a document: it is cut, so that an error stays short.
+            let name: String = name.chars().take(64).collect();
+            return Err(FieldError::new(name, "unknown_knob", "is not a knob of the policy"));
+        };
+        let target = match knob.name {
+            "enforced" => {
+                let problem = || FieldError::new(knob.name, "type", "must be true or false");
+                self.enforced = value.as_bool().ok_or_else(problem)?;
+                return Ok(());
+            }
+            "offered" => {
+                self.offered = Some(provider_names(knob.name, value)?);
+                return Ok(());
+            }
+            "attempts" => &mut self.attempts,
+            "challenge_ttl_s" => &mut self.challenge_ttl_s,
+            "enrolment_ttl_s" => &mut self.enrolment_ttl_s,
+            "failures_per_day" => &mut self.failures_per_day,
+            "failures_per_month" => &mut self.failures_per_month,
+            _ => &mut self.open_challenges,
+        };
+        let (low, high) = knob.clamp.unwrap_or((0, u64::MAX));
+        let number = value.as_u64().filter(|number| (low..=high).contains(number));
+        let problem =
+            || FieldError::new(knob.name, "clamp", format!("must be a whole number from {low} to {high}"));
+        *target = number.ok_or_else(problem)?;
+        Ok(())
+    }
+}
+
+fn provider_names(field: &'static str, value: &Value) -> Result<BTreeSet<String>, FieldError> {
+    let problem = || FieldError::new(field, "type", "must be a list of provider names");
+    let items = value.as_array().ok_or_else(problem)?;
+    let name =
+        |item: &Value| item.as_str().and_then(|text| ProviderName::parse(text).ok()).ok_or_else(problem);
+    items.iter().map(|item| name(item).map(|name| name.as_str().to_owned())).collect()
+}

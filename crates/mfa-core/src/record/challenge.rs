@@ -1,0 +1,105 @@
+//! The record of one challenge. It keeps its expiry in its body and stays a day longer, so that a late
+//! answer is told `expired`, not `not_found`.
+
+use core::time::Duration;
+
+use audit_model::{Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{IllegalMove, Move, Status};
+use crate::subject::FirstFactorKind;
+use crate::{Channel, CodecError, EnrolmentId, Purpose, Strength, Versioned};
+
+/// How long the record stays after the challenge's own life.
+pub(crate) const KEPT_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// Malformed answers that end a challenge.
+pub(crate) const MAX_MALFORMED: u8 = 20;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Challenge {
+    pub(crate) user: UserId,
+    pub(crate) generation: String,
+    pub(crate) module: String,
+    pub(crate) purpose: Purpose,
+    /// The id of the key that hashed the binder and the session.
+    pub(crate) key: String,
+    pub(crate) binder: [u8; 32],
+    pub(crate) session: Option<[u8; 32]>,
+    pub(crate) first_factor: FirstFactorRecord,
+    /// The user's fence when it began.
+    pub(crate) fence: u64,
+    pub(crate) status: Status,
+    /// The active method.
+    pub(crate) method: EnrolmentId,
+    /// What the policy offered when it began: a ceiling for switches.
+    pub(crate) offered: Vec<EnrolmentId>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) attempts_left: u8,
+    pub(crate) malformed: u8,
+    pub(crate) verify_attempts: u32,
+    pub(crate) send_attempts: u32,
+    /// The reasons that an event was written for already, as bits.
+    pub(crate) told: u32,
+    /// The active provider's bytes.
+    pub(crate) state: Option<Vec<u8>>,
+    /// An effect that was charged and whose result has not come.
+    pub(crate) effect: Option<PendingEffect>,
+    /// What was proven, while it waits to be claimed.
+    pub(crate) proven: Option<Proven>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FirstFactorRecord {
+    pub(crate) kind: FirstFactorKind,
+    pub(crate) channel: Channel,
+    pub(crate) at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingEffect {
+    pub(crate) id: [u8; 16],
+    /// Whether the effect was charged as an attempt, and when.
+    pub(crate) charged_at: Option<Timestamp>,
+    /// Whether an accepted result redeems the challenge at once: it judges an answer.
+    pub(crate) of_answer: bool,
+    pub(crate) deadline: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proven {
+    pub(crate) strength: Strength,
+    pub(crate) at: Timestamp,
+}
+
+impl Versioned for Challenge {
+    const VERSION: u8 = 1;
+    const MAX_BYTES: usize = 16 * 1024;
+
+    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
+        Err(CodecError::UnknownVersion { version })
+    }
+}
+
+impl Challenge {
+    /// Moves along the table of the machine.
+    pub(crate) fn apply(&mut self, by: Move, now: Timestamp) -> Result<(), IllegalMove> {
+        self.status = self.status.after(by)?;
+        self.updated_at = self.updated_at.max(now);
+        Ok(())
+    }
+
+    /// Returns from when on the record reads as absent.
+    pub(crate) fn gone_at(&self) -> Timestamp {
+        self.expires_at.plus(KEPT_AFTER)
+    }
+
+    /// Returns whether a clock that stepped back is told for the first time, and notes it.
+    pub(crate) const fn tell_clock(&mut self) -> bool {
+        const CLOCK: u32 = 1 << 31;
+        let first = self.told & CLOCK == 0;
+        self.told |= CLOCK;
+        first
+    }
+}

@@ -1,0 +1,180 @@
+//! The `login` record of a user: what nearly every judged step reads and writes. No secret is in it.
+
+use core::time::Duration;
+
+use audit_model::{AccountId, Stream, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{LOGIN, user_key};
+use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
+use crate::{CodecError, EnrolmentId, Versioned};
+
+/// The most enrolments a user may hold.
+pub(crate) const MAX_ENROLMENTS: usize = 8;
+/// How far the clocks of two nodes may differ. A larger step back means that a clock was wrong before.
+pub(crate) const TOLERATED_SKEW: Duration = Duration::from_secs(30);
+/// A step back from here on is an event.
+pub(crate) const NOTED_SKEW: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Login {
+    /// The host's creation id of the user.
+    pub(crate) generation: String,
+    /// Challenges that were begun under another fence are superseded.
+    pub(crate) fence: u64,
+    /// The latest time a decision about this user was made at.
+    pub(crate) latest: Timestamp,
+    /// How many events this record's commits have written.
+    pub(crate) events: u64,
+    /// The enrolment to ask for first.
+    pub(crate) preferred: Option<EnrolmentId>,
+    /// The user's enrolments, oldest first.
+    pub(crate) enrolments: Vec<Enrolment>,
+    /// Judged failures over all methods of low entropy.
+    pub(crate) failures: Failures,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Enrolment {
+    pub(crate) id: EnrolmentId,
+    pub(crate) provider: String,
+    /// Judged failures since the last success.
+    pub(crate) consecutive: u16,
+    /// When the last of them happened.
+    pub(crate) failed_at: Timestamp,
+    pub(crate) created_at: Timestamp,
+    /// The provider's bytes.
+    pub(crate) data: Option<Vec<u8>>,
+}
+
+impl Versioned for Login {
+    const VERSION: u8 = 1;
+    const MAX_BYTES: usize = 4096;
+
+    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
+        Err(CodecError::UnknownVersion { version })
+    }
+}
+
+impl Login {
+    /// Returns the time to decide at: never before a time this user was judged at, within the tolerated skew.
+    pub(crate) fn effective(&self, now: Timestamp) -> Timestamp {
+        if self.stepped_back(now) > TOLERATED_SKEW { now } else { now.max(self.latest) }
+    }
+
+    /// Returns how far `now` lies before the latest time this user was judged at.
+    pub(crate) fn stepped_back(&self, now: Timestamp) -> Duration {
+        self.latest.since(now)
+    }
+
+    /// Notes the time of a decision. After a step back past the tolerated skew every open challenge ends,
+    /// delays start again and no count is lost, so that nothing comes back to life and nobody is locked out
+    /// by a clock that ran ahead.
+    pub(crate) fn mark(&mut self, now: Timestamp) {
+        if self.stepped_back(now) > TOLERATED_SKEW {
+            self.raise_fence();
+            self.failures.rebase(now);
+            for enrolment in &mut self.enrolments {
+                enrolment.failed_at = enrolment.failed_at.min(now);
+            }
+            self.latest = now;
+        } else {
+            self.latest = self.latest.max(now);
+        }
+    }
+
+    /// Ends every open challenge of the user.
+    pub(crate) const fn raise_fence(&mut self) {
+        self.fence = self.fence.saturating_add(1);
+    }
+
+    pub(crate) fn enrolment(&self, id: EnrolmentId) -> Option<&Enrolment> {
+        self.enrolments.iter().find(|enrolment| enrolment.id == id)
+    }
+
+    pub(crate) fn enrolment_mut(&mut self, id: EnrolmentId) -> Option<&mut Enrolment> {
+        self.enrolments.iter_mut().find(|enrolment| enrolment.id == id)
+    }
+
+    /// Gives the next `count` events their places in this record's stream.
+    pub(crate) fn take_stream(&mut self, account: &AccountId, user: &UserId, count: usize) -> Vec<Stream> {
+        let id = stream_id(account, user);
+        let first = self.events.saturating_add(1);
+        self.events = self.events.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        (first..=self.events).map(|seq| Stream::new(id, seq)).collect()
+    }
+}
+
+impl Enrolment {
+    /// Returns until when answers are refused without being judged.
+    pub(crate) fn delayed_until(&self) -> Timestamp {
+        self.failed_at.plus(delay_after(self.consecutive))
+    }
+
+    /// Counts a judged failure, and returns what it brought about.
+    pub(crate) fn fail(&mut self, now: Timestamp) -> Failed {
+        self.consecutive = self.consecutive.saturating_add(1);
+        self.failed_at = now;
+        match self.consecutive {
+            STOP_AT => Failed::Stopped,
+            DELAYS_FROM => Failed::Locked,
+            _ => Failed::Counted,
+        }
+    }
+
+    /// Returns whether too many failures in a row have disabled it until it is bound anew.
+    pub(crate) const fn is_stopped(&self) -> bool {
+        self.consecutive >= STOP_AT
+    }
+}
+
+/// What a failure brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    Counted,
+    /// Delays begin.
+    Locked,
+    /// The enrolment is disabled.
+    Stopped,
+}
+
+fn stream_id(account: &AccountId, user: &UserId) -> [u8; 16] {
+    let digest = Sha256::digest(user_key(account, LOGIN, user).encode());
+    let mut id = [0; 16];
+    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(enrolments: usize) -> Login {
+        let at = Timestamp::from_unix_seconds(1_800_000_000).unwrap();
+        let enrolment = |n: u8| Enrolment {
+            id: EnrolmentId::from_bytes([n; 16]),
+            provider: "totp".to_owned(),
+            consecutive: 99,
+            failed_at: at,
+            created_at: at,
+            data: Some(vec![0xff; 16]),
+        };
+        Login {
+            generation: "1234567890".to_owned(),
+            fence: 1_000_000,
+            latest: at,
+            events: 1_000_000,
+            preferred: Some(EnrolmentId::from_bytes([1; 16])),
+            enrolments: (0..u8::try_from(enrolments).unwrap()).map(enrolment).collect(),
+            failures: Failures::default(),
+        }
+    }
+
+    #[test]
+    fn the_record_stays_within_the_sizes_the_design_gives() {
+        let overhead = 2 + 16 + 32;
+        assert!(full(3).encode().unwrap().len() + overhead <= 512);
+        assert!(full(8).encode().unwrap().len() + overhead <= 1024);
+    }
+}

@@ -1,0 +1,36 @@
+//! A method that is being enrolled. Each begin has a record of its own, which its reference alone opens.
+
+use audit_model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::keyring::Sealed;
+use crate::{CodecError, Versioned};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PendingEnrolment {
+    pub(crate) generation: String,
+    pub(crate) provider: String,
+    pub(crate) key: String,
+    pub(crate) binder: [u8; 32],
+    /// Who vouched for its beginning.
+    pub(crate) authority: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) attempts_left: u8,
+    pub(crate) malformed: u8,
+    pub(crate) told: u32,
+    /// Confirmed: the secrets are gone, the record stays to say so.
+    pub(crate) confirmed: bool,
+    pub(crate) state: Option<Vec<u8>>,
+    pub(crate) data: Option<Vec<u8>>,
+    pub(crate) secret: Option<Sealed>,
+}
+
+impl Versioned for PendingEnrolment {
+    const VERSION: u8 = 1;
+    const MAX_BYTES: usize = 16 * 1024;
+
+    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
+        Err(CodecError::UnknownVersion { version })
+    }
+}

@@ -1,0 +1,152 @@
+//! References: opaque text that carries every key a step needs for its one read, and the secret binder.
+
+use core::fmt;
+
+use audit_model::{AccountId, UserId};
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+use crate::keyring::Label;
+use crate::{Ancestor, Error, KeyId, KeyRing, SecretText};
+
+/// The longest reference, in characters. Longer text is refused before it is decoded.
+const MAX_CHARS: usize = 16 * 1024;
+const MAC_BYTES: usize = 32;
+
+/// A secret handle of one challenge or one pending enrolment. The host keeps it in the session that passed
+/// the first factor, and nowhere else: whoever holds it can answer.
+///
+/// Its text is format, key id, the ids of account and user with their lineage, module, id and a 256-bit
+/// binder, and a mac over all of it, which is checked before any store is read.
+#[derive(Clone)]
+pub struct Reference(SecretText);
+
+impl Reference {
+    /// Takes the text that [`Reference::expose_secret`] gave. Nothing is checked here: a text that is not a
+    /// reference is answered like an unknown one.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(SecretText::new(text))
+    }
+
+    /// Returns the text to keep in the session.
+    #[must_use]
+    pub fn expose_secret(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reference([redacted])")
+    }
+}
+
+/// What a reference is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Handle {
+    Challenge,
+    Enrolment,
+}
+
+/// What a reference says.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) format: u8,
+    pub(crate) key: String,
+    pub(crate) handle: Handle,
+    pub(crate) user: UserId,
+    pub(crate) lineage: Vec<Ancestor>,
+    pub(crate) module: String,
+    pub(crate) label: String,
+    pub(crate) id: [u8; 16],
+    pub(crate) binder: [u8; 32],
+    #[serde(skip)]
+    pub(crate) holder: Holder,
+}
+
+/// What shows that the one who asks holds the challenge.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Holder {
+    /// The binder of a reference.
+    #[default]
+    Binder,
+    /// The host has verified the first factor again, in the session of this hash if it has sessions.
+    Session(Option<[u8; 32]>),
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.binder.zeroize();
+    }
+}
+
+impl Claims {
+    pub(crate) const FORMAT: u8 = 1;
+
+    pub(crate) fn account(&self) -> Result<&AccountId, Error> {
+        let first = self.lineage.first().ok_or(Error::Unavailable("a reference without an account"))?;
+        Ok(&first.account)
+    }
+
+    /// Writes the reference down, under the ring's active key.
+    pub(crate) fn issue(&self, ring: &KeyRing) -> Result<Reference, Error> {
+        let mut bytes = postcard::to_allocvec(self).map_err(|_| crate::CodecError::Malformed)?;
+        let mac = ring.mac(ring.active(), Label::MacReference, &[&bytes])?;
+        bytes.extend_from_slice(&mac);
+        let text = BASE64URL_NOPAD.encode(&bytes);
+        bytes.zeroize();
+        Ok(Reference(SecretText::new(text)))
+    }
+
+    /// Reads a reference. `None` for anything that this ring did not issue; no store is read for it.
+    pub(crate) fn read(ring: &KeyRing, reference: &Reference, handle: Handle) -> Option<Self> {
+        let text = reference.expose_secret();
+        if text.len() > MAX_CHARS {
+            return None;
+        }
+        let bytes = zeroize::Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
+        let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
+        let (claims, rest) = postcard::take_from_bytes::<Self>(payload).ok()?;
+        let key = KeyId::parse(&claims.key).ok()?;
+        let holds = ring.mac_holds(&key, Label::MacReference, &[payload], mac).unwrap_or(false);
+        (holds && rest.is_empty() && claims.format == Self::FORMAT && claims.handle == handle)
+            .then_some(claims)
+    }
+
+    /// Returns whether the one who asks holds a challenge that was begun with `binder` and `session`.
+    pub(crate) fn hold(
+        &self,
+        ring: &KeyRing,
+        binder: &[u8; 32],
+        session: Option<&[u8; 32]>,
+    ) -> Result<bool, Error> {
+        Ok(match (self.holder, session) {
+            (Holder::Binder, _) => self.binder_hash(ring)?.ct_eq(binder).into(),
+            (Holder::Session(Some(given)), Some(bound)) => given.ct_eq(bound).into(),
+            (Holder::Session(None), None) => true,
+            (Holder::Session(_), _) => false,
+        })
+    }
+
+    /// Returns the keyed hash of the binder, which is all that a store keeps of it.
+    pub(crate) fn binder_hash(&self, ring: &KeyRing) -> Result<[u8; 32], Error> {
+        let account = self.account()?.as_str().as_bytes();
+        let parts: [&[u8]; 4] = [account, self.user.as_str().as_bytes(), &self.id, &self.binder];
+        Ok(ring.mac(&KeyId::parse(&self.key)?, Label::MacBinder, &parts)?)
+    }
+}
+
+/// Returns the keyed hash of a host's session id.
+pub(crate) fn session_hash(
+    ring: &KeyRing,
+    key: &KeyId,
+    account: &AccountId,
+    user: &UserId,
+    session: &SecretText,
+) -> Result<[u8; 32], Error> {
+    let session = session.expose_secret().as_bytes();
+    Ok(ring.mac(key, Label::MacSession, &[account.as_str().as_bytes(), user.as_str().as_bytes(), session])?)
+}

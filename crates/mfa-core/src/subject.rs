@@ -1,0 +1,243 @@
+//! What a host says of the user who is logging in, and of the first factor it verified.
+
+use core::fmt;
+
+use audit_model::{AccountId, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::{Amr, Channel, FieldError, SecretText};
+
+/// The most accounts in a lineage.
+const MAX_LINEAGE: usize = 32;
+/// The longest label, in bytes.
+const MAX_LABEL_BYTES: usize = 256;
+/// The longest generation, in bytes.
+const MAX_GENERATION_BYTES: usize = 64;
+
+/// The user, as the host's own user row has it. The host builds it after its first-factor check; the engine
+/// never looks up an id that somebody typed.
+///
+/// ```
+/// use mfa_core::{AccountId, Subject, UserId};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let subject = Subject::new(AccountId::parse("acme")?, UserId::parse("17")?)
+///     .with_label("bob@acme.example")?
+///     .with_generation("2024-05-01T08:00:00Z")?;
+/// assert_eq!(subject.user().as_str(), "17");
+/// assert_eq!(subject.clone().with_label("").unwrap_err().code, "required");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    user: UserId,
+    label: String,
+    generation: String,
+    lineage: Vec<Ancestor>,
+}
+
+/// One account of a lineage, with its marks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Ancestor {
+    /// The account.
+    pub account: AccountId,
+    /// Settings are inherited up to and including the first reseller.
+    pub reseller: bool,
+    /// The account that owns the installation.
+    pub master: bool,
+}
+
+impl Ancestor {
+    /// Names an account without marks.
+    #[must_use]
+    pub const fn new(account: AccountId) -> Self {
+        Self { account, reseller: false, master: false }
+    }
+
+    /// Sets the marks.
+    #[must_use]
+    pub const fn with_marks(mut self, reseller: bool, master: bool) -> Self {
+        self.reseller = reseller;
+        self.master = master;
+        self
+    }
+}
+
+impl Subject {
+    /// Names a user of an account that has no parents; the label is the user's id.
+    #[must_use]
+    pub fn new(account: AccountId, user: UserId) -> Self {
+        let label = user.as_str().to_owned();
+        Self { user, label, generation: String::new(), lineage: vec![Ancestor::new(account)] }
+    }
+
+    /// Sets how the user is called on screens and in authenticator apps.
+    ///
+    /// # Errors
+    /// [`FieldError`] unless it is 1 to 256 bytes without control characters.
+    pub fn with_label(mut self, label: impl Into<String>) -> Result<Self, FieldError> {
+        self.label = checked_text("label", label.into(), 1, MAX_LABEL_BYTES)?;
+        Ok(self)
+    }
+
+    /// Sets the creation id of the user's row. When an id is given to another person, the generation differs,
+    /// and nothing of the former one is used for the latter.
+    ///
+    /// # Errors
+    /// [`FieldError`] past 64 bytes or with control characters.
+    pub fn with_generation(mut self, generation: impl Into<String>) -> Result<Self, FieldError> {
+        self.generation = checked_text("generation", generation.into(), 0, MAX_GENERATION_BYTES)?;
+        Ok(self)
+    }
+
+    /// Sets the account and its ancestors, the account first.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the first is not the subject's account, an account comes twice, or there are more
+    /// than 32.
+    pub fn with_lineage(mut self, lineage: Vec<Ancestor>) -> Result<Self, FieldError> {
+        if lineage.first().map(|first| &first.account) != Some(self.account()) {
+            return Err(FieldError::new("lineage", "invalid", "must begin with the subject's account"));
+        }
+        if lineage.len() > MAX_LINEAGE {
+            let problem = format!("has {} accounts, the limit is {MAX_LINEAGE}", lineage.len());
+            return Err(FieldError::new("lineage", "too_long", problem));
+        }
+        let twice = |(i, a): (usize, &Ancestor)| lineage.iter().take(i).any(|b| b.account == a.account);
+        if lineage.iter().enumerate().any(twice) {
+            return Err(FieldError::new("lineage", "cycle", "names an account twice"));
+        }
+        self.lineage = lineage;
+        Ok(self)
+    }
+
+    /// Returns the account.
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "invariant: a lineage always begins with the account")]
+    pub fn account(&self) -> &AccountId {
+        &self.lineage[0].account
+    }
+
+    /// Returns the user.
+    #[must_use]
+    pub const fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Returns the label.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Returns the generation.
+    #[must_use]
+    pub fn generation(&self) -> &str {
+        &self.generation
+    }
+
+    /// Returns the account and its ancestors, the account first.
+    #[must_use]
+    pub fn lineage(&self) -> &[Ancestor] {
+        &self.lineage
+    }
+}
+
+fn checked_text(field: &'static str, text: String, min: usize, max: usize) -> Result<String, FieldError> {
+    if text.len() < min {
+        return Err(FieldError::new(field, "required", "is empty"));
+    }
+    if text.len() > max {
+        return Err(FieldError::new(
+            field,
+            "too_long",
+            format!("has {} bytes, the limit is {max}", text.len()),
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(FieldError::new(field, "invalid", "holds a control character"));
+    }
+    Ok(text)
+}
+
+/// What the host verified before it asks for a second step. There is no begin without one.
+///
+/// ```
+/// use mfa_core::{FirstFactor, FirstFactorKind, Channel};
+/// let first = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some("session-id-of-the-host"));
+/// assert!(!format!("{first:?}").contains("session-id"));
+/// ```
+#[derive(Clone)]
+pub struct FirstFactor {
+    pub(crate) kind: FirstFactorKind,
+    pub(crate) channel: Channel,
+    pub(crate) session: Option<SecretText>,
+    /// Filled in by begin.
+    pub(crate) at: Option<Timestamp>,
+}
+
+impl FirstFactor {
+    /// States that the host has just verified a first factor of `kind`, which came over `channel`, in its
+    /// own session `session`, if it has sessions.
+    #[must_use]
+    pub fn verified_now(kind: FirstFactorKind, channel: Channel, session: Option<&str>) -> Self {
+        Self { kind, channel, session: session.map(SecretText::new), at: None }
+    }
+
+    /// Returns what kind of factor it was.
+    #[must_use]
+    pub const fn kind(&self) -> FirstFactorKind {
+        self.kind
+    }
+}
+
+impl fmt::Debug for FirstFactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FirstFactor")
+            .field("kind", &self.kind)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The kinds of first factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum FirstFactorKind {
+    /// A password.
+    Password,
+    /// A sign-on by another service that the host trusts.
+    Sso,
+    /// An API key.
+    ApiKey,
+    /// A client certificate.
+    MutualTls,
+    /// A link or code sent by e-mail.
+    EmailLink,
+}
+
+impl FirstFactorKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Password, Self::Sso, Self::ApiKey, Self::MutualTls, Self::EmailLink];
+
+    /// Returns the stable name, as in `password`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Sso => "sso",
+            Self::ApiKey => "api_key",
+            Self::MutualTls => "mtls",
+            Self::EmailLink => "email_link",
+        }
+    }
+
+    /// Returns the RFC 8176 value, where there is one.
+    pub(crate) const fn amr(self) -> Option<Amr> {
+        match self {
+            Self::Password => Some(Amr::Pwd),
+            Self::MutualTls => Some(Amr::Pop),
+            Self::Sso | Self::ApiKey | Self::EmailLink => None,
+        }
+    }
+}
