@@ -1,0 +1,215 @@
+//! A host in miniature: an engine with TOTP on a store, a virtual clock, users and their authenticator apps.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test ends where its host cannot go on"
+)]
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use audit_model::{AccountId, AuditLog, Event, Query, Scope, Timestamp, UserId};
+use mfa_core::{
+    Authority, Begin, Challenge, Channel, Choice, Engine, EngineBuilder, EnrolConfirm, FirstFactor,
+    FirstFactorKind, KeyId, KeyRing, Login, MemoryStore, Module, ProviderName, Response, Runtime, Store,
+    StoredDirectory, Subject, Verify,
+};
+use mfa_totp::Totp;
+
+use crate::authenticator::SoftAuthenticator;
+use crate::entropy::SeededEntropy;
+use crate::runtime::VirtualRuntime;
+
+/// The time every host begins at, in Unix seconds: the first of a TOTP step.
+pub const START: u64 = 1_800_000_000;
+/// One TOTP step.
+pub const STEP: Duration = Duration::from_secs(30);
+
+/// A store with its log.
+pub trait TestStore: Store + AuditLog {}
+impl<T: Store + AuditLog> TestStore for T {}
+
+/// A host for tests, of one account, `acme`. It panics where a test could not go on.
+///
+/// ```
+/// use mfa_core::{Reason, Rejected, Verify};
+/// use mfa_testkit::host::TestHost;
+/// # futures::executor::block_on(async {
+/// let host = TestHost::in_memory().await;
+/// let (bob, app) = host.enrol("bob").await;
+/// let challenge = host.begin(&bob).await;
+/// assert!(matches!(host.answer(&challenge, &app.code_at(host.now())).await, Verify::Verified(_)));
+/// // The challenge is used up now.
+/// let again = host.answer(&challenge, &app.code_at(host.now())).await;
+/// assert!(matches!(again, Verify::Rejected(Rejected { reason: Reason::AlreadyUsed, .. })));
+/// # });
+/// ```
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "tests take it apart")]
+pub struct TestHost {
+    /// The first node.
+    pub engine: Engine,
+    /// The clock of the first node.
+    pub clock: VirtualRuntime,
+    /// Who the users are.
+    pub directory: Arc<StoredDirectory>,
+    /// The store, for reading the log and for further nodes.
+    pub store: Arc<dyn TestStore>,
+}
+
+impl TestHost {
+    /// Makes a host whose store is in memory.
+    pub async fn in_memory() -> Self {
+        Self::on(Arc::new(MemoryStore::new())).await
+    }
+
+    /// Makes a host on `store`.
+    pub async fn on(store: Arc<dyn TestStore>) -> Self {
+        let clock = VirtualRuntime::new(start());
+        let directory = StoredDirectory::new(as_store(&store), ring(), Arc::new(clock.clone()));
+        let directory = Arc::new(directory);
+        let engine = builder(&store, &directory, &clock).build().await.expect("an engine");
+        Self { engine, clock, directory, store }
+    }
+
+    /// Starts a builder of another node on the same store, with the same clock and randomness of its own.
+    pub fn node(&self) -> EngineBuilder {
+        self.node_at(&self.clock)
+    }
+
+    /// Starts a builder of another node on the same store, with a clock and randomness of its own.
+    pub fn node_at(&self, clock: &VirtualRuntime) -> EngineBuilder {
+        builder(&self.store, &self.directory, clock)
+    }
+
+    /// Adds a user to the directory.
+    pub async fn add(&self, name: &str) -> Subject {
+        let subject = subject(name);
+        self.directory.put(&subject).await.expect("a directory");
+        subject
+    }
+
+    /// Adds a user and enrols an authenticator app. Afterwards the clock stands at the beginning of the next
+    /// step, so that the app's code is fresh.
+    pub async fn enrol(&self, name: &str) -> (Subject, SoftAuthenticator) {
+        let subject = self.add(name).await;
+        let app = self.enrol_again(&subject).await;
+        (subject, app)
+    }
+
+    /// Enrols one more authenticator app for a user, and moves the clock as [`TestHost::enrol`].
+    pub async fn enrol_again(&self, subject: &Subject) -> SoftAuthenticator {
+        let (account, user) = (subject.account(), subject.user());
+        let (totp, choice, authority) = (totp(), Choice::none(), vouched());
+        let begun = self.engine.enrol_begin(account, user, &totp, &choice, &authority).await;
+        let started = begun.expect("a begin");
+        let uri = started.revealed.get("uri").expect("a uri");
+        let app = SoftAuthenticator::scan(uri.expose_secret()).expect("a uri that scans");
+        let code = Response::code(&app.code_at(self.now()));
+        let confirmed = self.engine.enrol_confirm(&started.reference, &code).await.expect("a confirmation");
+        assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
+        self.clock.advance(STEP);
+        app
+    }
+
+    /// Begins a login on the first node; panics unless it is a challenge.
+    pub async fn begin(&self, subject: &Subject) -> Challenge {
+        begin(&self.engine, subject).await
+    }
+
+    /// Answers with a code on the first node.
+    pub async fn answer(&self, challenge: &Challenge, code: &str) -> Verify {
+        self.engine.verify(&challenge.reference, Response::code(code)).await.expect("a judgement")
+    }
+
+    /// Returns the clock's time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns the account's events, oldest first.
+    pub async fn events(&self) -> Vec<Event> {
+        let query = Query::new(Scope::Account(acme())).ascending();
+        audit_model::all(&*self.store, &query, 100_000).await.expect("the log")
+    }
+}
+
+/// Begins a login on `engine`; panics unless it is a challenge.
+pub async fn begin(engine: &Engine, subject: &Subject) -> Challenge {
+    match engine.begin(login(subject)).await.expect("a begin") {
+        Begin::Challenge(challenge) => challenge,
+        other => panic!("a challenge was expected: {other:?}"),
+    }
+}
+
+/// A login of `subject` by password, in the session that [`session`] names.
+#[must_use]
+pub fn login(subject: &Subject) -> Login {
+    let session = session(subject);
+    let first = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(&session));
+    Login::new(subject.clone(), first, Module::parse("user_auth").expect("a module"))
+}
+
+/// The host's session of a user.
+#[must_use]
+pub fn session(subject: &Subject) -> String {
+    format!("session-of-{}", subject.user())
+}
+
+/// The account of every test host.
+#[must_use]
+pub fn acme() -> AccountId {
+    AccountId::parse("acme").expect("an id")
+}
+
+/// A user of account `acme`.
+#[must_use]
+pub fn subject(name: &str) -> Subject {
+    Subject::new(acme(), UserId::parse(name).expect("an id"))
+}
+
+/// The name of the TOTP provider.
+#[must_use]
+pub fn totp() -> ProviderName {
+    ProviderName::parse("totp").expect("a name")
+}
+
+/// A host that vouches for what it asks.
+#[must_use]
+pub fn vouched() -> Authority {
+    Authority::host_vouched("test-host", "a test")
+}
+
+/// The time every host begins at.
+#[must_use]
+pub fn start() -> Timestamp {
+    Timestamp::from_unix_seconds(START).expect("a time")
+}
+
+/// The ring of every test host.
+#[must_use]
+pub fn ring() -> KeyRing {
+    KeyRing::new(KeyId::parse("k1").expect("a name"), [0x42; 32]).expect("a ring")
+}
+
+fn builder(
+    store: &Arc<dyn TestStore>,
+    directory: &Arc<StoredDirectory>,
+    clock: &VirtualRuntime,
+) -> EngineBuilder {
+    // A different seed a node: two nodes never draw the same bytes.
+    static SEED: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(1);
+    let seed = SEED.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+    let directory: Arc<StoredDirectory> = Arc::clone(directory);
+    Engine::builder(as_store(store), directory, ring(), Arc::new(clock.clone()))
+        .entropy(Arc::new(SeededEntropy::new(seed)))
+        .provider(Totp::new("Example").expect("an issuer"))
+        .danger_test_doubles()
+}
+
+fn as_store(store: &Arc<dyn TestStore>) -> Arc<dyn Store> {
+    let store: Arc<dyn TestStore> = Arc::clone(store);
+    store
+}
