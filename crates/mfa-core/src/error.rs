@@ -30,7 +30,7 @@ pub enum Error {
     #[error("the directory failed")]
     Directory(#[from] DirectoryError),
     /// A value given by the caller is not possible.
-    #[error("{0}")]
+    #[error(transparent)]
     Invalid(#[from] FieldError),
     /// There are no random bytes.
     #[error("no random bytes")]

@@ -134,6 +134,12 @@ impl<'a> Case<'a> {
         Ok(Some(reason))
     }
 
+    /// Returns whether no answer is left, by the challenge's own count or by the policy as it is now.
+    pub(crate) fn is_used_up(&self) -> bool {
+        let challenge = &self.challenge.value;
+        challenge.attempts_left == 0 || challenge.verify_attempts >= u32::from(self.rules.policy.attempts())
+    }
+
     /// Moves the challenge to a terminal status, with an event of its own.
     pub(crate) fn end(&mut self, by: Move) -> Result<(), Error> {
         self.step(by)?;
@@ -190,24 +196,27 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Counts a judged failure of the active method and of the user.
+    /// Counts a judged failure of the active method and of the user. What refuses further answers from now on
+    /// is an event: a delay, a window that is full, the stop.
     pub(crate) fn charge_budget(&mut self) {
         let (at, id) = (self.at, self.challenge.value.method);
+        let (daily, monthly) = (self.rules.policy.failures_per_day(), self.rules.policy.failures_per_month());
         let login = self.login.change();
+        let had_room = login.failures.wait(at, daily, monthly) == Duration::ZERO;
         login.failures.charge(at);
+        let wait = login.failures.wait(at, daily, monthly);
+        let is_full_now = had_room && wait > Duration::ZERO;
         let Some(enrolment) = login.enrolment_mut(id) else { return };
         let failed = enrolment.fail(at);
-        let (until, failures) = (enrolment.delayed_until().to_string(), enrolment.consecutive.to_string());
-        match failed {
-            Failed::Counted => {}
-            Failed::Locked => {
-                let event = self.event(Kind::UserLocked, Outcome::Failure).field("until", until);
-                self.note(event);
-            }
-            Failed::Stopped => {
-                let event = self.event(Kind::EnrolmentStopped, Outcome::Failure).field("failures", failures);
-                self.note(event);
-            }
+        let (until, failures) = (enrolment.delayed_until(), enrolment.consecutive.to_string());
+        if failed == Failed::Stopped {
+            let event = self.event(Kind::EnrolmentStopped, Outcome::Failure).field("failures", failures);
+            self.note(event);
+        }
+        if failed == Failed::Locked || is_full_now {
+            let until = until.max(at.plus(wait)).to_string();
+            let event = self.event(Kind::UserLocked, Outcome::Failure).field("until", until);
+            self.note(event);
         }
     }
 

@@ -135,7 +135,7 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
         }
         interrupt(case, draw)?;
     }
-    if case.challenge.value.status == Status::Sent && is_used_up(case) {
+    if case.challenge.value.status == Status::Sent && case.is_used_up() {
         case.end(Move::Fail)?;
         return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
@@ -296,12 +296,6 @@ fn make_active(case: &mut Case<'_>, selector: &MethodSelector) -> bool {
 fn ready<'a>(case: &Case<'a>) -> Option<&'a Registered> {
     let enrolment = case.login.value.enrolment(case.challenge.value.method)?;
     case.rules.usable(&enrolment.provider)
-}
-
-/// Returns whether no answer is left, by the challenge's own count or by the policy as it is now.
-fn is_used_up(case: &Case<'_>) -> bool {
-    let challenge = &case.challenge.value;
-    challenge.attempts_left == 0 || challenge.verify_attempts >= u32::from(case.rules.policy.attempts())
 }
 
 /// Returns how long to wait if answers are refused now; the inner value is `None` where waiting does not help.

@@ -1,6 +1,8 @@
 //! The envelope of every record body: a format byte, the id of the key, the payload and a mac over the key,
-//! the version and the payload. A body that was changed, moved to another key or put back from an older
-//! commit does not open.
+//! the version and the payload. A body that was changed, or moved to another key or version, does not open.
+//!
+//! Whoever can write to the store can put a whole older row back, version and body: that opens. It
+//! contradicts the events that the newer row's commits wrote, by their places in its stream.
 
 use crate::keyring::Label;
 use crate::{Key, KeyId, KeyRing, KeyRingError, Version};
