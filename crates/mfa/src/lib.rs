@@ -1,0 +1,27 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+//! The second step of a login for Rust services.
+//!
+//! This crate re-exports the parts, so that a host needs one dependency: [`core`](mod@core) (the engine and
+//! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `sqlite` and
+//! `TokioRuntime`.
+//!
+//! # Features
+//!
+//! * `totp` — authenticator apps, `mfa::totp`.
+//! * `sqlite` — the embedded store, `mfa::sqlite`.
+//! * `tokio` — `TokioRuntime`, the clock, timers and slow-work pool of a tokio service.
+//!
+//! None is on by default, and none changes what the others do.
+
+#[cfg(feature = "tokio")]
+mod tokio_runtime;
+
+pub use audit_model as audit;
+pub use mfa_core as core;
+pub use mfa_core::*;
+#[cfg(feature = "sqlite")]
+pub use mfa_store_sqlite as sqlite;
+#[cfg(feature = "totp")]
+pub use mfa_totp as totp;
+#[cfg(feature = "tokio")]
+pub use tokio_runtime::TokioRuntime;
