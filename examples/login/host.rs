@@ -1,0 +1,158 @@
+//! The host: it owns the users, the database file and the key, and asks the engine for the second step.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mfa::audit::{AuditLog, Event, Page, Query, page};
+use mfa::sqlite::SqliteStore;
+use mfa::totp::Totp;
+use mfa::{
+    AccountId, Authority, Begin, Channel, Directory, Engine, FirstFactor, FirstFactorKind, KeyRing, Login,
+    MethodSelector, Module, ProviderName, RequestFacts, Runtime, Scope, StoredDirectory, Subject, Timestamp,
+    TokioRuntime, UserId,
+};
+
+use crate::failure::Failure;
+use crate::key;
+
+/// The host's id of its own session. A web service has a random one in a cookie.
+pub(crate) const SESSION: &str = "this-terminal";
+
+/// A service with one tenant.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    store: SqliteStore,
+    directory: Arc<StoredDirectory>,
+    runtime: TokioRuntime,
+    account: AccountId,
+}
+
+impl Host {
+    /// Opens the database and its key, or makes both.
+    pub(crate) async fn open(db: &Path) -> Result<Self, Failure> {
+        let (store, ring, key_path) = open_files(db)?;
+        let runtime = TokioRuntime::new();
+        let directory =
+            StoredDirectory::new(Arc::new(store.clone()), ring.clone(), Arc::new(runtime.clone()));
+        let directory = Arc::new(directory);
+        let account = AccountId::parse("acme")?;
+        // The first record that is read tells whether key and database belong together.
+        let bob = UserId::parse("bob")?;
+        directory.subject(&account, &bob).await.map_err(|_| {
+            let (key, db) = (key_path.display(), db.display());
+            Failure::failed(format!(
+                "the key in `{key}` does not fit `{db}`: it is another database's, or the file was changed"
+            ))
+        })?;
+        let users = Arc::<StoredDirectory>::clone(&directory);
+        let engine = Engine::builder(Arc::new(store.clone()), users, ring, Arc::new(runtime.clone()))
+            .provider(Totp::new("MFA example")?)
+            .build()
+            .await?;
+        Ok(Self { engine, store, directory, runtime, account })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.runtime.now()
+    }
+
+    /// Returns whether there is such a user.
+    pub(crate) async fn knows(&self, user: &str) -> Result<bool, Failure> {
+        Ok(self.directory.subject(&self.account, &UserId::parse(user)?).await?.is_some())
+    }
+
+    /// Returns the user, who is made if there is none of that name.
+    pub(crate) async fn user(&self, name: &str) -> Result<Subject, Failure> {
+        let user = UserId::parse(name)?;
+        if let Some(subject) = self.directory.subject(&self.account, &user).await? {
+            return Ok(subject);
+        }
+        let label = format!("{name}@acme.example");
+        let subject = Subject::new(self.account.clone(), user).with_label(label)?;
+        self.directory.put(&subject).await?;
+        Ok(subject)
+    }
+
+    /// Begins a sign-in. A real host calls this once it has checked the password; this one has none to
+    /// check, and pretends that it was right.
+    pub(crate) async fn begin(
+        &self,
+        subject: &Subject,
+        method: Option<MethodSelector>,
+    ) -> Result<Begin, Failure> {
+        let password = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(SESSION));
+        let login = Login::new(subject.clone(), password, Module::parse("terminal")?).with_request(facts());
+        let login = method.into_iter().fold(login, Login::with_method);
+        Ok(self.engine.begin(login).await?)
+    }
+
+    /// Returns the newest events of the tenant, newest first, and whether there are older ones.
+    pub(crate) async fn newest_events(&self, limit: usize) -> Result<(Vec<Event>, bool), Failure> {
+        let Page { events, next, .. } = self.page(&self.query().limit(limit)?, None).await?;
+        Ok((events, next.is_some()))
+    }
+
+    /// Reads one page of the log, oldest first.
+    pub(crate) async fn events_after(&self, cursor: Option<&str>) -> Result<Page, Failure> {
+        self.page(&self.query().ascending().limit(Query::MAX_LIMIT)?, cursor).await
+    }
+
+    async fn page(&self, query: &Query, cursor: Option<&str>) -> Result<Page, Failure> {
+        let log: &dyn AuditLog = &self.store;
+        Ok(page(log, query, cursor, &self.engine.cursor_key()?).await?)
+    }
+
+    fn query(&self) -> Query {
+        Query::new(Scope::Account(self.account.clone()))
+    }
+}
+
+/// The facts of a request that the audit log keeps.
+pub(crate) fn facts() -> RequestFacts {
+    RequestFacts::new().with_ip(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Who vouches for changes of a user's methods. A real host asks for a fresh sign-in first.
+pub(crate) fn vouched(reason: &str) -> Authority {
+    Authority::host_vouched("login-example", reason)
+}
+
+pub(crate) fn totp() -> Result<ProviderName, Failure> {
+    Ok(ProviderName::parse("totp")?)
+}
+
+/// A new database gets its key first: there is never a database without one.
+fn open_files(db: &Path) -> Result<(SqliteStore, KeyRing, PathBuf), Failure> {
+    let mut key_path = db.as_os_str().to_owned();
+    key_path.push(".key");
+    let key_path = PathBuf::from(key_path);
+    let is_new = match fs::metadata(db) {
+        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if is_new {
+        let had_key = key_path.exists();
+        let ring = key::make(&key_path)?;
+        let store = open_store(db).inspect_err(|_| {
+            if !had_key {
+                drop(fs::remove_file(&key_path));
+            }
+        })?;
+        return Ok((store, ring, key_path));
+    }
+    let store = open_store(db)?;
+    Ok((store, key::read(&key_path)?, key_path))
+}
+
+fn open_store(db: &Path) -> Result<SqliteStore, Failure> {
+    let shown = db.display();
+    SqliteStore::open(db).map_err(|error| match Failure::from(error) {
+        Failure::Failed(line) if !line.contains(&shown.to_string()) => {
+            Failure::Failed(format!("`{shown}`: {line}"))
+        }
+        failure => failure,
+    })
+}

@@ -1,0 +1,283 @@
+//! Runs the sign-in example as a person and as a script would.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::panic,
+    reason = "whatever fails here fails the test"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use mfa::{Runtime, Timestamp, TokioRuntime};
+use mfa_testkit::authenticator::SoftAuthenticator;
+
+const PERIOD: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_user_enrols_signs_in_once_and_finds_it_in_the_log_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut session = Session::start(folder.path(), "site.db");
+
+    session.type_line("login");
+    session.expect("no_method");
+    session.type_line("enrol");
+    let secret = session.expect("or type the secret: ");
+    let app = SoftAuthenticator::from_base32(&secret).unwrap();
+    // The current code and the next one: both stay in the window if the step changes meanwhile.
+    let now = TokioRuntime::new().now();
+    let (current, next) = (app.code_at(now), app.code_at(now.plus(PERIOD)));
+    session.type_line("no digits");
+    session.expect("malformed");
+    session.type_line(&current);
+    session.expect("enrolled: totp");
+
+    session.type_line("login");
+    session.expect("Password:");
+    session.type_line(&current);
+    session.expect("replayed, attempts left 4");
+    session.type_line(&next);
+    session.expect("accepted: bob is signed in");
+
+    session.type_line("login");
+    session.type_line(&next);
+    session.expect("replayed, attempts left 4");
+    session.type_line(&wrong_code(&app, now));
+    session.expect("wrong_code, attempts left 3");
+    session.type_line("cancel");
+    session.expect("cancelled");
+    session.type_line("quit");
+    session.end(0);
+
+    let log = script(folder.path(), &["--db", "site.db"], b"log\n");
+    let log = String::from_utf8(log.stdout).unwrap();
+    let row =
+        |words: &[&str]| log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count();
+    assert_eq!(row(&["enrolment_confirmed", "success", "totp", "bob", "127.0.0.1"]), 1, "{log}");
+    assert_eq!(row(&["answer_accepted", "success"]), 1, "{log}");
+    assert_eq!(row(&["answer_rejected", "failed", "replayed"]), 2, "{log}");
+    assert_eq!(row(&["answer_rejected", "failed", "wrong_code"]), 1, "{log}");
+    let times: Vec<&str> = log.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
+    assert!(times.is_sorted() && times.len() > 6, "{log}");
+}
+
+#[test]
+fn the_export_is_json_lines_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = script(folder.path(), &[], b"login\n");
+    assert!(output.status.success());
+    let output = script(folder.path(), &[], b"export\n");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let events: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["kind"], "login_not_required");
+}
+
+#[test]
+fn without_input_a_demonstration_is_shown_and_the_next_one_finds_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, accepted, first) in
+        [(&[][..], 1, "is new"), (&["--demo"][..], 2, "of earlier runs is there")]
+    {
+        let output = script(folder.path(), arguments, b"");
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
+        assert!(text.contains("demonstration: a software authenticator"), "{text}");
+        assert!(text.contains(first), "{text}");
+        assert_eq!(text.matches("answer_accepted").count(), accepted, "{text}");
+        assert_eq!(text.matches("accepted: demo-").count(), 1, "{text}");
+        assert!(text.contains("[replayed, ") && text.contains("[wrong_code, "), "{text}");
+    }
+    assert!(folder.path().join("mfa-login.db").exists());
+}
+
+#[test]
+fn help_says_how_to_use_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = script(folder.path(), &["--help"], b"");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("--db PATH"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_command_line_that_is_not_known_is_refused_with_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["--bd", "x"][..], &["--db"], &["--db="], &["log"]] {
+        let output = script(folder.path(), arguments, b"");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_one_line(&output, "--help");
+    }
+}
+
+#[test]
+fn a_script_ends_with_the_status_of_its_worst_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let endless = [b"x".repeat(10_000), b"\n\n  \nmethods\n".to_vec()].concat();
+    let cases: [(&[u8], i32, &str); 8] = [
+        (b"methods\n\n  \nhelp", 0, ""),
+        (b"METHODS\r\nquit\nnonsense\n", 0, ""),
+        (b"sing in\nmethods\n", 2, "unknown command"),
+        (b"methods totp\n", 2, "unknown command"),
+        (b"\xff\xfe\x00\n", 2, "unknown command"),
+        (&endless, 2, "unknown command"),
+        (
+            b"remove\n",
+            1,
+            "error: method is not one of the user's methods, or names a provider of which the user has several\n",
+        ),
+        (b"enrol\n\n", 1, "the input ended in the middle of a question"),
+    ];
+    for (input, status, problem) in cases {
+        let output = script(folder.path(), &[], input);
+        assert_eq!(output.status.code(), Some(status), "{}", complaint(&output));
+        assert!(complaint(&output).contains(problem), "{}", complaint(&output));
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    private_file(&path("letter.txt"), "Dear editor, ".repeat(100).as_bytes());
+    refused(folder.path(), "letter.txt", "`letter.txt`: the file is not an SQLite database");
+    refused(folder.path(), "missing/site.db", "missing/site.db");
+    refused(folder.path(), ".", "is not the path of a file");
+    refused(folder.path(), ":memory:", "is not the path of a file");
+    assert!(!path(":memory:.key").exists());
+    fs::create_dir(path("folder.db")).unwrap();
+    refused(folder.path(), "folder.db", "is not a plain file");
+
+    for name in ["newer.db", "lost.db", "other.db"] {
+        assert!(script(folder.path(), &["--db", name], b"login\n").status.success());
+    }
+    // The schema's version is the four bytes at 60 of an SQLite header (SQLite file format, §1.3).
+    let mut bytes = fs::read(path("newer.db")).unwrap();
+    bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    fs::write(path("newer.db"), bytes).unwrap();
+    refused(folder.path(), "newer.db", "`newer.db`: the store has schema version 99");
+
+    fs::remove_file(path("lost.db.key")).unwrap();
+    refused(folder.path(), "lost.db", "lost.db.key` is missing");
+    assert!(!path("lost.db.key").exists());
+
+    fs::write(path("other.db.key"), format!("{}\n", "ab".repeat(32))).unwrap();
+    refused(folder.path(), "other.db", "does not fit");
+    fs::write(path("other.db.key"), "short").unwrap();
+    refused(folder.path(), "other.db", "64 lower-case hexadecimal digits");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_key_lies_beside_the_database_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    assert!(script(folder.path(), &["--db", "site.db"], b"login\n").status.success());
+    let key = folder.path().join("site.db.key");
+    for file in [&key, &folder.path().join("site.db")] {
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let digits = fs::read_to_string(&key).unwrap();
+    let database = fs::read(folder.path().join("site.db")).unwrap();
+    assert!(!database.windows(64).any(|window| window == digits.trim().as_bytes()));
+
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    refused(folder.path(), "site.db", "mode 644");
+}
+
+/// A running example, with its lines.
+struct Session {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    fn start(folder: &Path, db: &str) -> Self {
+        let mut child = command(folder, &["--db", db]).spawn().unwrap();
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, input, output }
+    }
+
+    fn type_line(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    /// Reads until a line holds `text`, and returns what follows it.
+    fn expect(&mut self, text: &str) -> String {
+        let mut line = String::new();
+        while self.output.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, rest)) = line.split_once(text) {
+                return rest.trim().to_owned();
+            }
+            line.clear();
+        }
+        panic!("the output ended without {text:?}");
+    }
+
+    fn end(mut self, status: i32) {
+        drop(self.input);
+        self.output.read_to_string(&mut String::new()).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(status));
+    }
+}
+
+fn script(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = command(folder, arguments).spawn().unwrap();
+    // A program that refuses its command line may have ended without reading.
+    drop(child.stdin.take().unwrap().write_all(input));
+    let output = child.wait_with_output().unwrap();
+    assert!(!complaint(&output).contains("panicked"), "{}", complaint(&output));
+    output
+}
+
+fn refused(folder: &Path, db: &str, problem: &str) {
+    let output = script(folder, &["--db", db], b"methods\n");
+    assert_eq!(output.status.code(), Some(1), "{db}");
+    assert_one_line(&output, problem);
+}
+
+fn assert_one_line(output: &Output, problem: &str) {
+    let complaint = complaint(output);
+    assert_eq!(complaint.matches("error: ").count(), 1, "{complaint}");
+    let line = complaint.lines().last().unwrap();
+    assert!(line.starts_with("error: ") && line.contains(problem), "{complaint}");
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(example("login"));
+    command.args(arguments).current_dir(folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// `cargo test` builds examples beside the folder that this test lies in.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "build the examples first: cargo build -p mfa-examples --examples");
+    path
+}
+
+fn private_file(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+fn wrong_code(app: &SoftAuthenticator, now: Timestamp) -> String {
+    let near = [now.minus(PERIOD), now, now.plus(PERIOD), now.plus(PERIOD * 2)].map(|at| app.code_at(at));
+    (0..).map(|number| format!("{number:06}")).find(|code| !near.contains(code)).unwrap()
+}
