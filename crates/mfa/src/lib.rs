@@ -12,7 +12,18 @@
 //! * `tokio` — `TokioRuntime`, the clock, timers and slow-work pool of a tokio service.
 //!
 //! None is on by default, and none changes what the others do.
+//!
+//! # Reading on
+//!
+//! [`_design`] says how the parts fit together and what each promises, [`_security`] which attacks each rule
+//! stops and which tests hold it.
 
+#[cfg(doc)]
+#[doc = include_str!("../docs/design.md")]
+pub mod _design {}
+#[cfg(doc)]
+#[doc = include_str!("../docs/security.md")]
+pub mod _security {}
 #[cfg(feature = "tokio")]
 mod tokio_runtime;
 
