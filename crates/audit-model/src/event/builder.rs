@@ -1,0 +1,155 @@
+//! Collecting what an event says.
+
+use std::net::IpAddr;
+
+use super::{Attempt, Core, Event, FORMAT, Personal, Stream, Text, encode, hash_core};
+use crate::{AuditError, EventId, Kind, Outcome, Scope, Timestamp, UserId};
+
+/// The longest text of one field, in bytes; longer text is cut and ends in `…`.
+const MAX_TEXT_BYTES: usize = 1024;
+/// The most request headers one event keeps.
+const MAX_HEADERS: usize = 16;
+
+/// Collects what an event says.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EventBuilder {
+    core: Core,
+    personal: Personal,
+}
+
+impl EventBuilder {
+    /// Starts an event of `kind` that ended as `outcome` in `scope` at `at`.
+    pub fn new(scope: Scope, kind: Kind, outcome: Outcome, at: Timestamp) -> Self {
+        let core = Core {
+            format: FORMAT,
+            id: [0; 20],
+            at,
+            scope,
+            kind: kind.number(),
+            outcome: outcome.number(),
+            module: None,
+            reason: None,
+            subject: None,
+            actor: None,
+            fields: Vec::new(),
+            stream: None,
+            attempt: None,
+            commitments: Vec::new(),
+        };
+        Self { core, personal: Personal::default() }
+    }
+
+    /// Returns when it happens.
+    #[must_use]
+    pub const fn at(&self) -> Timestamp {
+        self.core.at
+    }
+
+    /// Sets the module that was logged in through.
+    pub fn module(mut self, module: impl Into<Text>) -> Self {
+        self.core.module = Some(clip(module.into()));
+        self
+    }
+
+    /// Sets the stable reason.
+    pub fn reason(mut self, reason: impl Into<Text>) -> Self {
+        self.core.reason = Some(clip(reason.into()));
+        self
+    }
+
+    /// Sets the id of the challenge (or other thing) it is about.
+    pub const fn subject(mut self, id: [u8; 16]) -> Self {
+        self.core.subject = Some(id);
+        self
+    }
+
+    /// Sets who did it, where it was not the user.
+    pub fn actor(mut self, actor: impl Into<Text>) -> Self {
+        self.core.actor = Some(clip(actor.into()));
+        self
+    }
+
+    /// Adds a further field.
+    pub fn field(mut self, name: &'static str, value: impl Into<Text>) -> Self {
+        self.core.fields.push((Text::Borrowed(name), clip(value.into())));
+        self
+    }
+
+    /// Sets the position in the stream of the record that the commit puts.
+    pub const fn stream(mut self, stream: Stream) -> Self {
+        self.core.stream = Some(stream);
+        self
+    }
+
+    /// Makes it a row of the attempts view.
+    pub fn attempt(mut self, attempt: Attempt) -> Self {
+        self.core.attempt = Some(Attempt {
+            auth_type: clip(attempt.auth_type),
+            message: clip(attempt.message),
+            auth_config_origin: attempt.auth_config_origin.map(clip),
+            mfa_config_origin: attempt.mfa_config_origin.map(clip),
+        });
+        self
+    }
+
+    /// Sets the user it is about.
+    pub fn user(mut self, user: UserId) -> Self {
+        self.personal.user = Some(user);
+        self
+    }
+
+    /// Sets the address the request came from; a mapped IPv4 address becomes IPv4.
+    pub fn ip(mut self, ip: IpAddr) -> Self {
+        self.personal.ip = Some(ip.to_canonical());
+        self
+    }
+
+    /// Adds a request header; names off the allow-list (`user-agent`, `host`, `accept-language`) are left
+    /// out, as are headers past the sixteenth.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let name = name.to_ascii_lowercase();
+        let allowed = ["user-agent", "host", "accept-language"].contains(&name.as_str());
+        if allowed && self.personal.headers.len() < MAX_HEADERS {
+            self.personal.headers.push((name, clip(Text::Owned(value.to_owned())).into_owned()));
+        }
+        self
+    }
+
+    /// Sets the host's id of the request.
+    pub fn request_id(mut self, id: &str) -> Self {
+        self.personal.request_id = Some(clip(Text::Owned(id.to_owned())).into_owned());
+        self
+    }
+
+    /// Ends the event under `id`, with `salt` for the commitments of its personal values. Both come from
+    /// the operating system's random source; a salt is never used twice.
+    ///
+    /// # Errors
+    /// [`AuditError::Invalid`] if the event cannot be encoded.
+    pub fn build(mut self, id: EventId, salt: [u8; 16]) -> Result<Event, AuditError> {
+        self.core.id = id.to_bytes();
+        self.personal.salt = salt;
+        self.core.commitments = self.personal.commitments();
+        let hash = hash_core(&encode(&self.core)?);
+        let personal = (!self.core.commitments.is_empty()).then_some(self.personal);
+        Ok(Event { core: self.core, personal, hash })
+    }
+}
+
+/// Escapes control characters and cuts text past the limit, with a mark, so that nothing is dropped in silence.
+fn clip(text: Text) -> Text {
+    if text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len().min(MAX_TEXT_BYTES));
+    for c in text.chars() {
+        // invariant: what one turn adds, at most six bytes for `\u{9f}`, leaves room for the three of the mark.
+        if out.len().saturating_add(9) > MAX_TEXT_BYTES {
+            out.push('…');
+            break;
+        }
+        if c.is_control() { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    Text::Owned(out)
+}
