@@ -1,1 +1,91 @@
-//! The workspace's tests.
+//! What the workspace's tests share: a test host on each store.
+
+pub mod attack;
+pub mod doubles;
+pub mod forks;
+pub mod probe;
+pub mod processes;
+pub mod tapped;
+pub mod told;
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use audit_model::{Event, Kind};
+use mfa::MemoryStore;
+use mfa::sqlite::SqliteStore;
+use tempfile::TempDir;
+
+pub use mfa_testkit::host::{
+    START, STEP, TestHost, TestStore, acme, begin, login, ring, session, start, subject, totp,
+    vouched as host,
+};
+
+/// A [`TestHost`] and, where its store is a file, the folder of that file.
+#[derive(Debug)]
+pub struct World {
+    host: TestHost,
+    dir: Option<TempDir>,
+}
+
+impl World {
+    /// Makes a world on `store`; `dir` lives as long as the world.
+    pub async fn on(store: Arc<dyn TestStore>, dir: Option<TempDir>) -> Self {
+        Self { host: TestHost::on(store).await, dir }
+    }
+
+    /// Makes a world in memory.
+    pub async fn memory() -> Self {
+        Self::on(Arc::new(MemoryStore::new()), None).await
+    }
+
+    /// Makes a world in a new SQLite file.
+    pub async fn sqlite() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(dir.path().join("mfa.db")).expect("a store");
+        Self::on(Arc::new(store), Some(dir)).await
+    }
+
+    /// Returns the SQLite file, where there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.dir.as_ref().map(|dir| dir.path().join("mfa.db"))
+    }
+
+    /// Returns the account's events of a kind, oldest first.
+    pub async fn events_of(&self, kind: Kind) -> Vec<Event> {
+        self.events().await.into_iter().filter(|event| event.kind() == kind).collect()
+    }
+}
+
+impl Deref for World {
+    type Target = TestHost;
+
+    fn deref(&self) -> &TestHost {
+        &self.host
+    }
+}
+
+/// Defines a test that runs on every store: `name::memory` and `name::sqlite`.
+#[macro_export]
+macro_rules! on_stores {
+    ($(#[$meta:meta])* async fn $name:ident($world:ident) $body:block $($rest:tt)*) => {
+        mod $name {
+            use super::*;
+            async fn body($world: $crate::World) $body
+            $(#[$meta])*
+            #[test]
+            fn memory() {
+                futures::executor::block_on(async { body($crate::World::memory().await).await });
+            }
+            $(#[$meta])*
+            #[test]
+            fn sqlite() {
+                futures::executor::block_on(async { body($crate::World::sqlite().await).await });
+            }
+        }
+        $crate::on_stores! { $($rest)* }
+    };
+    () => {};
+}

@@ -63,6 +63,7 @@ kinds! {
     UserForgotten = 23, "user_forgotten", "A user's records were deleted and the personal values of their events erased.", ["authority"];
     ClockSteppedBack = 24, "clock_stepped_back", "A node's clock was found behind the latest time this user was judged at.", ["by_seconds"];
     RecordRefused = 25, "record_refused", "A stored record could not be read or authenticated and was not trusted.", ["record", "problem"];
+    EffectRefunded = 27, "effect_refunded", "An effect provably never started and its charge was given back.", ["method"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

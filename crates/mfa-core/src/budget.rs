@@ -82,10 +82,11 @@ impl Failures {
         hours.max(until_below(&rolled.days, monthly, now, DAY_MILLIS))
     }
 
-    /// Takes `now` as the current time although later times were seen: no count is lost, and ages restart.
+    /// Takes `now` as the current time although later times were seen: what was counted moves back with the
+    /// clock, so that a clock that goes forth and back ages nothing, and what would be of the future is now.
     pub(crate) fn rebase(&mut self, now: Timestamp) {
-        self.hour = now.unix_millis() / HOUR_MILLIS;
-        self.day = now.unix_millis() / DAY_MILLIS;
+        unshift(&mut self.hours, &mut self.hour, now.unix_millis() / HOUR_MILLIS);
+        unshift(&mut self.days, &mut self.day, now.unix_millis() / DAY_MILLIS);
     }
 
     fn roll(&mut self, now: Timestamp) {
@@ -100,6 +101,18 @@ fn shift(counters: &mut [u8], head: &mut u64, now: u64) {
     counters.rotate_right(passed);
     counters.iter_mut().take(passed).for_each(|counter| *counter = 0);
     *head = now.max(*head);
+}
+
+/// Moves counters forward by the time that a clock went back, the undoing of [`shift`].
+fn unshift(counters: &mut [u8], head: &mut u64, now: u64) {
+    let back = usize::try_from(head.saturating_sub(now)).unwrap_or(usize::MAX).min(counters.len());
+    let folded = counters.iter().take(back).fold(0_u8, |sum, counter| sum.saturating_add(*counter));
+    counters.rotate_left(back);
+    counters.iter_mut().rev().take(back).for_each(|counter| *counter = 0);
+    if let Some(first) = counters.first_mut() {
+        *first = first.saturating_add(folded);
+    }
+    *head = now.min(*head);
 }
 
 fn sum(counters: &[u8]) -> u32 {
@@ -123,6 +136,7 @@ fn until_below(counters: &[u8], limit: u32, now: Timestamp, unit: u64) -> Durati
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 mod tests {
     use proptest::prelude::*;
 
@@ -154,6 +168,17 @@ mod tests {
                 let (in_day, in_month) = (failures.in_a_day(now) as usize, failures.in_a_month(now) as usize);
                 prop_assert!(in_day >= within(day) && in_day <= at_most(day + hour));
                 prop_assert!(in_month >= within(month) && in_month <= at_most(month + one));
+            }
+        }
+
+        #[test]
+        fn a_clock_that_goes_forth_and_back_loses_no_failure(jumps in prop::collection::vec(0_u64..23, 1..40)) {
+            let mut failures = Failures::default();
+            let now = Timestamp::from_unix_seconds(1_700_000_000).unwrap();
+            for (charged, hours) in (1_u32..).zip(jumps) {
+                failures.charge(now.plus(Duration::from_secs(hours * 3600)));
+                failures.rebase(now);
+                prop_assert!(failures.in_a_day(now) >= charged && failures.in_a_month(now) >= charged);
             }
         }
 

@@ -1,7 +1,9 @@
 //! The decisions: pure functions of (records, event, now, randomness) to writes, events and an answer.
 
 pub(crate) mod begin;
+mod call;
 pub(crate) mod case;
+pub(crate) mod effects;
 pub(crate) mod enrol;
 pub(crate) mod judge;
 pub(crate) mod manage;
@@ -19,15 +21,13 @@ use crate::record::login::{Enrolment, Login};
 use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName};
 
 /// What every decision knows of the engine.
-#[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) ring: KeyRing,
     pub(crate) policy: Policy,
     pub(crate) providers: BTreeMap<String, Registered>,
 }
 
-/// A provider of this engine with its settings.
-#[derive(Debug)]
+/// A provider of this engine with its settings, which may hold secrets.
 pub(crate) struct Registered {
     pub(crate) name: ProviderName,
     pub(crate) code: Arc<dyn AnyProvider>,

@@ -64,6 +64,19 @@ pub enum EntropyError {
     Exhausted,
 }
 
+impl EntropyError {
+    /// Returns a stable code: `entropy_unavailable`, `entropy_zero_block`, `entropy_repeated` or `entropy_exhausted`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable => "entropy_unavailable",
+            Self::ZeroBlock => "entropy_zero_block",
+            Self::Repeated => "entropy_repeated",
+            Self::Exhausted => "entropy_exhausted",
+        }
+    }
+}
+
 /// A source whose output is checked: zero blocks and repeats are errors.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckedEntropy {

@@ -163,6 +163,19 @@ pub enum GrantMismatch {
     Expired,
 }
 
+impl GrantMismatch {
+    /// Returns a stable code: `other_account`, `other_user`, `other_session` or `grant_expired`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Account => "other_account",
+            Self::User => "other_user",
+            Self::Session => "other_session",
+            Self::Expired => "grant_expired",
+        }
+    }
+}
+
 /// A user who passed both steps: what a host puts into its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -177,7 +190,7 @@ pub struct Authenticated {
 
 impl Authenticated {
     /// Returns the values for an `amr` claim (RFC 8176 §2): the first factor's, the second factor's, and
-    /// `mfa`, as the two are of different kinds.
+    /// `mfa` where the two are of different kinds.
     #[must_use]
     pub fn amr(&self) -> Vec<Amr> {
         self.evidence.amr()
@@ -197,14 +210,12 @@ impl Authenticated {
 }
 
 impl Evidence {
-    /// Returns the values for an `amr` claim (RFC 8176 §2).
+    /// Returns the values for an `amr` claim (RFC 8176 §2); `mfa` only with two kinds of factors.
     #[must_use]
     pub fn amr(&self) -> Vec<Amr> {
         let mut amr = self.strength.amr.clone();
-        let first = self.first_factor.amr();
-        amr.extend(first);
-        // `mfa` needs two kinds of factors: a password is known, what the second step proves is held.
-        if first == Some(Amr::Pwd) && self.strength.factor != crate::Factor::Knowledge {
+        amr.extend(self.first_factor.amr());
+        if self.is_of_two_factors() {
             amr.push(Amr::Mfa);
         }
         amr.sort();
@@ -212,9 +223,15 @@ impl Evidence {
         amr
     }
 
-    /// Returns the level reached: the same channel for both steps proves one factor only.
+    /// Returns the level reached (SP 800-63B-4 §2): one factor unless two of different kinds came over
+    /// different channels.
     #[must_use]
     pub fn aal(&self) -> Aal {
-        if self.first_channel == self.strength.channel { Aal::One } else { self.strength.aal }
+        if self.is_of_two_factors() { self.strength.aal } else { Aal::One }
+    }
+
+    fn is_of_two_factors(&self) -> bool {
+        let kinds_differ = self.first_factor.factor().is_some_and(|first| first != self.strength.factor);
+        kinds_differ && self.first_channel != self.strength.channel
     }
 }

@@ -89,7 +89,9 @@ fn of_verify(verify: &Verify) -> HttpStatus {
         Verify::Pending(_) => step_up(),
         Verify::Rejected(rejected) => match rejected.reason {
             Reason::Locked => waiting(StatusCode::TOO_MANY_REQUESTS, rejected.retry_after),
-            Reason::Denied | Reason::Fraud | Reason::Unavailable => plain(StatusCode::FORBIDDEN),
+            Reason::Denied | Reason::Fraud | Reason::Unavailable | Reason::NotOffered => {
+                plain(StatusCode::FORBIDDEN)
+            }
             _ => plain(StatusCode::UNAUTHORIZED),
         },
     }

@@ -156,3 +156,14 @@ pub enum NameError {
         what: &'static str,
     },
 }
+
+impl NameError {
+    /// Returns a stable code: `invalid_name` or `invalid_id`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Form { .. } => "invalid_name",
+            Self::NotUuid { .. } => "invalid_id",
+        }
+    }
+}

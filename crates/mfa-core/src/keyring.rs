@@ -126,7 +126,7 @@ impl KeyRing {
     /// Makes a ring of one key, which is active: 32 random bytes.
     ///
     /// # Errors
-    /// [`KeyRingError::Weak`] if the bytes are all alike.
+    /// [`KeyRingError::Weak`] if the bytes are all zero.
     pub fn new(id: KeyId, root: [u8; 32]) -> Result<Self, KeyRingError> {
         let derived = Derived::from_root(root)?;
         Ok(Self { active: id.clone(), keys: Arc::new(BTreeMap::from([(id, derived)])) })
@@ -227,8 +227,7 @@ impl fmt::Debug for KeyRing {
 
 impl Derived {
     fn from_root(mut root: [u8; 32]) -> Result<Self, KeyRingError> {
-        let [first, ..] = root;
-        if root.iter().all(|byte| *byte == first) && first == 0 {
+        if root.iter().all(|byte| *byte == 0) {
             return Err(KeyRingError::Weak);
         }
         let hkdf = Hkdf::<Sha256>::new(Some(b"mfa/ring/1"), &root);
@@ -280,4 +279,19 @@ pub enum KeyRingError {
     /// The sealed bytes were not made by this key for this place.
     #[error("sealed bytes do not open")]
     Unseal,
+}
+
+impl KeyRingError {
+    /// Returns a stable code: `invalid_key_id`, `weak_key`, `duplicate_key`, `ring_in_use`, `unknown_key` or `does_not_open`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::KeyId => "invalid_key_id",
+            Self::Weak => "weak_key",
+            Self::Duplicate => "duplicate_key",
+            Self::Shared => "ring_in_use",
+            Self::Unknown => "unknown_key",
+            Self::Unseal => "does_not_open",
+        }
+    }
 }

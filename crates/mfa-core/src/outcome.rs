@@ -31,6 +31,8 @@ pub struct Challenge {
     pub id: ChallengeId,
     /// The secret handle: keep it in the session that passed the first factor.
     pub reference: Reference,
+    /// Where it stands: `Sent`, or `Created` while a message is still to leave.
+    pub status: Status,
     /// The active method.
     pub method: Method,
     /// Every method the user may switch to, the active one included.
@@ -162,7 +164,7 @@ impl Rejected {
         match self.reason {
             Reason::Locked => "Too many attempts. Wait a while and try again.",
             Reason::Malformed => "That is not a code. Type the digits your app shows.",
-            Reason::Unavailable => "This method cannot be used now.",
+            Reason::Unavailable | Reason::NotOffered => "This method cannot be used now.",
             Reason::Expired | Reason::Exhausted | Reason::Superseded | Reason::Cancelled => {
                 "This sign-in has ended. Sign in again."
             }
@@ -191,11 +193,13 @@ pub struct Pending {
 }
 
 /// The state of a challenge, without any of its secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChallengeStatus {
     /// Where it stands.
     pub status: Status,
+    /// The active method's provider.
+    pub kind: ProviderName,
     /// When it began.
     pub created_at: Timestamp,
     /// When it last changed.

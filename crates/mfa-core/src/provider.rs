@@ -75,8 +75,7 @@ pub type HeldOf<P> = Held<<P as Provider>::State, <P as Provider>::Enrolment, <P
 /// The most bytes of [`Provider::Enrolment`], its version byte included.
 pub const MAX_ENROLMENT_BYTES: usize = 48;
 
-/// What a provider knows about the step.
-#[derive(Debug)]
+/// What a provider knows about the step. Its `Debug` leaves the settings out, which may hold secrets.
 #[non_exhaustive]
 pub struct Cx<'a> {
     /// The time; the node's own clock.
@@ -124,6 +123,17 @@ impl<'a> Cx<'a> {
     }
 }
 
+impl fmt::Debug for Cx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx")
+            .field("now", &self.now)
+            .field("purpose", &self.purpose)
+            .field("challenge", &self.challenge)
+            .field("enrolment", &self.enrolment)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the engine kept for a provider.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -144,8 +154,8 @@ impl<S, E, V> Held<S, E, V> {
     }
 }
 
-/// What happened.
-#[derive(Clone, Debug)]
+/// What happened. Its `Debug` shows of an HTTP answer the status only.
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum StepEvent<'a> {
     /// A challenge or an enrolment begins.
@@ -168,6 +178,25 @@ pub enum StepEvent<'a> {
     NotDelivered(NotDelivered),
     /// An effect was charged and its result never came.
     Interrupted,
+}
+
+impl fmt::Debug for StepEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begin(choice) => f.debug_tuple("Begin").field(choice).finish(),
+            Self::Start(choice) => f.debug_tuple("Start").field(choice).finish(),
+            Self::Answer(answer) => fmt::Debug::fmt(answer, f),
+            Self::Poll => f.write_str("Poll"),
+            Self::Resend => f.write_str("Resend"),
+            Self::Http(reply) => {
+                f.debug_tuple("Http").field(&reply.as_ref().map(http::Response::status)).finish()
+            }
+            Self::Hashed(_) => f.write_str("Hashed([redacted])"),
+            Self::Delivered(receipt) => f.debug_tuple("Delivered").field(receipt).finish(),
+            Self::NotDelivered(cause) => f.debug_tuple("NotDelivered").field(cause).finish(),
+            Self::Interrupted => f.write_str("Interrupted"),
+        }
+    }
 }
 
 /// What to keep, and what must happen next. What is set is kept for a rejection too.

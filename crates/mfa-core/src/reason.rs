@@ -44,6 +44,8 @@ pub enum Reason {
     Fraud,
     /// The method cannot be used now: not offered, not registered, its secret does not open.
     Unavailable,
+    /// The method named is not one that the challenge offers.
+    NotOffered,
     /// The pending enrolment's life is over.
     EnrolmentExpired,
     /// The enrolment was confirmed before.
@@ -52,7 +54,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the table's order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::WrongCode,
         Self::Malformed,
         Self::Replayed,
@@ -66,6 +68,7 @@ impl Reason {
         Self::Denied,
         Self::Fraud,
         Self::Unavailable,
+        Self::NotOffered,
         Self::EnrolmentExpired,
         Self::AlreadyVerified,
     ];
@@ -87,6 +90,7 @@ impl Reason {
             Self::Denied => "denied",
             Self::Fraud => "fraud",
             Self::Unavailable => "unavailable",
+            Self::NotOffered => "method_not_offered",
             Self::EnrolmentExpired => "enrolment_expired",
             Self::AlreadyVerified => "already_verified",
         }
@@ -140,7 +144,7 @@ impl Cost {
             Reason::Replayed => Self { attempt: true, ..Self::FREE },
             Reason::Denied => Self { ends: true, event: When::Each, ..Self::FREE },
             Reason::Fraud => Self { ends: true, budget: true, event: When::Each, ..Self::FREE },
-            Reason::NotFound => Self { event: When::Never, ..Self::FREE },
+            Reason::NotFound | Reason::NotOffered => Self { event: When::Never, ..Self::FREE },
             Reason::Expired
             | Reason::Exhausted
             | Reason::Locked

@@ -68,13 +68,14 @@ pub(crate) struct Claims {
 }
 
 /// What shows that the one who asks holds the challenge.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) enum Holder {
     /// The binder of a reference.
     #[default]
     Binder,
-    /// The host has verified the first factor again, in the session of this hash if it has sessions.
-    Session(Option<[u8; 32]>),
+    /// The host has verified the first factor of this user again, in the session of this hash if it has
+    /// sessions.
+    Session { session: Option<[u8; 32]>, generation: String },
 }
 
 impl Drop for Claims {
@@ -116,18 +117,20 @@ impl Claims {
             .then_some(claims)
     }
 
-    /// Returns whether the one who asks holds a challenge that was begun with `binder` and `session`.
+    /// Returns whether the one who asks holds what was begun with `binder`, in `session`, by `generation`.
     pub(crate) fn hold(
         &self,
         ring: &KeyRing,
         binder: &[u8; 32],
         session: Option<&[u8; 32]>,
+        generation: &str,
     ) -> Result<bool, Error> {
-        Ok(match (self.holder, session) {
+        Ok(match (&self.holder, session) {
             (Holder::Binder, _) => self.binder_hash(ring)?.ct_eq(binder).into(),
-            (Holder::Session(Some(given)), Some(bound)) => given.ct_eq(bound).into(),
-            (Holder::Session(None), None) => true,
-            (Holder::Session(_), _) => false,
+            (Holder::Session { generation: given, .. }, _) if given != generation => false,
+            (Holder::Session { session: Some(given), .. }, Some(bound)) => given.ct_eq(bound).into(),
+            (Holder::Session { session: None, .. }, None) => true,
+            (Holder::Session { .. }, _) => false,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a host asks for: a login, an answer, and the facts of the request they came with.
 
+use core::fmt;
 use std::net::IpAddr;
 
 use audit_model::EventBuilder;
@@ -38,8 +39,9 @@ impl Login {
     }
 }
 
-/// Facts of a request, for the audit log. Nothing is decided by them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Facts of a request, for the audit log. Nothing is decided by them. `Debug` shows the names of headers only:
+/// cookies and authorization are among them.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestFacts {
     /// The address it came from, as the host's proxy set-up knows it.
@@ -89,6 +91,14 @@ impl RequestFacts {
             Some(id) => event.request_id(id),
             None => event,
         }
+    }
+}
+
+impl fmt::Debug for RequestFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        let Self { ip, id, headers: _ } = self;
+        f.debug_struct("RequestFacts").field("ip", ip).field("headers", &names).field("id", id).finish()
     }
 }
 

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// Secret bytes.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
@@ -28,6 +28,12 @@ impl SecretBytes {
     #[must_use]
     pub fn ct_eq(&self, other: &[u8]) -> bool {
         self.0.as_slice().ct_eq(other).into()
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for SecretBytes {
+    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
     }
 }
 

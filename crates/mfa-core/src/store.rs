@@ -7,6 +7,7 @@
 mod memory;
 
 use core::fmt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -310,7 +311,8 @@ impl Commit {
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Misuse`].
     pub fn check(&self) -> Result<(), StoreError> {
-        for (i, write) in self.writes.iter().enumerate() {
+        let mut seen = BTreeSet::new();
+        for write in &self.writes {
             let key = write.key();
             if key.scope != self.scope {
                 return Err(StoreError::Misuse("a write of another scope"));
@@ -318,7 +320,7 @@ impl Commit {
             if key.id.len() > 1024 {
                 return Err(StoreError::TooLarge { what: "id", bytes: key.id.len(), limit: 1024 });
             }
-            if self.writes.iter().take(i).any(|earlier| earlier.key() == key) {
+            if !seen.insert(key) {
                 return Err(StoreError::Misuse("two writes of one key"));
             }
             if let Write::Put { body, .. } = write

@@ -5,7 +5,7 @@ use core::fmt;
 use audit_model::{AccountId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Amr, Channel, FieldError, SecretText};
+use crate::{Amr, Channel, Factor, FieldError, SecretText};
 
 /// The most accounts in a lineage.
 const MAX_LINEAGE: usize = 32;
@@ -229,6 +229,16 @@ impl FirstFactorKind {
             Self::ApiKey => "api_key",
             Self::MutualTls => "mtls",
             Self::EmailLink => "email_link",
+        }
+    }
+
+    /// Returns the kind of factor it proves, where that is known: of a sign-on elsewhere, a key of a program and
+    /// a link to a mailbox nothing is claimed.
+    pub(crate) const fn factor(self) -> Option<Factor> {
+        match self {
+            Self::Password => Some(Factor::Knowledge),
+            Self::MutualTls => Some(Factor::Possession),
+            Self::Sso | Self::ApiKey | Self::EmailLink => None,
         }
     }
 

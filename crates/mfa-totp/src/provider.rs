@@ -67,10 +67,12 @@ impl Totp {
         self
     }
 
-    /// Sets how far the clocks of app and verifier may differ.
+    /// Sets how far the clocks of app and verifier may differ. A window from [`Window::danger_two_back`] is
+    /// among the engine's dangers.
     #[must_use]
-    pub const fn with_window(mut self, window: Window) -> Self {
+    pub fn with_window(mut self, window: Window) -> Self {
         self.window = window;
+        self.descriptor.dangers = if window.back() > 1 { vec!["danger_two_back"] } else { Vec::new() };
         self
     }
 

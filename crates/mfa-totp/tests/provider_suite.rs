@@ -1,4 +1,5 @@
 //! TOTP keeps the provider contract.
+#![cfg(test)]
 
 use std::time::Duration;
 

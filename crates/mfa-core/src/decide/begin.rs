@@ -1,5 +1,7 @@
 //! Begin: what a login needs, and the challenge if it needs one.
 
+use core::time::Duration;
+
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 use serde_json::Value;
 
@@ -16,8 +18,8 @@ use crate::record::vault::{Place, Vault};
 use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
 use crate::reference::{Claims, Handle, Holder, session_hash};
 use crate::{
-    Begin, ChallengeId, Change, Choice, Cx, DeniedReason, Draw, Effect, EnrolmentId, EnrolmentRequired,
-    Error, Expect, Key, Login, ProviderName, Purpose, Reason, Reference, Version,
+    Begin, ChallengeId, Change, Charge, Choice, Cx, DeniedReason, Draw, Effect, EnrolmentId,
+    EnrolmentRequired, Error, Expect, Key, Login, ProviderName, Purpose, Reason, Reference, Version,
 };
 
 /// What begin comes to.
@@ -49,10 +51,11 @@ pub(crate) fn begin(
     draw: &mut Draw,
 ) -> Result<Decision<Begun>, Error> {
     let (account, user) = (login.subject.account(), login.subject.user());
-    let read: Read<LoginRecord> = records.read(&user_key(account, LOGIN, user));
+    let mut read: Read<LoginRecord> = records.read(&user_key(account, LOGIN, user));
+    let ahead = set_right(&mut read, now);
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
     let survey = survey(rules, &login.subject, &read, &vault, login.method.as_ref(), now);
-    let mut beginning = Beginning { rules, login, now, plan: Plan::default() };
+    let mut beginning = Beginning { rules, login, now, ahead, plan: Plan::default() };
     for (record, problem) in &survey.refused {
         beginning.note_refused(record, problem);
     }
@@ -60,15 +63,32 @@ pub(crate) fn begin(
         (Verdict::Challenge(active), Read::Live(record, version)) => {
             beginning.challenge(record, version, vault, records, *active, &survey, ended, draw)?
         }
-        (verdict, _) => Begun::Answer(beginning.without_challenge(verdict)),
+        (verdict, read) => {
+            if let Read::Live(record, version) = read {
+                beginning.write_what_was_set_right(record, version)?;
+            }
+            Begun::Answer(beginning.without_challenge(verdict))
+        }
     };
     Ok(Decision { plan: beginning.plan, value: begun })
+}
+
+/// After a step back past the tolerated skew, sets right what the record has of a time that has not come yet,
+/// before anything is decided by it: else a failure of the future would lock the user until then. Returns how
+/// far the clock was ahead.
+pub(crate) fn set_right(read: &mut Read<LoginRecord>, now: Timestamp) -> Option<Duration> {
+    let Read::Live(record, _) = read else { return None };
+    let ahead = record.stepped_back(now);
+    (ahead > TOLERATED_SKEW).then(|| record.mark(now))?;
+    Some(ahead)
 }
 
 struct Beginning<'a> {
     rules: &'a Rules,
     login: &'a Login,
     now: Timestamp,
+    /// How far the clock was ahead when the user was last judged, if it was.
+    ahead: Option<Duration>,
     plan: Plan,
 }
 
@@ -122,10 +142,26 @@ impl Beginning<'_> {
         }
     }
 
+    /// Writes the user's record if the clock was ahead, with the event that says so.
+    fn write_what_was_set_right(
+        &mut self,
+        mut record: LoginRecord,
+        version: Version,
+    ) -> Result<LoginRecord, Error> {
+        let Some(ahead) = self.ahead else { return Ok(record) };
+        let (account, user) = (self.login.subject.account(), self.login.subject.user());
+        let by = ahead.as_secs().to_string();
+        let event = self.event(Kind::ClockSteppedBack, Outcome::Failure).field("by_seconds", by);
+        let streams = record.take_stream(1);
+        self.plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
+        self.plan.put(user_key(account, LOGIN, user), Expect::Version(version), &record, None)?;
+        Ok(record)
+    }
+
     #[expect(clippy::too_many_arguments, reason = "every record of the step, and the step itself")]
     fn challenge(
         &mut self,
-        mut record: LoginRecord,
+        record: LoginRecord,
         version: Version,
         vault: Read<Vault>,
         records: &Records,
@@ -144,25 +180,21 @@ impl Beginning<'_> {
                 return Ok(Begun::Answer(self.without_challenge(&denied(DeniedReason::Unavailable, None))));
             }
         };
-        let clock_was_ahead = record.stepped_back(self.now) > TOLERATED_SKEW;
+        let record = match self.ahead {
+            Some(_) => self.write_what_was_set_right(record, version)?,
+            None => {
+                self.plan.check(user_key(&account, LOGIN, &user), version);
+                record
+            }
+        };
         let at = record.effective(self.now);
-        open.prune(at, ended.unwrap_or_default());
+        open.prune(at, record.fence, ended.unwrap_or_default());
         let cap = self.rules.policy.open_challenges().min(MAX_OPEN);
         if open.challenges.len() >= cap {
             return Ok(match ended {
                 None => Begun::LookAt(open.challenges.iter().map(|entry| entry.id).collect()),
                 Some(_) => Begun::Answer(self.without_challenge(&denied(DeniedReason::TooManyOpen, None))),
             });
-        }
-        if clock_was_ahead {
-            let by = record.stepped_back(self.now).as_secs().to_string();
-            record.mark(self.now);
-            let event = self.event(Kind::ClockSteppedBack, Outcome::Failure).field("by_seconds", by);
-            let streams = record.take_stream(&account, &user, 1);
-            self.plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
-            self.plan.put(user_key(&account, LOGIN, &user), Expect::Version(version), &record, None)?;
-        } else {
-            self.plan.check(user_key(&account, LOGIN, &user), version);
         }
         let (claims, reference) = self.reference(draw)?;
         let started = self.start(&record, &vault, active, &claims, draw)?;
@@ -174,6 +206,7 @@ impl Beginning<'_> {
             id: ChallengeId::from_bytes(claims.id),
             module: challenge.module.clone(),
             session: challenge.session,
+            fence: challenge.fence,
             expires_at: challenge.expires_at,
         });
         let open_until = open.challenges.iter().map(|entry| entry.expires_at).max();
@@ -181,15 +214,23 @@ impl Beginning<'_> {
         let id = ChallengeId::from_bytes(claims.id);
         self.plan.put(challenge_key(&account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;
         let provider = record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default();
-        let event =
-            self.event(Kind::ChallengeBegun, Outcome::Info).subject(claims.id).field("method", provider);
+        let event = self
+            .event(Kind::ChallengeBegun, Outcome::Info)
+            .subject(claims.id)
+            .field("method", provider.clone());
         self.plan.events([event]);
+        if let Some((effect, _, charge)) = &started.effect {
+            let event = self.event(Kind::EffectCharged, Outcome::Info).subject(claims.id);
+            let event = event.field("method", provider).field("effect", effect.kind().code());
+            self.plan.events([event.field("charge", charge.code())]);
+        }
         let methods = survey.usable.iter().filter_map(|id| record.enrolment(*id));
         let methods: Vec<_> = methods.filter_map(|enrolment| method(&record, enrolment)).collect();
         let active = methods.iter().find(|method| method.id == active).cloned();
         let answer = crate::Challenge {
             id,
             reference,
+            status: challenge.status,
             method: active.ok_or(Error::Unavailable("the active method"))?,
             methods,
             prompt: started.prompt,
@@ -198,7 +239,7 @@ impl Beginning<'_> {
         };
         Ok(match started.effect {
             None => Begun::Answer(Begin::Challenge(answer)),
-            Some((effect, id)) => {
+            Some((effect, id, _)) => {
                 Begun::Act { claims: Box::new(claims), answer: Box::new(answer), effect, id }
             }
         })
@@ -269,7 +310,7 @@ impl Beginning<'_> {
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let ring = &self.rules.ring;
         let hash = |session| session_hash(ring, ring.active(), account, user, session);
-        let sends = matches!(&started.effect, Some((Effect::Deliver(_), _)));
+        let sends = matches!(&started.effect, Some((Effect::Deliver(_), ..)));
         Ok(Challenge {
             user: user.clone(),
             generation: record.generation.clone(),
@@ -286,6 +327,7 @@ impl Beginning<'_> {
             fence: record.fence,
             status: if started.effect.is_some() { Status::Created } else { Status::Sent },
             method: active,
+            provider: record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default(),
             offered: survey.usable.clone(),
             created_at: at,
             updated_at: at,
@@ -296,9 +338,10 @@ impl Beginning<'_> {
             send_attempts: u32::from(sends),
             told: 0,
             state: started.state.clone(),
-            effect: started.effect.as_ref().map(|(_, id)| PendingEffect {
+            effect: started.effect.as_ref().map(|(_, id, _)| PendingEffect {
                 id: *id,
                 charged_at: None,
+                failed_before: Timestamp::MIN,
                 of_answer: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
             }),
@@ -311,7 +354,7 @@ impl Beginning<'_> {
 struct Started {
     prompt: Value,
     state: Option<Vec<u8>>,
-    effect: Option<(Effect, [u8; 16])>,
+    effect: Option<(Effect, [u8; 16], Charge)>,
 }
 
 impl Started {
@@ -322,8 +365,11 @@ impl Started {
         };
         match step.then {
             Then::Prompt(prompt) | Then::Wait(prompt) => Ok(Self { prompt, state, effect: None }),
-            Then::Run(effect, _) => {
-                Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id)) })
+            Then::Run(_, Charge::Attempt) => {
+                Err(Error::Unavailable("a provider that judges at the beginning"))
+            }
+            Then::Run(effect, charge) => {
+                Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id, charge)) })
             }
             Then::Reject(Reason::Unavailable) => Err(Error::Unavailable("the provider")),
             Then::Reveal(..) | Then::Accept(_) | Then::Reject(_) => {

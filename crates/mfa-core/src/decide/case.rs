@@ -5,6 +5,7 @@ use core::time::Duration;
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 
 use super::{Rules, event, wording};
+use crate::budget::DELAYS_FROM;
 use crate::driver::{Read, Records};
 use crate::machine::{Move, Status};
 use crate::plan::Plan;
@@ -14,7 +15,7 @@ use crate::record::login::{Failed, Login, NOTED_SKEW, TOLERATED_SKEW};
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, VAULT, challenge_key, user_key};
 use crate::reference::Claims;
-use crate::{ChallengeId, Error, Expect, Key, Reason, Rejected, RequestFacts, Version};
+use crate::{ChallengeId, Error, Expect, Key, Purpose, Reason, Rejected, RequestFacts, Version};
 
 /// The records that judging an answer needs: one get.
 pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
@@ -82,8 +83,17 @@ impl<'a> Case<'a> {
                 Read::Refused(problem) => return Ok(Opened::Refused("challenge", problem)),
                 Read::Live(value, version) => Changing { value, version, changed: false },
             };
-        let held = claims.hold(&rules.ring, &challenge.value.binder, challenge.value.session.as_ref())?;
-        if !held || challenge.value.user != claims.user || challenge.value.module != claims.module {
+        let held = claims.hold(
+            &rules.ring,
+            &challenge.value.binder,
+            challenge.value.session.as_ref(),
+            &challenge.value.generation,
+        )?;
+        if !held
+            || challenge.value.purpose != Purpose::Login
+            || challenge.value.user != claims.user
+            || challenge.value.module != claims.module
+        {
             return Ok(Opened::NotFound);
         }
         let login = match records.read::<Login>(&user_key(&account, LOGIN, &claims.user)) {
@@ -130,6 +140,10 @@ impl<'a> Case<'a> {
         } else {
             return Ok(None);
         };
+        if by == Move::Expire {
+            // The time is noted with the user, so that a clock that steps back revives no other challenge.
+            self.login.change();
+        }
         self.end(by)?;
         Ok(Some(reason))
     }
@@ -166,7 +180,24 @@ impl<'a> Case<'a> {
         if cost.budget {
             self.charge_budget();
         }
-        let first = !matches!(cost.event, When::Never) && self.is_told_first(reason);
+        self.refuse_at(cost, reason, retry_after)
+    }
+
+    /// Refuses an answer whose attempt was charged before its effect ran.
+    pub(crate) fn refuse_charged(&mut self, reason: Reason) -> Result<Rejected, Error> {
+        self.refuse_at(Cost { event: When::Each, ..Cost::of(reason) }, reason, None)
+    }
+
+    fn refuse_at(
+        &mut self,
+        cost: Cost,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Result<Rejected, Error> {
+        if reason == Reason::Fraud {
+            self.delay_every_method();
+        }
+        let first = cost.event != When::Never && self.is_told_first(reason);
         if cost.event == When::Each || (cost.event == When::First && first) {
             let left = self.challenge.value.attempts_left.to_string();
             let event = self
@@ -182,6 +213,15 @@ impl<'a> Case<'a> {
             self.end(Move::Fail)?;
         }
         Ok(Rejected { reason, attempts_left: self.challenge.value.attempts_left, retry_after })
+    }
+
+    /// After a report that it was not the user: no method is judged for a while.
+    fn delay_every_method(&mut self) {
+        let at = self.at;
+        for enrolment in &mut self.login.change().enrolments {
+            enrolment.consecutive = enrolment.consecutive.max(DELAYS_FROM);
+            enrolment.failed_at = at;
+        }
     }
 
     fn charge_challenge(&mut self, cost: Cost) {
@@ -245,7 +285,7 @@ impl<'a> Case<'a> {
     }
 
     pub(crate) fn provider_name(&self) -> &str {
-        self.login.value.enrolment(self.challenge.value.method).map_or("", |enrolment| &enrolment.provider)
+        &self.challenge.value.provider
     }
 
     pub(crate) const fn user(&self) -> &UserId {
@@ -262,7 +302,7 @@ impl<'a> Case<'a> {
             let now = self.now;
             let login = self.login.change();
             login.mark(now);
-            let streams = login.take_stream(&account, &user, events.len());
+            let streams = login.take_stream(events.len());
             events = events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)).collect();
         }
         let challenge_id = ChallengeId::from_bytes(self.claims.id);

@@ -5,7 +5,7 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 use super::{Registered, Rules, event};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
-use crate::provider::{ErasedHeld, ErasedStep, Revealed, Then};
+use crate::provider::{ErasedHeld, Revealed, Then};
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
 use crate::record::login::{Enrolment, Login, MAX_ENROLMENTS, TOLERATED_SKEW};
@@ -15,7 +15,8 @@ use crate::record::{LOGIN, VAULT, pending_key, user_key};
 use crate::reference::{Claims, Handle, Holder};
 use crate::{
     Answer, Authority, ChallengeId, Change, Choice, Cx, Draw, EnrolConfirm, EnrolmentId, EnrolmentStarted,
-    Error, Expect, FieldError, Key, Purpose, Reason, Rejected, RequestFacts, StepEvent, Subject, Version,
+    Error, Expect, FieldError, Key, Purpose, Reason, Rejected, RequestFacts, SecretBytes, StepEvent, Subject,
+    Version,
 };
 
 pub(crate) fn begin_keys(subject: &Subject) -> Vec<Key> {
@@ -37,9 +38,17 @@ pub(crate) fn begin(
     now: Timestamp,
     draw: &mut Draw,
 ) -> Result<Decision<EnrolmentStarted>, Error> {
-    let login = read_login(records, subject.account(), subject.user())?;
-    let login = login.map(|(login, _)| login).unwrap_or_default();
+    let (mut login, version) = match read_login(records, subject.account(), subject.user())? {
+        Some((login, version)) => (login, Some(version)),
+        None => (Login::first(subject.generation(), now, draw.take()?), None),
+    };
     room_for_one_more(&login, subject.generation(), method)?;
+    let of_another = login.generation != subject.generation();
+    if of_another {
+        // The id belongs to another person now, and nothing of the former one is left but this record.
+        subject.generation().clone_into(&mut login.generation);
+        login.raise_fence();
+    }
     let at = login.effective(now);
     let id = EnrolmentId::from_random(draw.take()?);
     let claims = Claims {
@@ -70,6 +79,7 @@ pub(crate) fn begin(
     };
     let pending = PendingEnrolment {
         generation: subject.generation().to_owned(),
+        fence: login.fence,
         provider: method.name.as_str().to_owned(),
         key: claims.key.clone(),
         binder: claims.binder_hash(&rules.ring)?,
@@ -88,7 +98,17 @@ pub(crate) fn begin(
     let key = pending_key(subject.account(), subject.user(), id);
     plan.put(key, Expect::Absent, &pending, Some(gone_at(&pending)))?;
     let event = event(subject.account(), subject.user(), Kind::EnrolmentBegun, Outcome::Info, now);
-    plan.events([authority.describe(describe(event, method, id))]);
+    let mut event = authority.describe(describe(event, method, id));
+    // The record is there from the first begin on: whatever ends open challenges ends pending enrolments too.
+    let login_key = user_key(subject.account(), LOGIN, subject.user());
+    match version {
+        Some(version) if !of_another => plan.check(login_key, version),
+        version => {
+            event = login.take_stream(1).into_iter().fold(event, EventBuilder::stream);
+            plan.put(login_key, version.map_or(Expect::Absent, Expect::Version), &login, None)?;
+        }
+    }
+    plan.events([event]);
     let reference = claims.issue(&rules.ring)?;
     let started = EnrolmentStarted { id, reference, prompt, revealed, expires_at: pending.expires_at };
     Ok(Decision { plan, value: started })
@@ -103,30 +123,48 @@ pub(crate) fn confirm_keys(claims: &Claims) -> Result<Vec<Key>, Error> {
     ])
 }
 
-/// Confirms an enrolment with an answer that the new secret makes.
+/// Confirms an enrolment with an answer that the new secret makes. `subject` is the user as the directory has
+/// it now.
 pub(crate) fn confirm(
     rules: &Rules,
     claims: &Claims,
-    answer: &Answer,
-    request: &RequestFacts,
+    subject: &Subject,
+    (answer, request): (&Answer, &RequestFacts),
     records: &Records,
     now: Timestamp,
     draw: &mut Draw,
 ) -> Result<Decision<EnrolConfirm>, Error> {
     let account = claims.account()?;
-    let id = EnrolmentId::from_bytes(claims.id);
-    let key = pending_key(account, &claims.user, id);
+    let key = pending_key(account, &claims.user, EnrolmentId::from_bytes(claims.id));
     let (pending, version) = match records.read::<PendingEnrolment>(&key) {
         Read::Absent => return Ok(Decision::only(rejected(Reason::NotFound, 0))),
         Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
         Read::Live(pending, version) => (pending, version),
     };
-    if !claims.hold(&rules.ring, &pending.binder, None)? {
+    if !claims.hold(&rules.ring, &pending.binder, None, &pending.generation)? {
         return Ok(Decision::only(rejected(Reason::NotFound, 0)));
     }
-    let login = read_login(records, account, &claims.user)?;
-    let mut confirming =
-        Confirming { rules, claims, account, request, now, pending, version, login, plan: Plan::default() };
+    let Some((login, login_version)) = read_login(records, account, &claims.user)? else {
+        // The user was forgotten since.
+        return Ok(Decision::only(rejected(Reason::Superseded, 0)));
+    };
+    let superseded = pending.fence != login.fence
+        || pending.generation != login.generation
+        || pending.generation != subject.generation();
+    let plan = Plan::default();
+    let mut confirming = Confirming {
+        rules,
+        claims,
+        account,
+        request,
+        now,
+        superseded,
+        pending,
+        version,
+        login,
+        login_version,
+        plan,
+    };
     let value = confirming.judge(answer, records, draw)?;
     Ok(Decision { plan: confirming.plan, value })
 }
@@ -137,17 +175,22 @@ struct Confirming<'a> {
     account: &'a AccountId,
     request: &'a RequestFacts,
     now: Timestamp,
+    superseded: bool,
     pending: PendingEnrolment,
     version: Version,
-    login: Option<(Login, Version)>,
+    login: Login,
+    login_version: Version,
     plan: Plan,
 }
 
 impl Confirming<'_> {
     fn judge(&mut self, answer: &Answer, records: &Records, draw: &mut Draw) -> Result<EnrolConfirm, Error> {
-        let at = self.login.as_ref().map_or(self.now, |(login, _)| login.effective(self.now));
+        let at = self.login.effective(self.now);
         if self.pending.confirmed {
             return self.refuse(Reason::AlreadyVerified);
+        }
+        if self.superseded {
+            return self.refuse(Reason::Superseded);
         }
         if self.pending.attempts_left == 0 || self.pending.malformed >= MAX_MALFORMED {
             return self.refuse(Reason::Exhausted);
@@ -175,17 +218,15 @@ impl Confirming<'_> {
             secret: secret.as_ref(),
         };
         let step = method.code.handle(&mut cx, &held, StepEvent::Answer(answer))?;
-        match &step.then {
+        match step.then {
             Then::Accept(_) => {
-                let plain = match &step.secret {
-                    Change::Set(plain) => plain.as_slice(),
-                    _ => secret.as_ref().map_or(&[][..], |secret| secret.expose_secret()),
+                let plain = match step.secret {
+                    Change::Set(plain) => SecretBytes::from(plain),
+                    Change::Same | Change::Clear => secret.unwrap_or_default(),
                 };
-                let sealed =
-                    place(self.claims, self.account, method, "vault").seal(&self.rules.ring, nonce, plain)?;
-                self.accept(method, step, sealed, at, records)
+                self.accept(method, step.enrolment, &plain, nonce, records)
             }
-            Then::Reject(reason) => self.refuse(*reason),
+            Then::Reject(reason) => self.refuse(reason),
             _ => Err(Error::Unavailable("a provider that does not judge a confirmation")),
         }
     }
@@ -193,45 +234,48 @@ impl Confirming<'_> {
     fn accept(
         &mut self,
         method: &Registered,
-        step: ErasedStep,
-        sealed: crate::keyring::Sealed,
-        at: Timestamp,
+        data: Change<Vec<u8>>,
+        plain: &SecretBytes,
+        nonce: [u8; 12],
         records: &Records,
     ) -> Result<EnrolConfirm, Error> {
         let id = EnrolmentId::from_bytes(self.claims.id);
-        let (mut login, expect) = match self.login.take() {
-            Some((login, version)) => (login, Expect::Version(version)),
-            None => (self.first_login(), Expect::Absent),
-        };
-        // Checked again: other enrolments may have been confirmed since this one began.
-        room_for_one_more(&login, &self.pending.generation, method)?;
-        login.generation.clone_from(&self.pending.generation);
-        let data = match step.enrolment {
-            Change::Set(data) => Some(data),
-            Change::Same => self.pending.data.clone(),
-            Change::Clear => None,
-        };
-        login.enrolments.push(Enrolment {
-            id,
-            provider: method.name.as_str().to_owned(),
-            consecutive: 0,
-            failed_at: Timestamp::MIN,
-            created_at: at,
-            data,
-        });
-        login.mark(self.now);
         let vault_key = user_key(self.account, VAULT, &self.claims.user);
         let (mut vault, vault_expect) = match records.read::<Vault>(&vault_key) {
             Read::Absent => (Vault::default(), Expect::Absent),
             Read::Live(vault, version) => (vault, Expect::Version(version)),
             Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
         };
-        vault.set(id, sealed);
+        // Checked again: other enrolments may have been confirmed since this one began.
+        room_for_one_more(&self.login, &self.pending.generation, method)?;
+        self.is_a_new_secret(method, &vault, plain)?;
+        vault.set(
+            id,
+            place(self.claims, self.account, method, "vault").seal(
+                &self.rules.ring,
+                nonce,
+                plain.expose_secret(),
+            )?,
+        );
+        let mut login = self.login.clone();
+        login.enrolments.push(Enrolment {
+            id,
+            provider: method.name.as_str().to_owned(),
+            consecutive: 0,
+            failed_at: Timestamp::MIN,
+            created_at: login.effective(self.now),
+            data: match data {
+                Change::Set(data) => Some(data),
+                Change::Same => self.pending.data.clone(),
+                Change::Clear => None,
+            },
+        });
+        login.mark(self.now);
         let event = self.event(Kind::EnrolmentConfirmed, Outcome::Success);
         let event = event.field("authority", "host_vouched").actor(self.pending.authority.clone());
-        let streams = login.take_stream(self.account, &self.claims.user, 1);
-        self.plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
-        self.plan.put(user_key(self.account, LOGIN, &self.claims.user), expect, &login, None)?;
+        self.plan.events([login.take_stream(1).into_iter().fold(event, EventBuilder::stream)]);
+        let login_key = user_key(self.account, LOGIN, &self.claims.user);
+        self.plan.put(login_key, Expect::Version(self.login_version), &login, None)?;
         self.plan.put(vault_key, vault_expect, &vault, None)?;
         self.pending.confirmed = true;
         self.pending.secret = None;
@@ -241,10 +285,23 @@ impl Confirming<'_> {
         Ok(EnrolConfirm::Confirmed(id))
     }
 
-    /// The fence begins at the time, so that no challenge of a forgotten record fits a new one.
-    fn first_login(&self) -> Login {
-        let generation = self.pending.generation.clone();
-        Login { generation, fence: self.now.unix_millis(), ..Login::default() }
+    /// Refuses a secret that the user has enrolled already: a code of it would be good twice.
+    fn is_a_new_secret(&self, method: &Registered, vault: &Vault, plain: &SecretBytes) -> Result<(), Error> {
+        let same_provider = |e: &&Enrolment| e.provider == method.name.as_str();
+        for enrolment in self.login.enrolments.iter().filter(same_provider) {
+            let of_enrolment =
+                Place { enrolment: enrolment.id, ..place(self.claims, self.account, method, "vault") };
+            let opened = vault.sealed(enrolment.id).map(|sealed| of_enrolment.open(&self.rules.ring, sealed));
+            if let Some(Ok(held)) = opened
+                && held.ct_eq(plain.expose_secret())
+                && !plain.expose_secret().is_empty()
+            {
+                return Err(
+                    FieldError::new("method", "already_enrolled", "has this very secret already").into()
+                );
+            }
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, reason: Reason) -> Result<EnrolConfirm, Error> {

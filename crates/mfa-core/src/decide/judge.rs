@@ -5,22 +5,22 @@ use core::time::Duration;
 use audit_model::{Kind, Outcome, Timestamp};
 use serde_json::Value;
 
+use super::call::{call, ready};
 use super::case::{Case, Opened};
+use super::effects::{EffectResult, charge_effect, interrupt, resume};
 use super::survey::wait_for;
-use super::{Registered, Rules, event, select, wording};
+use super::{Rules, event, select, wording};
 use crate::driver::{Decision, Records};
 use crate::grant::GrantPlan;
 use crate::machine::{Move, Status};
 use crate::plan::Plan;
-use crate::provider::{ErasedHeld, ErasedStep, Then};
-use crate::record::challenge::{PendingEffect, Proven};
-use crate::record::vault::Place;
+use crate::provider::{ErasedStep, Then};
+use crate::record::challenge::Proven;
 use crate::reference::Claims;
 use crate::request::Act;
 use crate::{
-    ChallengeId, Change, Charge, Choice, Cx, Draw, Effect, Error, Evidence, HttpFault, HttpReply, KeyId,
-    MethodSelector, NotDelivered, Pending, ProviderName, Purpose, Reason, Receipt as SendReceipt, Rejected,
-    RequestFacts, Response, SecretBytes, StepEvent, Strength,
+    ChallengeId, Choice, Draw, Effect, Error, Evidence, KeyId, MethodSelector, Pending, ProviderName, Reason,
+    Rejected, RequestFacts, Response, StepEvent, Strength,
 };
 
 /// What is asked of a challenge by the holder of its reference.
@@ -32,17 +32,6 @@ pub(crate) enum Ask<'a> {
     Claim,
     Switch(&'a MethodSelector),
     Cancel,
-}
-
-/// How an effect ended.
-#[derive(Debug)]
-pub(crate) enum EffectResult {
-    Hashed(SecretBytes),
-    Http(Result<HttpReply, HttpFault>),
-    Delivered(SendReceipt),
-    NotDelivered(NotDelivered),
-    /// It provably never started: what was charged for it is given back.
-    NeverStarted,
 }
 
 /// What judging comes to.
@@ -135,29 +124,35 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
         }
         interrupt(case, draw)?;
     }
-    if case.challenge.value.status == Status::Sent && case.is_used_up() {
+    if case.challenge.value.status == Status::Created {
+        // What was to leave may have left: from here on answers are judged, and charged like any other.
+        case.step(Move::Send)?;
+    }
+    if case.is_used_up() {
         case.end(Move::Fail)?;
         return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
     if let Some(selector) = &response.method
-        && !make_active(case, selector)
+        && let Err(reason) = make_active(case, selector)
     {
-        return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
+        return Ok(Judged::Rejected(case.refuse(reason, None)?));
     }
     let Some(method) = ready(case) else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    if let Act::Answer(answer) = &response.act {
-        // Before anything that is charged: what comes while answers are refused never counts.
-        if let Some(retry_after) = locked(case) {
-            return Ok(Judged::Rejected(case.refuse(Reason::Locked, retry_after)?));
-        }
-        if !method.code.describe().answers.contains(&answer.kind()) {
-            return Ok(Judged::Rejected(case.refuse(Reason::WrongCode, None)?));
-        }
+    // Before anything that is charged: what comes while answers are refused never counts.
+    if !matches!(response.act, Act::Poll)
+        && let Some(retry_after) = locked(case)
+    {
+        return Ok(Judged::Rejected(case.refuse(Reason::Locked, retry_after)?));
     }
     let event = match &response.act {
-        Act::Answer(answer) => StepEvent::Answer(answer),
+        Act::Answer(answer) => {
+            if !method.code.describe().answers.contains(&answer.kind()) {
+                return Ok(Judged::Rejected(case.refuse(Reason::WrongCode, None)?));
+            }
+            StepEvent::Answer(answer)
+        }
         Act::Start(choice) => StepEvent::Start(choice),
         Act::Poll => StepEvent::Poll,
     };
@@ -166,78 +161,6 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
     carry_out(case, step, of_answer, draw)
-}
-
-fn resume(
-    case: &mut Case<'_>,
-    id: &[u8; 16],
-    result: &EffectResult,
-    draw: &mut Draw,
-) -> Result<Judged, Error> {
-    let effect = match &case.challenge.value.effect {
-        Some(effect) if effect.id == *id => effect.clone(),
-        _ => {
-            let event = case.event(Kind::EffectDropped, Outcome::Info);
-            case.note(event);
-            return Ok(Judged::Rejected(case.refuse(Reason::Superseded, None)?));
-        }
-    };
-    if matches!(result, EffectResult::NeverStarted) {
-        refund(case, &effect);
-        case.challenge.change().effect = None;
-        return Ok(Judged::Refunded);
-    }
-    let Some(method) = ready(case) else {
-        case.challenge.change().effect = None;
-        return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
-    };
-    let event = match result {
-        EffectResult::Hashed(digest) => StepEvent::Hashed(digest),
-        EffectResult::Http(reply) => StepEvent::Http(reply),
-        EffectResult::Delivered(receipt) => StepEvent::Delivered(receipt),
-        EffectResult::NotDelivered(cause) => StepEvent::NotDelivered(*cause),
-        EffectResult::NeverStarted => StepEvent::Interrupted,
-    };
-    let step = call(case, method, event, draw)?;
-    case.challenge.change().effect = None;
-    let Some(step) = step else {
-        return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
-    };
-    if let (Then::Accept(_), Some(charged_at)) = (&step.then, effect.charged_at) {
-        // The answer was right: its own charge was not a failure.
-        case.login.change().failures.refund(charged_at);
-    }
-    if let (Then::Reject(reason), Some(_)) = (&step.then, effect.charged_at) {
-        return Ok(Judged::Rejected(refuse_charged(case, *reason)?));
-    }
-    carry_out(case, step, effect.of_answer, draw)
-}
-
-/// Refuses an answer whose charge was made before its effect ran.
-fn refuse_charged(case: &mut Case<'_>, reason: Reason) -> Result<Rejected, Error> {
-    let event = case
-        .event(Kind::AnswerRejected, Outcome::Failure)
-        .reason(reason.code())
-        .field("attempts_left", case.challenge.value.attempts_left.to_string())
-        .attempt(wording::rejected(reason));
-    case.note(event);
-    if case.challenge.value.attempts_left == 0 {
-        case.end(Move::Fail)?;
-    }
-    Ok(Rejected { reason, attempts_left: case.challenge.value.attempts_left, retry_after: None })
-}
-
-fn refund(case: &mut Case<'_>, effect: &PendingEffect) {
-    let Some(charged_at) = effect.charged_at else { return };
-    let id = case.challenge.value.method;
-    let login = case.login.change();
-    login.failures.refund(charged_at);
-    if let Some(enrolment) = login.enrolment_mut(id) {
-        enrolment.consecutive = enrolment.consecutive.saturating_sub(1);
-    }
-    let challenge = case.challenge.change();
-    challenge.attempts_left = challenge.attempts_left.saturating_add(1);
-    challenge.verify_attempts = challenge.verify_attempts.saturating_sub(1);
 }
 
 fn claim(case: &mut Case<'_>) -> Result<Judged, Error> {
@@ -256,15 +179,12 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
     if busy || case.challenge.value.status == Status::Verified {
         return Ok(pending(Value::Null));
     }
-    let from = case.provider_name().to_owned();
-    if !make_active(case, selector) {
-        return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
+    if let Err(reason) = make_active(case, selector) {
+        return Ok(Judged::Rejected(case.refuse(reason, None)?));
     }
     let Some(method) = ready(case) else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    let event = case.event(Kind::ChallengeSwitched, Outcome::Info).field("from", from);
-    case.note(event);
     let choice = Choice::none();
     let Some(step) = call(case, method, StepEvent::Begin(&choice), draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
@@ -275,31 +195,29 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
     }
 }
 
-/// Makes another of the offered methods the active one. Counts and attempts stay as they are.
-fn make_active(case: &mut Case<'_>, selector: &MethodSelector) -> bool {
-    let Some(id) = select(&case.login.value, selector).map(|enrolment| enrolment.id) else {
-        return false;
-    };
+/// Makes another of the offered methods the active one, if it can be used now. Counts and attempts stay.
+fn make_active(case: &mut Case<'_>, selector: &MethodSelector) -> Result<(), Reason> {
+    let found = select(&case.login.value, selector).map(|e| (e.id, e.provider.clone()));
+    let (id, provider) = found.ok_or(Reason::NotOffered)?;
     if !case.challenge.value.offered.contains(&id) {
-        return false;
+        return Err(Reason::NotOffered);
     }
+    case.rules.usable(&provider).ok_or(Reason::Unavailable)?;
     if case.challenge.value.method != id {
+        let from = case.provider_name().to_owned();
         let challenge = case.challenge.change();
         challenge.method = id;
+        challenge.provider = provider;
         challenge.state = None;
         challenge.effect = None;
+        let event = case.event(Kind::ChallengeSwitched, Outcome::Info).field("from", from);
+        case.note(event);
     }
-    true
-}
-
-/// Returns the active method's provider, if the method can be used as things are now.
-fn ready<'a>(case: &Case<'a>) -> Option<&'a Registered> {
-    let enrolment = case.login.value.enrolment(case.challenge.value.method)?;
-    case.rules.usable(&enrolment.provider)
+    Ok(())
 }
 
 /// Returns how long to wait if answers are refused now; the inner value is `None` where waiting does not help.
-fn locked(case: &Case<'_>) -> Option<Option<Duration>> {
+pub(super) fn locked(case: &Case<'_>) -> Option<Option<Duration>> {
     let enrolment = case.login.value.enrolment(case.challenge.value.method)?;
     if enrolment.is_stopped() {
         return Some(None);
@@ -308,93 +226,26 @@ fn locked(case: &Case<'_>) -> Option<Option<Duration>> {
     (wait > Duration::ZERO).then_some(Some(wait))
 }
 
-/// Tells the provider that an effect was charged and never came back.
-fn interrupt(case: &mut Case<'_>, draw: &mut Draw) -> Result<(), Error> {
-    if let Some(method) = ready(case) {
-        call(case, method, StepEvent::Interrupted, draw)?;
-    }
-    case.challenge.change().effect = None;
-    Ok(())
-}
-
-/// Calls the provider and keeps what it says to keep. `None` if the method's secret does not open.
-fn call(
-    case: &mut Case<'_>,
-    method: &Registered,
-    event: StepEvent<'_>,
-    draw: &mut Draw,
-) -> Result<Option<ErasedStep>, Error> {
-    let id = case.challenge.value.method;
-    let place = Place {
-        account: &case.account,
-        user: case.user(),
-        kind: "vault",
-        provider: method.name.as_str(),
-        enrolment: id,
-    };
-    let opened = case.vault.value.sealed(id).map(|sealed| place.open(&case.rules.ring, sealed));
-    let Some(Ok(secret)) = opened else {
-        let event = case.event(Kind::RecordRefused, Outcome::Failure);
-        let event = event.field("record", "secret").field("problem", "does_not_open");
-        if case.challenge.value.told & Reason::Unavailable.bit() == 0 {
-            case.note(event);
-        }
-        return Ok(None);
-    };
-    let nonce = draw.take()?;
-    let mut cx = Cx {
-        now: case.now,
-        account: &case.account,
-        user: case.user(),
-        label: &case.claims.label,
-        purpose: Purpose::Login,
-        challenge: ChallengeId::from_bytes(case.claims.id),
-        enrolment: id,
-        settings: &method.settings,
-        entropy: draw,
-    };
-    let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
-    let held =
-        ErasedHeld { state: case.challenge.value.state.as_deref(), enrolment: data, secret: Some(&secret) };
-    let step = method.code.handle(&mut cx, &held, event)?;
-    let resealed = match &step.secret {
-        Change::Set(plain) => Some(place.seal(&case.rules.ring, nonce, plain)?),
-        Change::Same | Change::Clear => None,
-    };
-    if let Some(sealed) = resealed {
-        case.vault.change().set(id, sealed);
-    }
-    match &step.state {
-        Change::Same => {}
-        Change::Set(bytes) => case.challenge.change().state = Some(bytes.clone()),
-        Change::Clear => case.challenge.change().state = None,
-    }
-    if !matches!(step.enrolment, Change::Same)
-        && let Some(enrolment) = case.login.change().enrolment_mut(id)
-    {
-        enrolment.data = match &step.enrolment {
-            Change::Set(bytes) => Some(bytes.clone()),
-            Change::Same | Change::Clear => None,
-        };
-    }
-    Ok(Some(step))
-}
-
-fn carry_out(
+/// Does what a provider says. A challenge whose message was still to leave has sent it by now, unless the
+/// provider has no channel left.
+pub(super) fn carry_out(
     case: &mut Case<'_>,
     step: ErasedStep,
     of_answer: bool,
     draw: &mut Draw,
 ) -> Result<Judged, Error> {
+    let created = case.challenge.value.status == Status::Created;
     match step.then {
-        Then::Prompt(prompt) => {
-            if case.challenge.value.status == Status::Created {
-                case.step(Move::Send)?;
-            }
-            Ok(pending(prompt))
+        Then::Run(effect, charge) => return charge_effect(case, effect, charge, of_answer, draw),
+        Then::Reject(Reason::Unavailable) if created => {
+            case.end(Move::FailToSend)?;
+            return Ok(Judged::Rejected(refused(Reason::Unavailable)));
         }
-        Then::Wait(prompt) => Ok(pending(prompt)),
-        Then::Run(effect, charge) => charge_effect(case, effect, charge, of_answer, draw),
+        _ if created => case.step(Move::Send)?,
+        _ => {}
+    }
+    match step.then {
+        Then::Prompt(prompt) | Then::Wait(prompt) => Ok(pending(prompt)),
         Then::Accept(strength) if of_answer => {
             case.step(Move::Accept)?;
             let at = case.now;
@@ -409,45 +260,9 @@ fn carry_out(
             clear_consecutive(case);
             Ok(pending(Value::Null))
         }
-        Then::Reject(reason) if case.challenge.value.status == Status::Created => {
-            case.end(Move::FailToSend)?;
-            Ok(Judged::Rejected(refused(reason)))
-        }
         Then::Reject(reason) => Ok(Judged::Rejected(case.refuse(reason, None)?)),
-        Then::Reveal(..) => Err(Error::Unavailable("a provider that reveals in a login")),
+        Then::Reveal(..) | Then::Run(..) => Err(Error::Unavailable("a provider that reveals in a login")),
     }
-}
-
-/// Charges for an effect before it runs.
-fn charge_effect(
-    case: &mut Case<'_>,
-    effect: Effect,
-    charge: Charge,
-    of_answer: bool,
-    draw: &mut Draw,
-) -> Result<Judged, Error> {
-    let id: [u8; 16] = draw.take()?;
-    let attempt = charge == Charge::Attempt;
-    if attempt {
-        case.charge_budget();
-    }
-    let at = case.at;
-    let challenge = case.challenge.change();
-    if attempt {
-        challenge.attempts_left = challenge.attempts_left.saturating_sub(1);
-        challenge.verify_attempts = challenge.verify_attempts.saturating_add(1);
-    }
-    if charge == Charge::Send {
-        challenge.send_attempts = challenge.send_attempts.saturating_add(1);
-    }
-    let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
-    challenge.effect = Some(PendingEffect { id, charged_at: attempt.then_some(at), of_answer, deadline });
-    let event = case
-        .event(Kind::EffectCharged, Outcome::Info)
-        .field("effect", effect.kind().code())
-        .field("charge", charge.code());
-    case.note(event);
-    Ok(Judged::Act { effect, id })
 }
 
 /// Plans the grant of a challenge that has just been redeemed.
@@ -493,6 +308,6 @@ fn clear_consecutive(case: &mut Case<'_>) {
     }
 }
 
-const fn pending(prompt: Value) -> Judged {
+pub(super) const fn pending(prompt: Value) -> Judged {
     Judged::Pending(Pending { prompt })
 }

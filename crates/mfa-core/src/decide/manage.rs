@@ -141,7 +141,7 @@ fn put(
     now: Timestamp,
 ) -> Result<(), Error> {
     login.mark(now);
-    let streams = login.take_stream(account, user, 1);
+    let streams = login.take_stream(1);
     plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
     plan.put(user_key(account, LOGIN, user), Expect::Version(version), &login, None)
 }

@@ -5,7 +5,7 @@ use core::pin::pin;
 use core::task::Poll;
 
 use super::{EFFECT_DEADLINE, Engine};
-use crate::decide::judge::EffectResult;
+use crate::decide::effects::EffectResult;
 use crate::{Effect, HttpFault, NotDelivered, RunError};
 
 /// An effect ended, or the pool had no room for it.

@@ -1,5 +1,6 @@
 //! Building an engine: everything is checked in `build`.
 
+use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +19,6 @@ use crate::{
 };
 
 /// Collects the parts of an [`Engine`].
-#[derive(Debug)]
 #[must_use]
 pub struct EngineBuilder {
     store: Arc<dyn Store>,
@@ -114,6 +114,8 @@ impl EngineBuilder {
             dangers.push("danger_test_doubles");
         }
         let providers = self.registered()?;
+        dangers
+            .extend(providers.values().flat_map(|provider| provider.code.describe().dangers.iter().copied()));
         let rules = Rules { ring: self.ring.clone(), policy: self.policy, providers };
         let driver = Driver::new(self.store, self.ring, entropy, self.runtime);
         let inner = Inner {
@@ -162,7 +164,7 @@ impl Engine {
         let dangers = if self.dangers().is_empty() { "none".to_owned() } else { self.dangers().join(" ") };
         let ring: Vec<_> = driver.ring.ids().map(crate::KeyId::as_str).collect();
         let event = EventBuilder::new(Scope::System, Kind::EngineOpened, Outcome::Info, now)
-            .field("preset", "recommended")
+            .field("preset", if *self.policy() == Policy::recommended() { "recommended" } else { "custom" })
             .field("dangers", dangers)
             .field("clock", kind(driver.runtime.is_test_double()))
             .field("entropy", kind(driver.entropy.is_test_double()))
@@ -176,6 +178,17 @@ impl Engine {
             Committed::Done => Ok(()),
             Committed::Conflict(_) => Err(BuildError::Event),
         }
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    /// Settings may hold secrets: the names of the providers are shown, and nothing of their settings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let providers: Vec<_> = self.providers.iter().map(|(code, _)| &code.describe().name).collect();
+        f.debug_struct("EngineBuilder")
+            .field("ring", &self.ring)
+            .field("providers", &providers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -217,6 +230,22 @@ pub enum BuildError {
     /// The first event cannot be written.
     #[error("the first event cannot be written")]
     Event,
+}
+
+impl BuildError {
+    /// Returns a stable code: `test_double`, `invalid_settings`, `no_executor`, `provider_twice`, `event_not_written`, or the code of its cause.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TestDouble => "test_double",
+            Self::Settings { .. } => "invalid_settings",
+            Self::NoExecutor { .. } => "no_executor",
+            Self::Twice { .. } => "provider_twice",
+            Self::Entropy(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Event => "event_not_written",
+        }
+    }
 }
 
 fn first(errors: &[FieldError]) -> String {

@@ -13,12 +13,15 @@ use crate::{
     Reference, Rejected, Response, Subject,
 };
 
+/// The most pending enrolments of a user, those of the last day that ended included.
+const MAX_PENDING: usize = 64;
+
 impl Engine {
     /// Begins to enrol a method for a user. The secret values are in the answer, once; nothing counts until
     /// [`Engine::enrol_confirm`]. Another begin is another enrolment: it does not show or replace this one.
     ///
-    /// One read and one commit. Dropping the future leaves at most a pending enrolment that nobody can
-    /// confirm.
+    /// Two reads and one commit. Dropping the future leaves at most a pending enrolment that nobody can
+    /// confirm. Whatever ends a user's open challenges ends pending enrolments too.
     ///
     /// ```
     /// # use mfa_core::*;
@@ -57,6 +60,11 @@ impl Engine {
                     FieldError::new("method", "method_not_offered", "is not offered by this policy").into()
                 );
             };
+            if self.pending_enrolments(subject.account(), subject.user()).await?.len() >= MAX_PENDING {
+                let problem =
+                    format!("has {MAX_PENDING} pending enrolments of the last day, the most there may be");
+                return Err(FieldError::new("user", "too_many_pending", problem).into());
+            }
             let turn = turn(&subject, enrol::begin_keys(&subject));
             let decide = |records: &Records, now, draw: &mut crate::Draw| {
                 enrol::begin(rules, &subject, method, choice, authority, records, now, draw)
@@ -91,7 +99,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `response` is not an answer; errors with code `unavailable`, after which the
+    /// [`Error::Invalid`] if `response` is not an answer, or if the user has this very secret or too many
+    /// methods already; [`Error::UnknownUser`]; errors with code `unavailable`, after which the
     /// method may or may not be confirmed: ask [`Engine::methods`].
     pub async fn enrol_confirm(
         &self,
@@ -113,10 +122,11 @@ impl Engine {
                 return Ok(EnrolConfirm::Rejected(rejected));
             };
             let account = claims.account()?.clone();
+            let subject = self.subject(&account, &claims.user).await?;
             let turn = Turn { account, user: claims.user.clone(), keys: enrol::confirm_keys(&claims)? };
             let rules = &self.inner.rules;
             let decide = |records: &Records, now, draw: &mut crate::Draw| {
-                enrol::confirm(rules, &claims, answer, &response.request, records, now, draw)
+                enrol::confirm(rules, &claims, &subject, (answer, &response.request), records, now, draw)
             };
             Ok(self.inner.driver.run(&turn, None, decide).await?.value)
         };

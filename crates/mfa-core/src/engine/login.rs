@@ -7,7 +7,8 @@ use tracing::Instrument;
 use super::Engine;
 use super::act::Acted;
 use crate::decide::begin::{self, Begun};
-use crate::decide::judge::{Ask, EffectResult, Judged, judge, refused};
+use crate::decide::effects::EffectResult;
+use crate::decide::judge::{Ask, Judged, judge, refused};
 use crate::decide::survey::{Verdict, survey};
 use crate::decide::{begin as begin_with, case};
 use crate::driver::{Read, Records, Turn};
@@ -18,7 +19,7 @@ use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
 use crate::reference::{Claims, Handle, Holder, session_hash};
 use crate::{
     Begin, ChallengeId, ChallengeStatus, Changed, Error, ExplainedOutcome, Explanation, Grant, Login,
-    MethodSelector, Reason, Reference, RequestFacts, Response, Target, Verify,
+    MethodSelector, ProviderName, Reason, Reference, RequestFacts, Response, Target, Verify,
 };
 
 /// How many effects one call runs at most, such as a message and its fallback.
@@ -171,6 +172,8 @@ impl Engine {
                 let over = !challenge.status.is_terminal() && now >= challenge.expires_at;
                 Ok(Some(ChallengeStatus {
                     status: if over { Status::Expired } else { challenge.status },
+                    kind: ProviderName::parse(&challenge.provider)
+                        .map_err(|_| Error::Unavailable("a provider's name"))?,
                     created_at: challenge.created_at,
                     updated_at: challenge.updated_at,
                     expires_at: challenge.expires_at,
@@ -197,7 +200,7 @@ impl Engine {
     ///
     /// // Bob has two enrolments of this provider: its name alone does not say which.
     /// let refused = host.engine.switch(&challenge.reference, &"totp".parse()?).await?;
-    /// assert!(matches!(refused, Changed::Rejected(Rejected { reason: Reason::Unavailable, .. })));
+    /// assert!(matches!(refused, Changed::Rejected(Rejected { reason: Reason::NotOffered, .. })));
     /// # Ok::<(), Error>(()) }).unwrap();
     /// ```
     ///
@@ -252,7 +255,8 @@ impl Engine {
         let now = self.inner.driver.runtime.now();
         let records = self.inner.driver.load(&begin::keys(login), now).await?;
         let (account, user) = (login.subject.account(), login.subject.user());
-        let read = records.read(&user_key(account, LOGIN, user));
+        let mut read = records.read(&user_key(account, LOGIN, user));
+        begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
         let survey = survey(&self.inner.rules, &login.subject, &read, &vault, login.method.as_ref(), now);
         let outcome = match survey.verdict {
@@ -284,6 +288,7 @@ impl Engine {
                     return Ok(match judged {
                         Judged::Pending(pending) => {
                             answer.prompt = pending.prompt;
+                            answer.status = Status::Sent;
                             Begin::Challenge(*answer)
                         }
                         _ => Begin::Denied(crate::Denied {
@@ -327,23 +332,20 @@ impl Engine {
         let Read::Live(open, _) = records.read::<Open>(&key) else { return Ok(None) };
         let session = login.first_factor.session.as_ref();
         let hash = |id| session.map(|s| session_hash(self.ring(), id, account, user, s)).transpose();
-        for id in self.ring().ids() {
-            let session = hash(id)?;
-            let Some(found) = open.current(login.module.as_str(), session.as_ref()) else { continue };
-            return Ok(Some(Claims {
-                format: Claims::FORMAT,
-                key: id.as_str().to_owned(),
-                handle: Handle::Challenge,
-                user: user.clone(),
-                lineage: login.subject.lineage().to_vec(),
-                module: login.module.as_str().to_owned(),
-                label: login.subject.label().to_owned(),
-                id: *found.as_bytes(),
-                binder: [0; 32],
-                holder: Holder::Session(session),
-            }));
-        }
-        Ok(None)
+        let sessions = self.ring().ids().map(hash).collect::<Result<Vec<_>, _>>()?;
+        let Some((id, session)) = open.current(login.module.as_str(), &sessions) else { return Ok(None) };
+        Ok(Some(Claims {
+            format: Claims::FORMAT,
+            key: self.ring().active().as_str().to_owned(),
+            handle: Handle::Challenge,
+            user: user.clone(),
+            lineage: login.subject.lineage().to_vec(),
+            module: login.module.as_str().to_owned(),
+            label: login.subject.label().to_owned(),
+            id: *id.as_bytes(),
+            binder: [0; 32],
+            holder: Holder::Session { session: *session, generation: login.subject.generation().to_owned() },
+        }))
     }
 
     async fn change(&self, reference: &Reference, ask: Ask<'_>) -> Result<Changed, Error> {

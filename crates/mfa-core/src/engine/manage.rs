@@ -177,7 +177,11 @@ impl Engine {
         Ok(())
     }
 
-    async fn pending_enrolments(&self, account: &AccountId, user: &UserId) -> Result<Vec<Key>, Error> {
+    pub(super) async fn pending_enrolments(
+        &self,
+        account: &AccountId,
+        user: &UserId,
+    ) -> Result<Vec<Key>, Error> {
         let driver = &self.inner.driver;
         let (scope, prefix, now) =
             (Scope::Account(account.clone()), pending_prefix(user), driver.runtime.now());

@@ -85,13 +85,9 @@ pub fn normalise_code(typed: &str) -> String {
     kept.collect()
 }
 
-/// Cuts text at the limit. What is cut is longer than any provider's form, so that it stays malformed.
-fn cut(text: &str) -> &str {
-    if text.len() <= MAX_ANSWER_BYTES {
-        return text;
-    }
-    let end = (0..=MAX_ANSWER_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end).unwrap_or_default()
+/// Text past the limit becomes one character that no provider's form has: it is malformed, whatever it holds.
+const fn cut(text: &str) -> &str {
+    if text.len() <= MAX_ANSWER_BYTES { text } else { "\u{fffd}" }
 }
 
 /// What a user or a host chose when something begins: a document whose form the provider defines. It may

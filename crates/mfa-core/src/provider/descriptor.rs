@@ -31,6 +31,8 @@ pub struct Descriptor {
     pub effects: Vec<EffectKind>,
     /// Whether a user may hold several enrolments of it.
     pub several: bool,
+    /// The names of the `danger_` values it was set up with; the engine lists them with its own.
+    pub dangers: Vec<&'static str>,
 }
 
 impl Descriptor {
@@ -49,6 +51,7 @@ impl Descriptor {
             answers: vec![AnswerKind::Code],
             effects: Vec::new(),
             several: true,
+            dangers: Vec::new(),
         }
     }
 
@@ -113,6 +116,20 @@ pub enum Channel {
     Phone,
     /// A push to an app.
     Push,
+}
+
+impl Channel {
+    /// Returns the stable name, as in `direct`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Device => "device",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Push => "push",
+        }
+    }
 }
 
 /// An authentication method reference of RFC 8176.

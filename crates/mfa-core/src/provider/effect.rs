@@ -8,8 +8,7 @@ use thiserror::Error;
 
 use crate::{SecretBytes, SecretText};
 
-/// Something that must happen outside of the decision.
-#[derive(Debug)]
+/// Something that must happen outside of the decision. Its `Debug` shows of a request the method and the host.
 #[non_exhaustive]
 pub enum Effect {
     /// A slow hash, on the runtime's pool.
@@ -40,6 +39,18 @@ impl Effect {
             Self::Hash(_) => EffectKind::Hash,
             Self::Http(_) => EffectKind::Http,
             Self::Deliver(_) => EffectKind::Deliver,
+        }
+    }
+}
+
+impl fmt::Debug for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hash(job) => fmt::Debug::fmt(job, f),
+            Self::Http(request) => {
+                f.debug_tuple("Http").field(request.method()).field(&request.uri().host()).finish()
+            }
+            Self::Deliver(message) => fmt::Debug::fmt(message, f),
         }
     }
 }

@@ -17,7 +17,6 @@ pub(crate) struct ErasedHeld<'a> {
 }
 
 /// A step as bytes.
-#[derive(Debug)]
 pub(crate) struct ErasedStep {
     pub(crate) state: Change<Vec<u8>>,
     pub(crate) enrolment: Change<Vec<u8>>,

@@ -31,6 +31,8 @@ pub(crate) struct Challenge {
     pub(crate) status: Status,
     /// The active method.
     pub(crate) method: EnrolmentId,
+    /// The active method's provider.
+    pub(crate) provider: String,
     /// What the policy offered when it began: a ceiling for switches.
     pub(crate) offered: Vec<EnrolmentId>,
     pub(crate) created_at: Timestamp,
@@ -62,6 +64,8 @@ pub(crate) struct PendingEffect {
     pub(crate) id: [u8; 16],
     /// Whether the effect was charged as an attempt, and when.
     pub(crate) charged_at: Option<Timestamp>,
+    /// When the method had failed before that charge.
+    pub(crate) failed_before: Timestamp,
     /// Whether an accepted result redeems the challenge at once: it judges an answer.
     pub(crate) of_answer: bool,
     pub(crate) deadline: Timestamp,
@@ -97,9 +101,17 @@ impl Challenge {
 
     /// Returns whether a clock that stepped back is told for the first time, and notes it.
     pub(crate) const fn tell_clock(&mut self) -> bool {
-        const CLOCK: u32 = 1 << 31;
-        let first = self.told & CLOCK == 0;
-        self.told |= CLOCK;
+        self.tell(1 << 31)
+    }
+
+    /// Returns whether a secret that does not open is told for the first time, and notes it.
+    pub(crate) const fn tell_secret(&mut self) -> bool {
+        self.tell(1 << 30)
+    }
+
+    const fn tell(&mut self, bit: u32) -> bool {
+        let first = self.told & bit == 0;
+        self.told |= bit;
         first
     }
 }

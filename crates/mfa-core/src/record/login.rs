@@ -2,11 +2,9 @@
 
 use core::time::Duration;
 
-use audit_model::{AccountId, Stream, Timestamp, UserId};
+use audit_model::{Stream, Timestamp};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::{LOGIN, user_key};
 use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
 use crate::{CodecError, EnrolmentId, Versioned};
 
@@ -25,6 +23,8 @@ pub(crate) struct Login {
     pub(crate) fence: u64,
     /// The latest time a decision about this user was made at.
     pub(crate) latest: Timestamp,
+    /// The random id of the stream of events that this record's commits write: it names no user.
+    pub(crate) stream: [u8; 16],
     /// How many events this record's commits have written.
     pub(crate) events: u64,
     /// The enrolment to ask for first.
@@ -97,9 +97,21 @@ impl Login {
         self.enrolments.iter_mut().find(|enrolment| enrolment.id == id)
     }
 
+    /// Makes a user's first record. The fence begins at the time, so that nothing that was begun under a
+    /// record that is gone fits this one.
+    pub(crate) fn first(generation: &str, now: Timestamp, stream: [u8; 16]) -> Self {
+        Self {
+            generation: generation.to_owned(),
+            fence: now.unix_millis(),
+            latest: now,
+            stream,
+            ..Self::default()
+        }
+    }
+
     /// Gives the next `count` events their places in this record's stream.
-    pub(crate) fn take_stream(&mut self, account: &AccountId, user: &UserId, count: usize) -> Vec<Stream> {
-        let id = stream_id(account, user);
+    pub(crate) fn take_stream(&mut self, count: usize) -> Vec<Stream> {
+        let id = self.stream;
         let first = self.events.saturating_add(1);
         self.events = self.events.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         (first..=self.events).map(|seq| Stream::new(id, seq)).collect()
@@ -139,13 +151,6 @@ pub(crate) enum Failed {
     Stopped,
 }
 
-fn stream_id(account: &AccountId, user: &UserId) -> [u8; 16] {
-    let digest = Sha256::digest(user_key(account, LOGIN, user).encode());
-    let mut id = [0; 16];
-    id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    id
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +169,7 @@ mod tests {
             generation: "1234567890".to_owned(),
             fence: 1_000_000,
             latest: at,
+            stream: [7; 16],
             events: 1_000_000,
             preferred: Some(EnrolmentId::from_bytes([1; 16])),
             enrolments: (0..u8::try_from(enrolments).unwrap()).map(enrolment).collect(),

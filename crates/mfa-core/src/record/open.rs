@@ -1,12 +1,18 @@
 //! The `open` record of a user: which challenges may still be open. Written by begin, never read by verify.
 
+use core::time::Duration;
+
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::login::TOLERATED_SKEW;
 use crate::{ChallengeId, CodecError, Versioned};
 
 /// The most challenges of one user that may be open at a time.
 pub(crate) const MAX_OPEN: usize = 64;
+
+/// The longest life that a policy gives a challenge.
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Open {
@@ -20,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) module: String,
     /// The keyed hash of the host's session, if it has one.
     pub(crate) session: Option<[u8; 32]>,
+    /// The user's fence when it began.
+    pub(crate) fence: u64,
     pub(crate) expires_at: Timestamp,
 }
 
@@ -33,14 +41,23 @@ impl Versioned for Open {
 }
 
 impl Open {
-    /// Forgets challenges whose life is over, and those named in `ended`.
-    pub(crate) fn prune(&mut self, now: Timestamp, ended: &[ChallengeId]) {
-        self.challenges.retain(|entry| now < entry.expires_at && !ended.contains(&entry.id));
+    /// Forgets challenges whose life is over, that a fence has ended, that were begun by a clock that ran ahead,
+    /// and those named in `ended`.
+    pub(crate) fn prune(&mut self, now: Timestamp, fence: u64, ended: &[ChallengeId]) {
+        let latest_end = now.plus(LONGEST_LIFE).plus(TOLERATED_SKEW);
+        self.challenges.retain(|entry| {
+            let alive = now < entry.expires_at && entry.expires_at <= latest_end && entry.fence == fence;
+            alive && !ended.contains(&entry.id)
+        });
     }
 
-    /// Returns the newest challenge of a module that was begun in the same session.
-    pub(crate) fn current(&self, module: &str, session: Option<&[u8; 32]>) -> Option<ChallengeId> {
-        let mut newest_first = self.challenges.iter().rev();
-        newest_first.find(|e| e.module == module && e.session.as_ref() == session).map(|e| e.id)
+    /// Returns the newest challenge of a module that was begun in one of `sessions`, with that session.
+    pub(crate) fn current<'a>(
+        &self,
+        module: &str,
+        sessions: &'a [Option<[u8; 32]>],
+    ) -> Option<(ChallengeId, &'a Option<[u8; 32]>)> {
+        let of_module = self.challenges.iter().rev().filter(|entry| entry.module == module);
+        of_module.filter_map(|e| Some((e.id, sessions.iter().find(|session| **session == e.session)?))).next()
     }
 }

@@ -9,6 +9,8 @@ use crate::{CodecError, Versioned};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingEnrolment {
     pub(crate) generation: String,
+    /// The user's fence when it began.
+    pub(crate) fence: u64,
     pub(crate) provider: String,
     pub(crate) key: String,
     pub(crate) binder: [u8; 32],

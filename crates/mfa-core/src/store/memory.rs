@@ -1,5 +1,6 @@
 //! The store in memory: the reference that the conformance suite is written against.
 
+use core::fmt;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
@@ -30,7 +31,7 @@ use super::{Commit, Committed, Key, Record, RecordKind, Store, StoreError, Versi
 /// assert!(matches!(store.commit(commit).await.unwrap(), Committed::Conflict(_)));
 /// # });
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
 }
@@ -60,6 +61,14 @@ impl MemoryStore {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic cannot leave a commit half done: checks come first, and the writes themselves do not fail.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        let (records, events) = (state.records.len(), state.events.len());
+        f.debug_struct("MemoryStore").field("records", &records).field("events", &events).finish()
     }
 }
 

@@ -1,0 +1,79 @@
+//! Calling a provider: its secret is opened for the call, and what it says to keep is kept.
+
+use audit_model::{Kind, Outcome};
+
+use super::Registered;
+use super::case::Case;
+use crate::provider::{ErasedHeld, ErasedStep};
+use crate::record::vault::Place;
+use crate::{ChallengeId, Change, Cx, Draw, Error, Purpose, StepEvent};
+
+/// Returns the active method's provider, if the method can be used as things are now.
+pub(super) fn ready<'a>(case: &Case<'a>) -> Option<&'a Registered> {
+    let enrolment = case.login.value.enrolment(case.challenge.value.method)?;
+    case.rules.usable(&enrolment.provider)
+}
+
+/// Calls the provider and keeps what it says to keep. `None` if the method's secret does not open.
+pub(super) fn call(
+    case: &mut Case<'_>,
+    method: &Registered,
+    event: StepEvent<'_>,
+    draw: &mut Draw,
+) -> Result<Option<ErasedStep>, Error> {
+    let id = case.challenge.value.method;
+    let place = Place {
+        account: &case.account,
+        user: case.user(),
+        kind: "vault",
+        provider: method.name.as_str(),
+        enrolment: id,
+    };
+    let opened = case.vault.value.sealed(id).map(|sealed| place.open(&case.rules.ring, sealed));
+    let Some(Ok(secret)) = opened else {
+        let event = case.event(Kind::RecordRefused, Outcome::Failure);
+        let event = event.field("record", "secret").field("problem", "does_not_open");
+        if case.challenge.value.tell_secret() {
+            case.challenge.change();
+            case.note(event);
+        }
+        return Ok(None);
+    };
+    let nonce = draw.take()?;
+    let mut cx = Cx {
+        now: case.now,
+        account: &case.account,
+        user: case.user(),
+        label: &case.claims.label,
+        purpose: Purpose::Login,
+        challenge: ChallengeId::from_bytes(case.claims.id),
+        enrolment: id,
+        settings: &method.settings,
+        entropy: draw,
+    };
+    let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
+    let held =
+        ErasedHeld { state: case.challenge.value.state.as_deref(), enrolment: data, secret: Some(&secret) };
+    let step = method.code.handle(&mut cx, &held, event)?;
+    let resealed = match &step.secret {
+        Change::Set(plain) => Some(place.seal(&case.rules.ring, nonce, plain)?),
+        Change::Same | Change::Clear => None,
+    };
+    if let Some(sealed) = resealed {
+        case.vault.change().set(id, sealed);
+    }
+    match &step.state {
+        Change::Same => {}
+        Change::Set(bytes) => case.challenge.change().state = Some(bytes.clone()),
+        Change::Clear => case.challenge.change().state = None,
+    }
+    if !matches!(step.enrolment, Change::Same)
+        && let Some(enrolment) = case.login.change().enrolment_mut(id)
+    {
+        enrolment.data = match &step.enrolment {
+            Change::Set(bytes) => Some(bytes.clone()),
+            Change::Same | Change::Clear => None,
+        };
+    }
+    Ok(Some(step))
+}

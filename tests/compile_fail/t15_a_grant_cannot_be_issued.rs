@@ -1,0 +1,5 @@
+//! Issuing takes a receipt of the commit, which only the driver makes.
+
+fn main() {
+    let _ = mfa::Grant::issue;
+}

@@ -1,0 +1,7 @@
+//! One grant, one session.
+
+fn twice<T: Clone>() {}
+
+fn main() {
+    twice::<mfa::Grant>();
+}

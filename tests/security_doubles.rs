@@ -1,0 +1,108 @@
+//! S24: what is made for tests does not get into production unseen.
+#![cfg(test)]
+
+use std::sync::Arc;
+
+use audit_model::{Event, Kind, Query};
+use futures::executor::block_on;
+use mfa::totp::Totp;
+use mfa::{
+    BuildError, EffectKind, Engine, EngineBuilder, MemoryStore, OsEntropy, Scope, StoredDirectory,
+    TokioRuntime,
+};
+use mfa_testkit::entropy::SeededEntropy;
+use mfa_testkit::runtime::VirtualRuntime;
+use mfa_tests::doubles::{SlowHash, scripted};
+use mfa_tests::{ring, start};
+
+fn parts(virtual_clock: bool) -> (Arc<MemoryStore>, EngineBuilder) {
+    let store = Arc::new(MemoryStore::new());
+    let runtime: Arc<dyn mfa::Runtime> =
+        if virtual_clock { Arc::new(VirtualRuntime::new(start())) } else { Arc::new(TokioRuntime::new()) };
+    let directory = Arc::new(StoredDirectory::new(store.clone(), ring(), runtime.clone()));
+    let builder = Engine::builder(store.clone(), directory, ring(), runtime);
+    (store, builder.provider(Totp::new("Example").unwrap()))
+}
+
+async fn opened(store: &MemoryStore) -> Vec<Event> {
+    let query = Query::new(Scope::System).ascending();
+    let events = audit_model::all(store, &query, 1000).await.unwrap();
+    events.into_iter().filter(|event| event.kind() == Kind::EngineOpened).collect()
+}
+
+#[tokio::test]
+async fn s24_an_engine_of_real_parts_has_no_dangers_and_says_so() {
+    let (store, builder) = parts(false);
+    let engine = builder.entropy(Arc::new(OsEntropy::new())).build().await.unwrap();
+    assert!(engine.dangers().is_empty());
+    let opened = opened(&store).await;
+    let field = |name| opened[0].field(name);
+    assert_eq!(opened.len(), 1);
+    assert_eq!(
+        [field("dangers"), field("clock"), field("entropy"), field("ring"), field("preset")],
+        [Some("none"), Some("real"), Some("real"), Some("k1"), Some("recommended")]
+    );
+}
+
+#[tokio::test]
+async fn s24_test_doubles_are_refused_unless_they_are_asked_for_and_then_listed() {
+    for (clock, entropy) in [(true, false), (false, true), (true, true)] {
+        let make = || {
+            let (store, builder) = parts(clock);
+            let seeded = Arc::new(SeededEntropy::new(24));
+            (store, if entropy { builder.entropy(seeded) } else { builder })
+        };
+        let (store, builder) = make();
+        assert!(matches!(builder.build().await.unwrap_err(), BuildError::TestDouble));
+        assert!(opened(&store).await.is_empty(), "a refused engine leaves nothing");
+        let (store, builder) = make();
+        let engine = builder.danger_test_doubles().build().await.unwrap();
+        assert_eq!(engine.dangers(), ["danger_test_doubles"]);
+        let opened = opened(&store).await;
+        let word = |double| Some(if double { "test_double" } else { "real" });
+        assert_eq!(opened[0].field("dangers"), Some("danger_test_doubles"));
+        assert_eq!(opened[0].field("clock"), word(clock));
+        assert_eq!(opened[0].field("entropy"), word(entropy));
+    }
+}
+
+#[tokio::test]
+async fn s24_asking_for_doubles_without_using_any_is_no_danger() {
+    let (_, builder) = parts(false);
+    assert!(builder.danger_test_doubles().build().await.unwrap().dangers().is_empty());
+}
+
+#[test]
+fn s24_the_default_source_of_randomness_is_the_operating_system() {
+    let (store, builder) = parts(true);
+    block_on(builder.danger_test_doubles().build()).unwrap();
+    let opened = block_on(opened(&store));
+    assert_eq!(opened[0].field("entropy"), Some("real"));
+}
+
+#[test]
+fn s24_an_engine_that_could_not_do_its_work_is_not_built() {
+    let (_, builder) = parts(true);
+    let twice = builder.provider(Totp::new("Example").unwrap()).danger_test_doubles();
+    assert!(matches!(block_on(twice.build()).unwrap_err(), BuildError::Twice { .. }));
+    for effect in [EffectKind::Http, EffectKind::Deliver] {
+        let (_, builder) = parts(true);
+        let builder = builder.provider(scripted(vec![effect])).danger_test_doubles();
+        let error = block_on(builder.build()).unwrap_err();
+        assert!(matches!(error, BuildError::NoExecutor { effect: e, .. } if e == effect), "{error}");
+    }
+    let (_, builder) = parts(true);
+    assert!(block_on(builder.provider(SlowHash::new()).danger_test_doubles().build()).is_ok());
+    let (_, builder) = parts(true);
+    let settings = serde_json::json!({ "window": 9 });
+    let error =
+        block_on(builder.provider_with(scripted(Vec::new()), settings.clone()).danger_test_doubles().build());
+    assert!(error.is_ok(), "scripted takes any settings");
+    let store = Arc::new(MemoryStore::new());
+    let runtime = Arc::new(VirtualRuntime::new(start()));
+    let directory = Arc::new(StoredDirectory::new(store.clone(), ring(), runtime.clone()));
+    let builder = Engine::builder(store, directory, ring(), runtime).danger_test_doubles();
+    let error = block_on(builder.provider_with(Totp::new("Example").unwrap(), settings).build()).unwrap_err();
+    assert!(matches!(error, BuildError::Settings { .. }), "{error}");
+    assert!(!error.to_string().contains('9'), "an error never repeats a value");
+}

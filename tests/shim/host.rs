@@ -1,0 +1,152 @@
+//! What a host would have: a table of accounts and a table of users, kept in the engine's store so that
+//! every process on it sees the same rows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mfa::{
+    AccountId, Ancestor, Commit, Directory, DirectoryError, Entropy, Expect, Key, KeyRing, OsEntropy,
+    RecordKind, Runtime, Scope, Store, StoreError, StoredDirectory, Subject, UserId, Version, Write,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::node::Node;
+
+const ACCOUNT: RecordKind = RecordKind::new("shim_account");
+
+/// The host's tables. As a [`Directory`] it gives each user the lineage that the accounts have now.
+#[derive(Debug)]
+pub(crate) struct Host {
+    store: Arc<dyn Store>,
+    runtime: Arc<dyn Runtime>,
+    users: StoredDirectory,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AccountRow {
+    parent: Option<AccountId>,
+    reseller: bool,
+    master: bool,
+    enabled: bool,
+}
+
+impl Node {
+    pub(crate) async fn account_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        if input.text("account")? == "system" {
+            let message = "`system` means the system scope on this wire and cannot be an account";
+            return Err(Failure::bad_request(message).at("account"));
+        }
+        let account = input.account()?;
+        let row = AccountRow {
+            parent: input.optional_parsed("parent", AccountId::parse)?,
+            reseller: input.flag("reseller")?,
+            master: input.flag("master")?,
+            enabled: input.optional_flag("enabled")?.unwrap_or(true),
+        };
+        self.host.put_account(&account, &row).await?;
+        Ok(json!({}))
+    }
+
+    pub(crate) async fn user_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        let (account, user) = (input.account()?, input.user()?);
+        input.without(&["api_account"])?;
+        for name in ["email_verified", "email_deliverable", "mobile_verified"] {
+            input.flag(name)?;
+        }
+        input.optional_text("mobile")?;
+        let mut subject = Subject::new(account, user);
+        if let Some(email) = input.optional_text("email")? {
+            subject = subject.with_label(email).map_err(|error| Failure::from(error).at("email"))?;
+        }
+        if let Some(generation) = input.optional_text("generation")? {
+            subject = subject.with_generation(generation)?;
+        }
+        self.host.put_user(&subject).await?;
+        Ok(json!({}))
+    }
+}
+
+impl Host {
+    pub(crate) fn new(store: Arc<dyn Store>, ring: KeyRing, runtime: Arc<dyn Runtime>) -> Self {
+        let users = StoredDirectory::new(Arc::clone(&store), ring, Arc::clone(&runtime));
+        Self { store, runtime, users }
+    }
+
+    /// Fails with `unknown_user` unless the account is known.
+    pub(crate) async fn check_account(&self, account: &AccountId) -> Result<(), Failure> {
+        self.account(account).await?.map(|_| ()).ok_or_else(Failure::unknown_user)
+    }
+
+    pub(crate) async fn remove_user(&self, account: &AccountId, user: &UserId) -> Result<(), Failure> {
+        Ok(self.users.remove(account, user).await?)
+    }
+
+    async fn put_user(&self, subject: &Subject) -> Result<(), Failure> {
+        self.check_account(subject.account()).await?;
+        Ok(self.users.put(subject).await?)
+    }
+
+    async fn put_account(&self, account: &AccountId, row: &AccountRow) -> Result<(), Failure> {
+        // Judged by the library's own rules for a lineage before anything is kept.
+        let lineage = self.lineage_from(account, row).await?;
+        Subject::new(account.clone(), UserId::parse("anyone")?)
+            .with_lineage(lineage)
+            .map_err(|error| Failure::from(error).on("parent"))?;
+
+        let mut version = [0; 16];
+        OsEntropy::new().fill(&mut version)?;
+        let scope = Scope::Account(account.clone());
+        let mut commit = Commit::new(scope, Version::from_bytes(version), self.runtime.now());
+        let body = serde_json::to_vec(row).map_err(|_| StoreError::Corrupt("an account"))?;
+        let put = Write::Put { key: key(account), expect: Expect::Any, body, expires_at: None };
+        commit.writes.push(put);
+        // `Any` expects nothing, so nothing can conflict.
+        let _ = self.store.commit(commit).await?;
+        Ok(())
+    }
+
+    async fn account(&self, account: &AccountId) -> Result<Option<AccountRow>, StoreError> {
+        let records = self.store.get(&[key(account)], self.runtime.now()).await?;
+        let Some(record) = records.into_iter().next().flatten() else { return Ok(None) };
+        serde_json::from_slice(&record.body).map(Some).map_err(|_| StoreError::Corrupt("an account"))
+    }
+
+    /// Walks from `account` with `row` to the top, or to the first account that comes a second time.
+    async fn lineage_from(&self, account: &AccountId, row: &AccountRow) -> Result<Vec<Ancestor>, Failure> {
+        let marked =
+            |id: &AccountId, row: &AccountRow| Ancestor::new(id.clone()).with_marks(row.reseller, row.master);
+        let mut lineage = vec![marked(account, row)];
+        let mut parent = row.parent.clone();
+        while let Some(id) = parent {
+            let seen = lineage.iter().any(|ancestor| ancestor.account == id);
+            if seen {
+                lineage.push(Ancestor::new(id));
+                break;
+            }
+            let unknown = || Failure::unknown_user().at("parent");
+            let row = self.account(&id).await?.ok_or_else(unknown)?;
+            lineage.push(marked(&id, &row));
+            parent = row.parent;
+        }
+        Ok(lineage)
+    }
+}
+
+#[async_trait]
+impl Directory for Host {
+    async fn subject(&self, account: &AccountId, user: &UserId) -> Result<Option<Subject>, DirectoryError> {
+        let Some(subject) = self.users.subject(account, user).await? else { return Ok(None) };
+        let row = self.account(account).await.map_err(DirectoryError::new)?;
+        let Some(row) = row else { return Ok(None) };
+        let lost = |_| DirectoryError::new(StoreError::Corrupt("an account's parents"));
+        let lineage = self.lineage_from(account, &row).await.map_err(lost)?;
+        subject.with_lineage(lineage).map(Some).map_err(DirectoryError::new)
+    }
+}
+
+fn key(account: &AccountId) -> Key {
+    Key::new(Scope::Account(account.clone()), ACCOUNT, *b"")
+}

@@ -1,0 +1,156 @@
+//! The envelope, and which code serves which op.
+
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::lines::MAX_LINE_BYTES;
+use crate::node::Node;
+use crate::{json, pure};
+
+/// Ops that libraries to come will serve.
+const NOT_SERVED: &[&str] = &[
+    "account.forget",
+    "api_key.create",
+    "api_key.reset",
+    "api_key.show",
+    "api_key.verify",
+    "audit.checkpoint",
+    "audit.verify",
+    "device.ban",
+    "device.list",
+    "device.revoke",
+    "enrol.acknowledge",
+    "inbox.fail",
+    "inbox.take",
+    "link.confirm",
+    "link.not_me",
+    "link.open",
+    "login.resend",
+    "mfa.disable",
+    "policy.put",
+    "policy.resolve",
+    "provider.create",
+    "provider.delete",
+    "provider.get",
+    "provider.list",
+    "provider.patch",
+    "provider.replace",
+    "recovery.check",
+    "recovery.codes",
+    "recovery.hash",
+    "recovery.issue",
+    "reseal",
+    "restore_barrier",
+    "sealing.rotate",
+    "settings.delete",
+    "settings.get",
+    "settings.patch",
+    "settings.put",
+    "settings.resolve",
+    "step_up.begin",
+    "unlock.codes",
+    "user.bypass",
+    "user.reset",
+    "user.unlock",
+];
+
+/// The process: at most one open engine.
+#[derive(Debug, Default)]
+pub(crate) struct Shim {
+    node: Option<Node>,
+}
+
+impl Shim {
+    /// Answers one line.
+    pub(crate) async fn reply(&mut self, line: &[u8]) -> Value {
+        let request = match json::parse(line) {
+            Ok(Value::Object(request)) => request,
+            Ok(_) => return error(&Value::Null, &Failure::bad_request("a request is one JSON object")),
+            Err(problem) => {
+                return error(&Value::Null, &Failure::bad_request(format!("not JSON: {problem}")));
+            }
+        };
+        let id = request.get("id").cloned().unwrap_or_default();
+        match self.serve(&Input::new(&request)).await {
+            Ok(answer) => json!({ "id": id, "ok": answer }),
+            Err(failure) => error(&id, &failure),
+        }
+    }
+
+    async fn serve(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        let op = input.text("op")?;
+        if let Some(answer) = pure::serve(op, input) {
+            return answer;
+        }
+        if op == "open" {
+            // As when a process restarts: the former engine is gone before the next one begins.
+            self.node = None;
+            let (node, answer) = Node::open(input).await?;
+            self.node = Some(node);
+            return Ok(answer);
+        }
+        let not_open = || Failure::bad_request("no store is open: call `open` first");
+        let is_engine_op = is_engine_op(op);
+        if NOT_SERVED.contains(&op) || op.starts_with("duo.") {
+            return Err(Failure::not_served());
+        }
+        if !is_engine_op {
+            return Err(Failure::bad_request("unknown op").at("op"));
+        }
+        self.node.as_mut().ok_or_else(not_open)?.serve(op, input).await
+    }
+}
+
+macro_rules! engine_ops {
+    ($($op:literal => $method:ident),* $(,)?) => {
+        fn is_engine_op(op: &str) -> bool {
+            matches!(op, $($op)|*)
+        }
+
+        impl Node {
+            async fn serve(&mut self, op: &str, input: &Input<'_>) -> Result<Value, Failure> {
+                match op {
+                    $($op => self.$method(input).await,)*
+                    _ => Err(Failure::bad_request("unknown op").at("op")),
+                }
+            }
+        }
+    };
+}
+
+engine_ops! {
+    "clock.set" => clock_set,
+    "clock.advance" => clock_advance,
+    "account.put" => account_put,
+    "user.put" => user_put,
+    "user.forget" => user_forget,
+    "user.revoke" => user_revoke,
+    "login.begin" => login_begin,
+    "login.verify" => login_verify,
+    "login.claim" => login_claim,
+    "login.status" => login_status,
+    "login.switch" => login_switch,
+    "login.cancel" => login_cancel,
+    "explain" => explain,
+    "enrol.begin" => enrol_begin,
+    "enrol.confirm" => enrol_confirm,
+    "method.list" => method_list,
+    "method.remove" => method_remove,
+    "method.prefer" => method_prefer,
+    "audit.attempts" => audit_attempts,
+    "audit.attempt" => audit_attempt,
+    "audit.events" => audit_events,
+    "purge" => purge,
+    "counters" => counters,
+    "fault" => fault,
+}
+
+/// Answers a line past the limit.
+pub(crate) fn too_long() -> Value {
+    error(&Value::Null, &Failure::bad_request(format!("the line is longer than {MAX_LINE_BYTES} bytes")))
+}
+
+fn error(id: &Value, failure: &Failure) -> Value {
+    json!({ "id": id, "error": failure.to_json() })
+}

@@ -1,0 +1,155 @@
+//! Lines that are not requests, and requests that are not served: each is answered, and the process goes on.
+
+use serde_json::{Value, json};
+
+use super::process::{Shim, error_of};
+
+const MIB: usize = 1 << 20;
+
+fn bad_request(field: &str) -> (String, String) {
+    ("bad_request".to_owned(), field.to_owned())
+}
+
+fn assert_goes_on(shim: &mut Shim) {
+    let reply = shim.call(json!({ "id": ["any", 1], "op": "time.gregorian", "unix": 0 }));
+    assert_eq!(reply, json!({ "id": ["any", 1], "ok": { "gregorian": 62_167_219_200_u64 } }));
+}
+
+#[test]
+fn what_is_not_json_is_a_bad_request_without_an_id() {
+    let mut shim = Shim::start();
+    let lines: [&[u8]; 11] = [
+        b"",
+        b"   ",
+        b"{",
+        b"open",
+        b"[]",
+        b"7",
+        b"null",
+        b"{\"op\":\"purge\"} {\"op\":\"purge\"}",
+        b"{\"op\":\"purge\xff\"}",
+        b"\xef\xbb\xbf{\"op\":\"purge\"}",
+        b"{\"op\":\"purge\",\"x\":1e999}",
+    ];
+    for line in lines {
+        let reply = shim.line(line);
+        assert_eq!((error_of(&reply), &reply["id"]), (bad_request(""), &Value::Null), "{line:?}");
+    }
+    assert_eq!(error_of(&shim.line("[".repeat(100_000).as_bytes())), bad_request(""));
+    assert_goes_on(&mut shim);
+}
+
+#[test]
+fn a_key_that_stands_twice_is_a_bad_request_at_any_depth() {
+    let mut shim = Shim::start();
+    for line in [
+        r#"{"id":1,"op":"time.gregorian","unix":0,"unix":1}"#,
+        r#"{"id":1,"op":"time.gregorian","unix":0,"\u0075nix":1}"#,
+        r#"{"id":1,"op":"time.gregorian","unix":0,"x":[{"a":{"b":1,"b":1}}]}"#,
+    ] {
+        assert_eq!(error_of(&shim.line(line.as_bytes())), bad_request(""), "{line}");
+    }
+    assert_goes_on(&mut shim);
+}
+
+#[test]
+fn a_line_past_one_mebibyte_is_a_bad_request_and_the_next_one_is_served() {
+    let mut shim = Shim::start();
+    let padded = |bytes: usize| {
+        let empty = r#"{"id":1,"op":"time.gregorian","unix":0,"pad":""}"#;
+        let line = empty.replace("\"\"", &format!("\"{}\"", "x".repeat(bytes - empty.len())));
+        assert_eq!(line.len(), bytes);
+        line
+    };
+    assert!(shim.line(padded(MIB).as_bytes()).get("ok").is_some());
+    assert!(shim.line(format!("{}\r", padded(MIB)).as_bytes()).get("ok").is_some());
+    for bytes in [MIB + 1, MIB + 2, 8 * MIB] {
+        assert_eq!(error_of(&shim.line(padded(bytes).as_bytes())), bad_request(""), "{bytes}");
+        assert_goes_on(&mut shim);
+    }
+}
+
+#[test]
+fn an_unknown_op_a_missing_field_and_a_mistyped_one_are_named() {
+    let mut shim = Shim::open("memory", 1_700_000_010);
+    for (request, field) in [
+        (json!({}), "op"),
+        (json!({ "op": 7 }), "op"),
+        (json!({ "op": "login.fly" }), "op"),
+        (json!({ "op": "time.gregorian" }), "unix"),
+        (json!({ "op": "time.gregorian", "unix": null }), "unix"),
+        (json!({ "op": "time.gregorian", "unix": -1 }), "unix"),
+        (json!({ "op": "time.gregorian", "unix": 1.5 }), "unix"),
+        (json!({ "op": "time.gregorian", "unix": "1" }), "unix"),
+        (json!({ "op": "login.verify", "challenge": "x" }), "response"),
+        (json!({ "op": "login.verify", "challenge": "x", "response": {} }), "response"),
+        (json!({ "op": "login.verify", "challenge": "x", "response": { "poll": false } }), "response"),
+        (json!({ "op": "login.verify", "challenge": "x", "response": { "code": 1 } }), "response.code"),
+        (json!({ "op": "login.verify", "response": { "code": "1" } }), "challenge"),
+        (json!({ "op": "fault", "at": "on_get", "kind": "joke" }), "kind"),
+        (json!({ "op": "account.put", "account": "system" }), "account"),
+    ] {
+        assert_eq!(shim.error(request.clone()), bad_request(field), "{request}");
+    }
+    assert_goes_on(&mut shim);
+}
+
+#[test]
+fn values_that_a_library_refuses_keep_its_code() {
+    let mut shim = Shim::open("memory", 1_700_000_010);
+    shim.ok(json!({ "op": "account.put", "account": "acme" }));
+    let begin = |account: &str, user: &str, module: &str| json!({ "op": "login.begin", "account": account, "user": user, "module": module });
+    let cases = [
+        (begin("~system", "bob", "user_auth"), "invalid_account_id", "account"),
+        (begin("acme", "bob ", "user_auth"), "invalid_user_id", "user"),
+        (begin("acme", "bob", "User Auth"), "invalid", "module"),
+        (begin("acme", "bob", "user_auth"), "unknown_user", ""),
+        (begin("umbrella", "bob", "user_auth"), "unknown_user", ""),
+        (json!({ "op": "account.put", "account": "~index" }), "invalid_account_id", "account"),
+        (json!({ "op": "account.put", "account": "b", "parent": "~index" }), "invalid_account_id", "parent"),
+        (json!({ "op": "account.put", "account": "b", "parent": "nobody" }), "unknown_user", "parent"),
+        (json!({ "op": "user.put", "account": "umbrella", "user": "bob" }), "unknown_user", ""),
+        (json!({ "op": "audit.events", "account": "~system" }), "invalid_account_id", "account"),
+        (json!({ "op": "audit.events", "account": "acme", "page_size": 0 }), "invalid", "limit"),
+        (json!({ "op": "audit.attempts", "account": "umbrella", "profile": "kazoo4" }), "unknown_user", ""),
+        (json!({ "op": "time.gregorian", "unix": u64::MAX }), "time_out_of_range", "unix"),
+    ];
+    for (request, code, field) in cases {
+        assert_eq!(shim.error(request.clone()), (code.to_owned(), field.to_owned()), "{request}");
+    }
+}
+
+#[test]
+fn a_field_or_an_op_of_later_work_is_refused_and_not_left_aside() {
+    let mut shim = Shim::open("memory", 1_700_000_010);
+    shim.ok(json!({ "op": "account.put", "account": "acme" }));
+    shim.ok(json!({ "op": "user.put", "account": "acme", "user": "bob" }));
+    for op in ["duo.sign_request", "recovery.codes", "settings.put", "account.forget"] {
+        assert_eq!(shim.call(json!({ "id": 1, "op": op }))["error"]["message"], "not served yet", "{op}");
+    }
+    for (field, value) in [("device_token", json!("t")), ("decision", json!("allow"))] {
+        let mut begin =
+            json!({ "op": "login.begin", "account": "acme", "user": "bob", "module": "user_auth" });
+        begin[field] = value;
+        assert_eq!(shim.error(begin), bad_request(field));
+    }
+    assert_eq!(
+        shim.error(json!({ "op": "user.put", "account": "acme", "user": "bob", "api_account": "x" })),
+        bad_request("api_account")
+    );
+}
+
+#[test]
+fn the_process_ends_quietly_with_its_input_or_without_readers() {
+    assert!(Shim::start().end().success());
+
+    let mut last = Shim::start();
+    last.send(br#"{"id":1,"op":"time.gregorian","unix":0}"#);
+    assert!(last.receive().is_some());
+    assert!(last.end().success());
+
+    let mut deaf = Shim::start();
+    deaf.close_replies();
+    deaf.send(br#"{"id":1,"op":"time.gregorian","unix":0}"#);
+    assert!(deaf.end().success());
+}
