@@ -5,6 +5,7 @@ mod builder;
 mod enrol;
 mod login;
 mod manage;
+mod step;
 
 use core::fmt;
 use core::time::Duration;

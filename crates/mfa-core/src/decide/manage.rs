@@ -9,7 +9,9 @@ use crate::record::login::{Enrolment, Login};
 use crate::record::open::Open;
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
-use crate::{Authority, EnrolmentId, Error, Expect, FieldError, Key, Method, MethodSelector, Version};
+use crate::{
+    Authority, EnrolmentId, Error, Expect, FieldError, Key, Method, MethodSelector, Subject, Version,
+};
 
 pub(crate) fn keys(account: &AccountId, user: &UserId) -> Vec<Key> {
     vec![user_key(account, LOGIN, user), user_key(account, VAULT, user)]
@@ -23,13 +25,13 @@ pub(crate) fn list(records: &Records, account: &AccountId, user: &UserId) -> Res
 }
 
 pub(crate) fn prefer(
-    account: &AccountId,
-    user: &UserId,
+    subject: &Subject,
     selector: &MethodSelector,
     authority: &Authority,
     records: &Records,
     now: Timestamp,
 ) -> Result<Decision<EnrolmentId>, Error> {
+    let (account, user) = (subject.account(), subject.user());
     let (mut login, version) = read(records, account, user)?.ok_or_else(no_such_method)?;
     let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
     login.preferred = Some(enrolment.id);
@@ -41,13 +43,13 @@ pub(crate) fn prefer(
 
 /// Removes a method and ends every open challenge of the user.
 pub(crate) fn remove(
-    account: &AccountId,
-    user: &UserId,
+    subject: &Subject,
     selector: &MethodSelector,
     authority: &Authority,
     records: &Records,
     now: Timestamp,
 ) -> Result<Decision<EnrolmentId>, Error> {
+    let (account, user) = (subject.account(), subject.user());
     let (mut login, version) = read(records, account, user)?.ok_or_else(no_such_method)?;
     let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
     login.enrolments.retain(|kept| kept.id != enrolment.id);
@@ -72,12 +74,12 @@ pub(crate) fn remove(
 
 /// Ends every open challenge of the user.
 pub(crate) fn revoke(
-    account: &AccountId,
-    user: &UserId,
+    subject: &Subject,
     authority: &Authority,
     records: &Records,
     now: Timestamp,
 ) -> Result<Decision<()>, Error> {
+    let (account, user) = (subject.account(), subject.user());
     let mut plan = Plan::default();
     let event = authority.describe(event(account, user, Kind::UserRevoked, Outcome::Success, now));
     match read(records, account, user)? {

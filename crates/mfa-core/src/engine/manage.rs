@@ -1,13 +1,13 @@
 //! The calls that manage a user's methods.
 
-use audit_model::{AccountId, Scope, UserId};
+use audit_model::{AccountId, Scope, Timestamp, UserId};
 
 use super::Engine;
 use super::enrol::turn;
 use crate::decide::manage;
-use crate::driver::Turn;
+use crate::driver::{Decision, Records, Turn};
 use crate::record::{PENDING, pending_prefix};
-use crate::{Authority, EnrolmentId, Error, Key, Method, MethodSelector};
+use crate::{Authority, EnrolmentId, Error, Key, Method, MethodSelector, Subject};
 
 /// How many pending enrolments one read lists.
 const PAGE: usize = 100;
@@ -62,13 +62,10 @@ impl Engine {
         method: &MethodSelector,
         authority: &Authority,
     ) -> Result<EnrolmentId, Error> {
-        let subject = self.subject(account, user).await?;
-        let (account, user) = (subject.account(), subject.user());
-        let turn = turn(&subject, manage::keys(account, user));
-        let settled = self.inner.driver.run(&turn, None, |records, now, _| {
-            manage::prefer(account, user, method, authority, records, now)
-        });
-        Ok(settled.await?.value)
+        self.managed(account, user, |subject, records, now| {
+            manage::prefer(subject, method, authority, records, now)
+        })
+        .await
     }
 
     /// Removes a method and ends every open challenge of the user. Counts of failures stay.
@@ -96,13 +93,10 @@ impl Engine {
         method: &MethodSelector,
         authority: &Authority,
     ) -> Result<EnrolmentId, Error> {
-        let subject = self.subject(account, user).await?;
-        let (account, user) = (subject.account(), subject.user());
-        let turn = turn(&subject, manage::keys(account, user));
-        let settled = self.inner.driver.run(&turn, None, |records, now, _| {
-            manage::remove(account, user, method, authority, records, now)
-        });
-        Ok(settled.await?.value)
+        self.managed(account, user, |subject, records, now| {
+            manage::remove(subject, method, authority, records, now)
+        })
+        .await
     }
 
     /// Ends every open challenge of a user: for a host that disables a user or changes a password.
@@ -129,15 +123,8 @@ impl Engine {
         user: &UserId,
         authority: &Authority,
     ) -> Result<(), Error> {
-        let subject = self.subject(account, user).await?;
-        let (account, user) = (subject.account(), subject.user());
-        let turn = turn(&subject, manage::keys(account, user));
-        let settled = self
-            .inner
-            .driver
-            .run(&turn, None, |records, now, _| manage::revoke(account, user, authority, records, now));
-        settled.await?;
-        Ok(())
+        self.managed(account, user, |subject, records, now| manage::revoke(subject, authority, records, now))
+            .await
     }
 
     /// Deletes everything that is kept of a user and erases the personal values of the user's events, in one
@@ -175,6 +162,19 @@ impl Engine {
         });
         settled.await?;
         Ok(())
+    }
+
+    /// Decides about the user that the directory has under the given ids.
+    async fn managed<T: Send>(
+        &self,
+        account: &AccountId,
+        user: &UserId,
+        decide: impl Fn(&Subject, &Records, Timestamp) -> Result<Decision<T>, Error> + Send + Sync,
+    ) -> Result<T, Error> {
+        let subject = self.subject(account, user).await?;
+        let turn = turn(&subject, manage::keys(subject.account(), subject.user()));
+        let settled = self.inner.driver.run(&turn, None, |records, now, _| decide(&subject, records, now));
+        Ok(settled.await?.value)
     }
 
     pub(super) async fn pending_enrolments(

@@ -1,0 +1,238 @@
+//! Running the decisions of a login and the effects they ask for.
+
+use audit_model::AccountId;
+use serde_json::Value;
+use tracing::Instrument;
+
+use super::Engine;
+use super::act::Acted;
+use crate::decide::begin::{self, Begun};
+use crate::decide::case;
+use crate::decide::effects::EffectResult;
+use crate::decide::judge::{Ask, Judged, judge, refused};
+use crate::driver::{Read, Records, Turn};
+use crate::machine::Status;
+use crate::record::challenge::Challenge as ChallengeRecord;
+use crate::record::open::Open;
+use crate::record::{OPEN, challenge_key, user_key};
+use crate::reference::{Claims, Handle, Holder, session_hash};
+use crate::{
+    Begin, ChallengeId, Changed, Error, Grant, Login, Reason, Reference, RequestFacts, Response, Target,
+    Verify,
+};
+
+/// How many effects one call runs at most, such as a message and its fallback.
+const MAX_EFFECTS: usize = 4;
+
+impl Engine {
+    pub(super) async fn begin_unobserved(&self, mut login: Login) -> Result<Begin, Error> {
+        let driver = &self.inner.driver;
+        login.first_factor.at = Some(driver.runtime.now());
+        let turn = turn_of(&login, begin::keys(&login));
+        let mut ended = None;
+        loop {
+            let known = ended.as_deref();
+            let settled = driver
+                .run(&turn, None, |records, now, draw| {
+                    begin::begin(&self.inner.rules, &login, known, records, now, draw)
+                })
+                .await?;
+            match settled.value {
+                Begun::Answer(begin) => return Ok(begin),
+                Begun::LookAt(ids) => ended = Some(self.ended(login.subject.account(), ids).await?),
+                Begun::Act { claims, mut answer, effect, id } => {
+                    let judged = self.act_on(&claims, &login.request, effect, id).await?;
+                    return Ok(match judged {
+                        Judged::Pending(pending) => {
+                            answer.prompt = pending.prompt;
+                            answer.status = Status::Sent;
+                            Begin::Challenge(*answer)
+                        }
+                        _ => Begin::Denied(crate::Denied {
+                            reason: crate::DeniedReason::Unavailable,
+                            retry_after: None,
+                        }),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Returns which of the challenges have ended.
+    async fn ended(&self, account: &AccountId, ids: Vec<ChallengeId>) -> Result<Vec<ChallengeId>, Error> {
+        let keys: Vec<_> = ids.iter().map(|id| challenge_key(account, *id)).collect();
+        let records = self.inner.driver.load(&keys, self.inner.driver.runtime.now()).await?;
+        let has_ended = |key: &crate::Key| match records.read::<ChallengeRecord>(key) {
+            Read::Live(challenge, _) => challenge.status.is_terminal(),
+            Read::Absent => true,
+            Read::Refused(_) => false,
+        };
+        Ok(ids.into_iter().zip(&keys).filter(|(_, key)| has_ended(key)).map(|(id, _)| id).collect())
+    }
+
+    pub(super) async fn verify_unobserved(
+        &self,
+        target: Target,
+        response: Response,
+    ) -> Result<Verify, Error> {
+        let claims = match &target {
+            Target::Ref(reference) => Claims::read(self.ring(), reference, Handle::Challenge),
+            Target::Current(login) => self.current(login).await?,
+        };
+        let Some(claims) = claims else { return Ok(not_found()) };
+        self.ask(&claims, &response.request, Ask::Respond(&response)).await?.into_verify()
+    }
+
+    /// Finds the challenge that a repeated login means, and speaks for its holder: the host has verified the
+    /// first factor again, and where it has sessions it is the same session.
+    async fn current(&self, login: &Login) -> Result<Option<Claims>, Error> {
+        let (account, user) = (login.subject.account(), login.subject.user());
+        let key = user_key(account, OPEN, user);
+        let driver = &self.inner.driver;
+        let records = driver.load(core::slice::from_ref(&key), driver.runtime.now()).await?;
+        let Read::Live(open, _) = records.read::<Open>(&key) else { return Ok(None) };
+        let session = login.first_factor.session.as_ref();
+        let hash = |id| session.map(|s| session_hash(self.ring(), id, account, user, s)).transpose();
+        let sessions = self.ring().ids().map(hash).collect::<Result<Vec<_>, _>>()?;
+        let Some((id, session)) = open.current(login.module.as_str(), &sessions) else { return Ok(None) };
+        Ok(Some(Claims {
+            format: Claims::FORMAT,
+            key: self.ring().active().as_str().to_owned(),
+            handle: Handle::Challenge,
+            user: user.clone(),
+            lineage: login.subject.lineage().to_vec(),
+            module: login.module.as_str().to_owned(),
+            label: login.subject.label().to_owned(),
+            id: *id.as_bytes(),
+            binder: [0; 32],
+            holder: Holder::Session { session: *session, generation: login.subject.generation().to_owned() },
+        }))
+    }
+
+    pub(super) async fn change(&self, reference: &Reference, ask: Ask<'_>) -> Result<Changed, Error> {
+        let span = tracing::info_span!(target: "mfa", "mfa.manage");
+        let Some(claims) = Claims::read(self.ring(), reference, Handle::Challenge) else {
+            return Ok(Changed::Rejected(refused(Reason::NotFound)));
+        };
+        match self.ask(&claims, &RequestFacts::new(), ask).instrument(span).await?.judged {
+            Judged::Changed(prompt) => Ok(Changed::Done(prompt)),
+            Judged::Rejected(rejected) => Ok(Changed::Rejected(rejected)),
+            Judged::Pending(pending) => Ok(Changed::Done(pending.prompt)),
+            Judged::Unjudged(why) => Err(Error::Unavailable(why)),
+            Judged::Granted(_) | Judged::Act { .. } | Judged::Refunded => Ok(Changed::Done(Value::Null)),
+        }
+    }
+
+    /// Decides, and runs what the decision asks for until there is an answer.
+    pub(super) async fn ask(
+        &self,
+        claims: &Claims,
+        request: &RequestFacts,
+        ask: Ask<'_>,
+    ) -> Result<Answered, Error> {
+        let driver = &self.inner.driver;
+        let turn = turn_for(claims)?;
+        let rules = &self.inner.rules;
+        let decide = |records: &Records, now, draw: &mut crate::Draw| {
+            judge(rules, claims, request, &ask, records, now, draw)
+        };
+        let settled = driver.run(&turn, None, decide).await?;
+        let judged = match settled.value {
+            Judged::Granted(plan) => {
+                let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
+                return Ok(Answered { grant: Some(grant), judged: Judged::Changed(Value::Null) });
+            }
+            Judged::Act { effect, id } => {
+                return self.continue_with(claims, request, effect, id, settled.records).await;
+            }
+            other => other,
+        };
+        Ok(Answered { grant: None, judged })
+    }
+
+    async fn act_on(
+        &self,
+        claims: &Claims,
+        request: &RequestFacts,
+        effect: crate::Effect,
+        id: [u8; 16],
+    ) -> Result<Judged, Error> {
+        let turn = turn_for(claims)?;
+        let records = self.inner.driver.load(&turn.keys, self.inner.driver.runtime.now()).await?;
+        Ok(self.continue_with(claims, request, effect, id, records).await?.judged)
+    }
+
+    async fn continue_with(
+        &self,
+        claims: &Claims,
+        request: &RequestFacts,
+        effect: crate::Effect,
+        id: [u8; 16],
+        records: Records,
+    ) -> Result<Answered, Error> {
+        let turn = turn_for(claims)?;
+        let (mut effect, mut id, mut records) = (effect, id, records);
+        for _ in 0..MAX_EFFECTS {
+            let (result, busy) = match self.act(effect).await {
+                Acted::Result(result) => (result, false),
+                Acted::Busy => (EffectResult::NeverStarted, true),
+                Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
+            };
+            let rules = &self.inner.rules;
+            let ask = Ask::Resume(&id, &result);
+            let decide = |records: &Records, now, draw: &mut crate::Draw| {
+                judge(rules, claims, request, &ask, records, now, draw)
+            };
+            let settled = self.inner.driver.run(&turn, Some(records), decide).await?;
+            if busy {
+                return Err(Error::Busy);
+            }
+            match settled.value {
+                Judged::Granted(plan) => {
+                    let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
+                    return Ok(Answered { grant: Some(grant), judged: Judged::Changed(Value::Null) });
+                }
+                Judged::Act { effect: next, id: next_id } => {
+                    (effect, id, records) = (next, next_id, settled.records);
+                }
+                judged => return Ok(Answered { grant: None, judged }),
+            }
+        }
+        Err(Error::Unavailable("a provider that asks for one effect after the other"))
+    }
+}
+
+/// What came of a step, with its grant if there is one.
+pub(super) struct Answered {
+    grant: Option<Grant>,
+    judged: Judged,
+}
+
+impl Answered {
+    pub(super) fn into_verify(self) -> Result<Verify, Error> {
+        if let Some(grant) = self.grant {
+            return Ok(Verify::Verified(grant));
+        }
+        match self.judged {
+            Judged::Rejected(rejected) => Ok(Verify::Rejected(rejected)),
+            Judged::Pending(pending) => Ok(Verify::Pending(pending)),
+            Judged::Changed(prompt) => Ok(Verify::Pending(crate::Pending { prompt })),
+            Judged::Unjudged(why) => Err(Error::Unavailable(why)),
+            Judged::Granted(_) | Judged::Act { .. } | Judged::Refunded => {
+                Err(Error::Unavailable("an unfinished step"))
+            }
+        }
+    }
+}
+
+pub(super) fn not_found() -> Verify {
+    Verify::Rejected(refused(Reason::NotFound))
+}
+
+fn turn_of(login: &Login, keys: Vec<crate::Key>) -> Turn {
+    Turn { account: login.subject.account().clone(), user: login.subject.user().clone(), keys }
+}
+
+fn turn_for(claims: &Claims) -> Result<Turn, Error> {
+    Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys: case::keys(claims)? })
+}
