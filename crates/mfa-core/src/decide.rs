@@ -3,6 +3,7 @@
 pub(crate) mod begin;
 mod call;
 pub(crate) mod case;
+pub(crate) mod confirm;
 pub(crate) mod effects;
 pub(crate) mod enrol;
 pub(crate) mod judge;

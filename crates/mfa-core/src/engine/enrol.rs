@@ -4,7 +4,7 @@ use audit_model::{AccountId, UserId};
 use tracing::Instrument;
 
 use super::Engine;
-use crate::decide::enrol;
+use crate::decide::{confirm, enrol};
 use crate::driver::{Records, Turn};
 use crate::reference::{Claims, Handle};
 use crate::request::Act;
@@ -123,10 +123,10 @@ impl Engine {
             };
             let account = claims.account()?.clone();
             let subject = self.subject(&account, &claims.user).await?;
-            let turn = Turn { account, user: claims.user.clone(), keys: enrol::confirm_keys(&claims)? };
+            let turn = Turn { account, user: claims.user.clone(), keys: confirm::keys(&claims)? };
             let rules = &self.inner.rules;
             let decide = |records: &Records, now, draw: &mut crate::Draw| {
-                enrol::confirm(rules, &claims, &subject, (answer, &response.request), records, now, draw)
+                confirm::confirm(rules, &claims, &subject, (answer, &response.request), records, now, draw)
             };
             Ok(self.inner.driver.run(&turn, None, decide).await?.value)
         };
