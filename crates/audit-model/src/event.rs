@@ -20,6 +20,8 @@ pub use builder::EventBuilder;
 type Text = Cow<'static, str>;
 
 pub(crate) const FORMAT: u8 = 1;
+/// Room for most events, so that they are encoded without growing.
+const USUAL_BYTES: usize = 384;
 
 /// One thing that happened. Read-only: made by [`EventBuilder`] or read back with [`Event::from_stored`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -347,7 +349,7 @@ pub(crate) fn push_part(out: &mut Vec<u8>, part: &[u8]) {
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, AuditError> {
-    postcard::to_allocvec(value)
+    postcard::to_extend(value, Vec::with_capacity(USUAL_BYTES))
         .map_err(|_| AuditError::Invalid { field: "event", problem: "cannot be encoded".to_owned() })
 }
 

@@ -33,6 +33,12 @@ macro_rules! host_id {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Returns the bytes of the id's text, shared with this id.
+            #[must_use]
+            pub fn to_shared_bytes(&self) -> Arc<[u8]> {
+                Arc::clone(&self.0).into()
+            }
         }
 
         impl fmt::Debug for $name {

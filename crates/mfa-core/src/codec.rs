@@ -15,6 +15,9 @@ pub(crate) fn tuple(parts: &[&[u8]]) -> Vec<u8> {
     out
 }
 
+/// Room for most records, so that they are encoded without growing.
+const USUAL_BYTES: usize = 384;
+
 /// A value that is kept in a record: its bytes begin with a format version and have a limit.
 ///
 /// A program writes [`VERSION`](Versioned::VERSION) and reads it and, through
@@ -36,7 +39,9 @@ pub trait Versioned: Sized + Serialize + DeserializeOwned {
     /// # Errors
     /// [`CodecError::TooLong`] past [`Versioned::MAX_BYTES`].
     fn encode(&self) -> Result<Vec<u8>, CodecError> {
-        let bytes = postcard::to_extend(self, vec![Self::VERSION]).map_err(|_| CodecError::Malformed)?;
+        let mut bytes = Vec::with_capacity(Self::MAX_BYTES.min(USUAL_BYTES));
+        bytes.push(Self::VERSION);
+        let bytes = postcard::to_extend(self, bytes).map_err(|_| CodecError::Malformed)?;
         if bytes.len() > Self::MAX_BYTES {
             return Err(CodecError::TooLong { bytes: bytes.len(), limit: Self::MAX_BYTES });
         }

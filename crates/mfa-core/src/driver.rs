@@ -4,6 +4,7 @@
 //! outcome is unknown is recognised by the version it wrote, or the step is answered as not judged.
 
 use core::future::{Future, poll_fn};
+use core::ops::Range;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
@@ -128,7 +129,7 @@ impl Driver {
             let slot = record.map_or(Slot::Absent, |record| {
                 let version = record.version;
                 match envelope::unwrap(&self.ring, key, version, &record.body) {
-                    Ok(body) => Slot::Live { version, body },
+                    Ok(payload) => Slot::Live { version, body: record.body, payload },
                     Err(problem) => Slot::Refused(problem),
                 }
             });
@@ -162,7 +163,7 @@ pub(crate) struct Records {
 #[derive(Debug)]
 enum Slot {
     Absent,
-    Live { version: Version, body: Vec<u8> },
+    Live { version: Version, body: Vec<u8>, payload: Range<usize> },
     Refused(&'static str),
 }
 
@@ -180,11 +181,13 @@ impl Records {
         match self.slots.iter().find(|(of, _)| of == key).map(|(_, slot)| slot) {
             None | Some(Slot::Absent) => Read::Absent,
             Some(Slot::Refused(problem)) => Read::Refused(problem),
-            Some(Slot::Live { version, body }) => match T::decode(body) {
-                Ok(value) => Read::Live(value, *version),
-                Err(crate::CodecError::UnknownVersion { .. }) => Read::Refused("unknown_version"),
-                Err(_) => Read::Refused("malformed"),
-            },
+            Some(Slot::Live { version, body, payload }) => {
+                match T::decode(body.get(payload.clone()).unwrap_or_default()) {
+                    Ok(value) => Read::Live(value, *version),
+                    Err(crate::CodecError::UnknownVersion { .. }) => Read::Refused("unknown_version"),
+                    Err(_) => Read::Refused("malformed"),
+                }
+            }
         }
     }
 
@@ -193,7 +196,9 @@ impl Records {
             match plan.after(key) {
                 None => {}
                 Some(None) => *slot = Slot::Absent,
-                Some(Some(body)) => *slot = Slot::Live { version, body: body.to_vec() },
+                Some(Some(body)) => {
+                    *slot = Slot::Live { version, body: body.to_vec(), payload: 0..body.len() };
+                }
             }
         }
     }

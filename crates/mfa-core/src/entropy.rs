@@ -118,7 +118,7 @@ pub struct Draw {
 
 impl Draw {
     /// How many bytes one step may use.
-    pub const BYTES: usize = 512;
+    pub const BYTES: usize = 256;
 
     /// Takes a draw for a provider's test from `source`.
     ///

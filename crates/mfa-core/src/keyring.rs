@@ -4,6 +4,7 @@
 //! Sealing is AES-256-GCM-SIV (RFC 8452): a nonce that comes twice, as after a snapshot, shows equality of
 //! two plain texts and nothing more.
 
+use core::borrow::Borrow;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,6 +87,12 @@ impl KeyId {
     }
 }
 
+impl Borrow<str> for KeyId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Debug for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -162,7 +169,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyRingError::Unknown`] never happens for a ring that was built here.
     pub fn cursor_key(&self) -> Result<CursorKey, KeyRingError> {
-        Ok(CursorKey::from_bytes(*self.derived(&self.active)?.cursor))
+        Ok(CursorKey::from_bytes(*self.derived(self.active.as_str())?.cursor))
     }
 
     /// Seals `plain` under the active key, bound to `context`.
@@ -172,7 +179,7 @@ impl KeyRing {
         nonce: [u8; 12],
         plain: &[u8],
     ) -> Result<Sealed, KeyRingError> {
-        let key = self.derived(&self.active)?;
+        let key = self.derived(self.active.as_str())?;
         let aad = tuple(context);
         let payload = Payload { msg: plain, aad: &aad };
         let bytes = key.seal.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyRingError::Unseal)?;
@@ -181,7 +188,7 @@ impl KeyRing {
 
     /// Opens what [`KeyRing::seal`] made for the same `context`.
     pub(crate) fn open(&self, context: &[&[u8]], sealed: &Sealed) -> Result<SecretBytes, KeyRingError> {
-        let key = self.derived(&KeyId::parse(&sealed.key)?)?;
+        let key = self.derived(&sealed.key)?;
         let aad = tuple(context);
         let payload = Payload { msg: &sealed.bytes, aad: &aad };
         let plain =
@@ -190,7 +197,7 @@ impl KeyRing {
     }
 
     /// Returns the mac of `parts` under the key `id`; parts are length-prefixed.
-    pub(crate) fn mac(&self, id: &KeyId, label: Label, parts: &[&[u8]]) -> Result<[u8; 32], KeyRingError> {
+    pub(crate) fn mac(&self, id: &str, label: Label, parts: &[&[u8]]) -> Result<[u8; 32], KeyRingError> {
         let derived = self.derived(id)?;
         let found = derived.macs.iter().find(|(l, _)| *l == label);
         let (_, keyed) = found.ok_or(KeyRingError::Unknown)?;
@@ -205,7 +212,7 @@ impl KeyRing {
     /// Returns whether `claimed` is the mac of `parts`, in constant time.
     pub(crate) fn mac_holds(
         &self,
-        id: &KeyId,
+        id: &str,
         label: Label,
         parts: &[&[u8]],
         claimed: &[u8],
@@ -213,7 +220,7 @@ impl KeyRing {
         Ok(self.mac(id, label, parts)?.as_slice().ct_eq(claimed).into())
     }
 
-    fn derived(&self, id: &KeyId) -> Result<&Derived, KeyRingError> {
+    fn derived(&self, id: &str) -> Result<&Derived, KeyRingError> {
         self.keys.get(id).ok_or(KeyRingError::Unknown)
     }
 }

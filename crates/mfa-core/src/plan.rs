@@ -111,7 +111,7 @@ impl Plan {
             commit.events.push(build(event, id, draw.take()?)?);
         }
         for (event, alike) in &self.merged {
-            let mac = ring.mac(ring.active(), Label::MacMerge, &[alike])?;
+            let mac = ring.mac(ring.active().as_str(), Label::MacMerge, &[alike])?;
             let mut id = [0; 16];
             id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
             commit.events.push(build(event, id, draw.take()?)?);

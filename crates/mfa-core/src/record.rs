@@ -21,7 +21,7 @@ pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Addresses the one record of `kind` that a user has.
 pub(crate) fn user_key(account: &AccountId, kind: RecordKind, user: &UserId) -> Key {
-    Key::new(Scope::Account(account.clone()), kind, user.as_str().as_bytes())
+    Key::new(Scope::Account(account.clone()), kind, user.to_shared_bytes())
 }
 
 pub(crate) fn challenge_key(account: &AccountId, id: ChallengeId) -> Key {

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use crate::keyring::Label;
-use crate::{Ancestor, Error, KeyId, KeyRing, SecretText};
+use crate::{Ancestor, Error, KeyRing, SecretText};
 
 /// The longest reference, in characters. Longer text is refused before it is decoded.
 const MAX_CHARS: usize = 16 * 1024;
@@ -95,7 +95,7 @@ impl Claims {
     /// Writes the reference down, under the ring's active key.
     pub(crate) fn issue(&self, ring: &KeyRing) -> Result<Reference, Error> {
         let mut bytes = postcard::to_allocvec(self).map_err(|_| crate::CodecError::Malformed)?;
-        let mac = ring.mac(ring.active(), Label::MacReference, &[&bytes])?;
+        let mac = ring.mac(ring.active().as_str(), Label::MacReference, &[&bytes])?;
         bytes.extend_from_slice(&mac);
         let text = BASE64URL_NOPAD.encode(&bytes);
         bytes.zeroize();
@@ -111,8 +111,7 @@ impl Claims {
         let bytes = zeroize::Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
         let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
         let (claims, rest) = postcard::take_from_bytes::<Self>(payload).ok()?;
-        let key = KeyId::parse(&claims.key).ok()?;
-        let holds = ring.mac_holds(&key, Label::MacReference, &[payload], mac).unwrap_or(false);
+        let holds = ring.mac_holds(&claims.key, Label::MacReference, &[payload], mac).unwrap_or(false);
         (holds && rest.is_empty() && claims.format == Self::FORMAT && claims.handle == handle)
             .then_some(claims)
     }
@@ -138,14 +137,14 @@ impl Claims {
     pub(crate) fn binder_hash(&self, ring: &KeyRing) -> Result<[u8; 32], Error> {
         let account = self.account()?.as_str().as_bytes();
         let parts: [&[u8]; 4] = [account, self.user.as_str().as_bytes(), &self.id, &self.binder];
-        Ok(ring.mac(&KeyId::parse(&self.key)?, Label::MacBinder, &parts)?)
+        Ok(ring.mac(&self.key, Label::MacBinder, &parts)?)
     }
 }
 
 /// Returns the keyed hash of a host's session id.
 pub(crate) fn session_hash(
     ring: &KeyRing,
-    key: &KeyId,
+    key: &str,
     account: &AccountId,
     user: &UserId,
     session: &SecretText,

@@ -4,7 +4,7 @@ use mfa_core::{
     Answer, AnswerKind, Choice, CodecError, Cx, Descriptor, FieldError, HeldOf, Provider, ProviderError,
     ProviderName, Purpose, Reason, Revealed, Step, StepEvent, StepOf, Then, Versioned,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -122,11 +122,12 @@ impl Totp {
             return Ok(Step::then(Then::Reject(Reason::WrongCode)));
         }
         let key = held.secret.ok_or(ProviderError::Inappropriate)?;
-        let (secret, parameters) = key.open()?;
+        let parameters = key.parameters()?;
         let code = answer.text().expose_secret();
         if parse_code(parameters.digits, code).is_err() {
             return Ok(Step::then(Then::Reject(Reason::Malformed)));
         }
+        let secret = key.into_secret()?;
         let used = held.enrolment.map(|UsedStep(step)| step);
         let now = cx.now.unix_seconds();
         Ok(match matching_step(&secret, parameters, self.window, now, used, code) {
@@ -171,7 +172,7 @@ impl Provider for Totp {
             StepEvent::Answer(answer) => self.judge(cx, held, answer),
             StepEvent::Begin(_) | StepEvent::Start(_) | StepEvent::Poll | StepEvent::Resend => {
                 let key = held.secret.ok_or(ProviderError::Inappropriate)?;
-                Ok(Step::then(Then::Prompt(prompt(key.open()?.1))))
+                Ok(Step::then(Then::Prompt(prompt(key.parameters()?))))
             }
             _ => Err(ProviderError::Inappropriate),
         }
@@ -200,12 +201,26 @@ pub struct TotpKey {
     secret: Redacted,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone)]
 struct Redacted(Zeroizing<Vec<u8>>);
 
 impl core::fmt::Debug for Redacted {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+impl Serialize for Redacted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Redacted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Borrowed, so that the one copy made is the one that is wiped.
+        let bytes = <&[u8]>::deserialize(deserializer)?;
+        Ok(Self(Zeroizing::new(bytes.to_vec())))
     }
 }
 
@@ -224,7 +239,7 @@ impl TotpKey {
         }
     }
 
-    fn open(&self) -> Result<(TotpSecret, Parameters), ProviderError> {
+    fn parameters(&self) -> Result<Parameters, ProviderError> {
         let algorithm = match self.algorithm {
             1 => Algorithm::Sha1,
             2 => Algorithm::Sha256,
@@ -234,8 +249,11 @@ impl TotpKey {
         let unreadable = |_| CodecError::Malformed;
         let digits = Digits::new(self.digits).map_err(unreadable)?;
         let period = Period::from_seconds(self.period).map_err(unreadable)?;
-        let secret = TotpSecret::from_bytes(&self.secret.0).map_err(unreadable)?;
-        Ok((secret, Parameters::new(algorithm, digits, period)))
+        Ok(Parameters::new(algorithm, digits, period))
+    }
+
+    fn into_secret(self) -> Result<TotpSecret, ProviderError> {
+        Ok(TotpSecret::from_zeroizing(self.secret.0).map_err(|_| CodecError::Malformed)?)
     }
 }
 

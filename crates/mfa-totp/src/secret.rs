@@ -56,6 +56,12 @@ impl TotpSecret {
         Ok(Self(Zeroizing::new(bytes.to_vec())))
     }
 
+    /// Takes the bytes of a secret without a copy.
+    pub(crate) fn from_zeroizing(bytes: Zeroizing<Vec<u8>>) -> Result<Self, Error> {
+        Self::check_length(bytes.len())?;
+        Ok(Self(bytes))
+    }
+
     /// Returns a secret that exists already, from its base32 text (RFC 4648 §6).
     ///
     /// Lower case, spaces, dashes and missing padding are accepted. Bits left over at the end are

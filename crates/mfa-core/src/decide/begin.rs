@@ -14,7 +14,7 @@ use crate::provider::{ErasedHeld, ErasedStep, StepEvent, Then};
 use crate::record::challenge::{Challenge, FirstFactorRecord, PendingEffect};
 use crate::record::login::{Login as LoginRecord, TOLERATED_SKEW};
 use crate::record::open::{Entry, MAX_OPEN, Open};
-use crate::record::vault::{Place, Vault};
+use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
 use crate::reference::{Claims, Handle, Holder, session_hash};
 use crate::{
@@ -197,7 +197,7 @@ impl Beginning<'_> {
             });
         }
         let (claims, reference) = self.reference(draw)?;
-        let started = self.start(&record, &vault, active, &claims, draw)?;
+        let started = self.start(&record, survey, active, &claims, draw)?;
         if let Read::Live(_, version) = &vault {
             self.plan.check(user_key(&account, VAULT, &user), *version);
         }
@@ -224,7 +224,7 @@ impl Beginning<'_> {
             let event = event.field("method", provider).field("effect", effect.kind().code());
             self.plan.events([event.field("charge", charge.code())]);
         }
-        let methods = survey.usable.iter().filter_map(|id| record.enrolment(*id));
+        let methods = survey.usable.iter().filter_map(|(id, _)| record.enrolment(*id));
         let methods: Vec<_> = methods.filter_map(|enrolment| method(&record, enrolment)).collect();
         let active = methods.iter().find(|method| method.id == active).cloned();
         let answer = crate::Challenge {
@@ -265,7 +265,7 @@ impl Beginning<'_> {
     fn start(
         &self,
         record: &LoginRecord,
-        vault: &Read<Vault>,
+        survey: &Survey,
         active: EnrolmentId,
         claims: &Claims,
         draw: &mut Draw,
@@ -273,13 +273,9 @@ impl Beginning<'_> {
         let enrolment = record.enrolment(active).ok_or(Error::Unavailable("the active method"))?;
         let registered =
             self.rules.usable(&enrolment.provider).ok_or(Error::Unavailable("the active method"))?;
-        let Read::Live(vault, _) = vault else {
-            return Err(Error::Unavailable("the vault"));
-        };
-        let sealed = vault.sealed(active).ok_or(Error::Unavailable("the vault"))?;
+        let opened = survey.usable.iter().find(|(id, _)| *id == active);
+        let (_, secret) = opened.ok_or(Error::Unavailable("the vault"))?;
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let place = Place { account, user, kind: "vault", provider: &enrolment.provider, enrolment: active };
-        let secret = place.open(&self.rules.ring, sealed)?;
         let effect_id = draw.take()?;
         let mut cx = Cx {
             now: self.now,
@@ -292,7 +288,7 @@ impl Beginning<'_> {
             settings: &registered.settings,
             entropy: draw,
         };
-        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: Some(&secret) };
+        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: Some(secret) };
         let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
         Started::from_step(step, effect_id)
     }
@@ -309,7 +305,7 @@ impl Beginning<'_> {
         let first = &self.login.first_factor;
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let ring = &self.rules.ring;
-        let hash = |session| session_hash(ring, ring.active(), account, user, session);
+        let hash = |session| session_hash(ring, ring.active().as_str(), account, user, session);
         let sends = matches!(&started.effect, Some((Effect::Deliver(_), ..)));
         Ok(Challenge {
             user: user.clone(),
@@ -328,7 +324,7 @@ impl Beginning<'_> {
             status: if started.effect.is_some() { Status::Created } else { Status::Sent },
             method: active,
             provider: record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default(),
-            offered: survey.usable.clone(),
+            offered: survey.usable.iter().map(|(id, _)| *id).collect(),
             created_at: at,
             updated_at: at,
             expires_at: at.plus(self.rules.policy.challenge_ttl()),

@@ -11,14 +11,14 @@ use super::{Rules, select};
 use crate::driver::Read;
 use crate::record::login::{Enrolment, Login};
 use crate::record::vault::{Place, Vault};
-use crate::{Denied, DeniedReason, EnrolmentId, MethodSelector, NotRequired, Rule, Subject};
+use crate::{Denied, DeniedReason, EnrolmentId, MethodSelector, NotRequired, Rule, SecretBytes, Subject};
 
 /// What a login needs.
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) verdict: Verdict,
-    /// The enrolments that can be used now, oldest first.
-    pub(crate) usable: Vec<EnrolmentId>,
+    /// The enrolments that can be used now, oldest first, with their secrets.
+    pub(crate) usable: Vec<(EnrolmentId, SecretBytes)>,
     /// Records that were there and could not be trusted.
     pub(crate) refused: Vec<(&'static str, &'static str)>,
     /// What was decided by what, in order.
@@ -93,16 +93,13 @@ impl Survey {
             self.note("vault_record", *problem, "store");
         }
         for enrolment in &login.enrolments {
-            let problem = unusable(rules, subject, enrolment, vault);
-            self.note(
-                "method",
-                format!("{} {}: {}", enrolment.provider, enrolment.id, problem.unwrap_or("usable")),
-                "store",
-            );
-            match problem {
-                None => self.usable.push(enrolment.id),
-                Some("does_not_open") => self.refused.push(("secret", "does_not_open")),
-                Some(_) => {}
+            let found = usable(rules, subject, enrolment, vault);
+            let word = found.as_ref().map_or_else(|problem| *problem, |_| "usable");
+            self.note("method", format!("{} {}: {word}", enrolment.provider, enrolment.id), "store");
+            match found {
+                Ok(secret) => self.usable.push((enrolment.id, secret)),
+                Err("does_not_open") => self.refused.push(("secret", "does_not_open")),
+                Err(_) => {}
             }
         }
     }
@@ -116,7 +113,7 @@ impl Survey {
         }
         let mut waits = Vec::new();
         let mut open = Vec::new();
-        for enrolment in login.enrolments.iter().filter(|e| self.usable.contains(&e.id)) {
+        for enrolment in login.enrolments.iter().filter(|e| self.usable.iter().any(|(id, _)| *id == e.id)) {
             let wait = wait_for(rules, login, enrolment, at);
             if wait == Duration::ZERO { open.push(enrolment.id) } else { waits.push(wait) }
         }
@@ -135,28 +132,26 @@ impl Survey {
     }
 }
 
-/// Returns why an enrolment cannot be used now, if so.
-fn unusable(
+/// Opens an enrolment's secret, or says why the enrolment cannot be used now.
+fn usable(
     rules: &Rules,
     subject: &Subject,
     enrolment: &Enrolment,
     vault: &Read<Vault>,
-) -> Option<&'static str> {
+) -> Result<SecretBytes, &'static str> {
     if enrolment.is_stopped() {
-        return Some("stopped");
+        return Err("stopped");
     }
     if !rules.providers.contains_key(&enrolment.provider) {
-        return Some("not_registered");
+        return Err("not_registered");
     }
     if !rules.policy.offers(&enrolment.provider) {
-        return Some("not_offered");
+        return Err("not_offered");
     }
     let Read::Live(vault, _) = vault else {
-        return Some("no_vault");
+        return Err("no_vault");
     };
-    let Some(sealed) = vault.sealed(enrolment.id) else {
-        return Some("no_secret");
-    };
+    let sealed = vault.sealed(enrolment.id).ok_or("no_secret")?;
     let place = Place {
         account: subject.account(),
         user: subject.user(),
@@ -164,7 +159,7 @@ fn unusable(
         provider: &enrolment.provider,
         enrolment: enrolment.id,
     };
-    place.open(&rules.ring, sealed).is_err().then_some("does_not_open")
+    place.open(&rules.ring, sealed).map_err(|_| "does_not_open")
 }
 
 /// Returns how long answers with an enrolment are refused without being judged; zero if they are judged.

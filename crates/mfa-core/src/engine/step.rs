@@ -92,7 +92,9 @@ impl Engine {
         let records = driver.load(core::slice::from_ref(&key), driver.runtime.now()).await?;
         let Read::Live(open, _) = records.read::<Open>(&key) else { return Ok(None) };
         let session = login.first_factor.session.as_ref();
-        let hash = |id| session.map(|s| session_hash(self.ring(), id, account, user, s)).transpose();
+        let hash = |id: &crate::KeyId| {
+            session.map(|s| session_hash(self.ring(), id.as_str(), account, user, s)).transpose()
+        };
         let sessions = self.ring().ids().map(hash).collect::<Result<Vec<_>, _>>()?;
         let Some((id, session)) = open.current(login.module.as_str(), &sessions) else { return Ok(None) };
         Ok(Some(Claims {
