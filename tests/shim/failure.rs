@@ -115,7 +115,7 @@ impl From<BuildError> for Failure {
         match error {
             BuildError::Store(error) => error.into(),
             BuildError::Settings { errors, .. } => errors.into(),
-            other => Self::of("invalid", &other),
+            other => Self::of(other.code(), &other),
         }
     }
 }
@@ -130,22 +130,20 @@ macro_rules! from_coded {
     )*};
 }
 
-from_coded!(IdError, StoreError, OpenError, mfa::audit::TimeError, mfa::totp::Error);
-
-macro_rules! from_uncoded {
-    ($($error:ty => $code:literal),*) => {$(
-        impl From<$error> for Failure {
-            fn from(error: $error) -> Self {
-                Self::of($code, &error)
-            }
-        }
-    )*};
-}
-
-from_uncoded!(
-    NameError => "invalid",
-    KeyRingError => "invalid_key",
-    GrantMismatch => "grant_mismatch",
-    DirectoryError => "unavailable",
-    EntropyError => "unavailable"
+from_coded!(
+    EntropyError,
+    GrantMismatch,
+    IdError,
+    KeyRingError,
+    NameError,
+    OpenError,
+    StoreError,
+    mfa::audit::TimeError,
+    mfa::totp::Error
 );
+
+impl From<DirectoryError> for Failure {
+    fn from(error: DirectoryError) -> Self {
+        mfa::Error::from(error).into()
+    }
+}

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use mfa::audit::parse_address;
 use mfa::{
-    Answer, Authenticated, Begin, Challenge, ChallengeId, ChallengeStatus, Changed, Channel, Choice,
-    ExplainedOutcome, FirstFactor, FirstFactorKind, Grant, Login, Method, MethodSelector, Module, Reference,
-    Rejected, RequestFacts, Response, Target, Timestamp, Verify,
+    Answer, Authenticated, Begin, Challenge, ChallengeId, Changed, Channel, Choice, ExplainedOutcome,
+    FirstFactor, FirstFactorKind, Grant, Login, Method, MethodSelector, Module, Reference, Rejected,
+    RequestFacts, Response, Target, Timestamp, Verify,
 };
 use serde_json::{Value, json};
 
@@ -17,22 +17,16 @@ use crate::node::{Holder, Node};
 /// Fields of a login that no library has a meaning for yet.
 const LATER: &[&str] = &["correlation_id", "device_token", "decision", "profile", "email", "phone"];
 
-const CHANNELS: [(&str, Channel); 5] = [
-    ("direct", Channel::Direct),
-    ("device", Channel::Device),
-    ("email", Channel::Email),
-    ("phone", Channel::Phone),
-    ("push", Channel::Push),
-];
+const CHANNELS: [Channel; 5] =
+    [Channel::Direct, Channel::Device, Channel::Email, Channel::Phone, Channel::Push];
 
 impl Node {
     pub(crate) async fn login_begin(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (login, holder) = self.login(input).await?;
         Ok(match self.engine.begin(login).await? {
             Begin::Challenge(challenge) => {
-                let status = self.status_unseen(&holder, challenge.id).await;
                 self.begun.insert(challenge.id, holder);
-                json!({ "outcome": "challenge", "challenge": challenge_json(&challenge, status) })
+                json!({ "outcome": "challenge", "challenge": challenge_json(&challenge) })
             }
             Begin::NotRequired(why) => json!({ "outcome": "not_required", "reason": why.code() }),
             Begin::EnrolmentRequired(required) => {
@@ -75,6 +69,7 @@ impl Node {
         let found = found.ok_or_else(|| Failure::new("not_found", "no such challenge"))?;
         Ok(json!({
             "status": found.status.code(),
+            "kind": found.kind.as_str(),
             "created_at": found.created_at.unix_seconds(),
             "updated_at": found.updated_at.unix_seconds(),
             "expires_at": found.expires_at.unix_seconds(),
@@ -122,14 +117,6 @@ impl Node {
         let holder = Holder { account: subject.account().clone(), user: subject.user().clone(), session };
         let login = Login::new(subject, first, module).with_request(facts);
         Ok((if let Some(method) = method { login.with_method(method) } else { login }, holder))
-    }
-
-    /// Asks where a new challenge stands, which its begin does not say, without counting the read.
-    async fn status_unseen(&mut self, holder: &Holder, id: ChallengeId) -> Option<ChallengeStatus> {
-        self.count();
-        let found = self.engine.status(&holder.account, id).await;
-        self.store.take_counts();
-        found.ok().flatten()
     }
 
     fn verify_json(
@@ -235,18 +222,18 @@ fn first_factor(input: &Input<'_>) -> Result<(FirstFactor, Option<String>), Fail
     let kind = FirstFactorKind::ALL.into_iter().find(|kind| kind.code() == name);
     let kind = kind.ok_or_else(|| given.mistyped("kind", "the name of a kind of first factor"))?;
     let name = given.optional_text("channel")?.unwrap_or("direct");
-    let channel = CHANNELS.into_iter().find(|(code, _)| *code == name);
-    let (_, channel) = channel.ok_or_else(|| given.mistyped("channel", "the name of a channel"))?;
+    let channel = CHANNELS.into_iter().find(|channel| channel.code() == name);
+    let channel = channel.ok_or_else(|| given.mistyped("channel", "the name of a channel"))?;
     let session = given.optional_text("session")?;
     Ok((FirstFactor::verified_now(kind, channel, session), session.map(str::to_owned)))
 }
 
-fn challenge_json(challenge: &Challenge, status: Option<ChallengeStatus>) -> Value {
+fn challenge_json(challenge: &Challenge) -> Value {
     json!({
         "id": challenge.id.to_string(),
         "ref": challenge.reference.expose_secret(),
         "kind": challenge.method.provider.as_str(),
-        "status": status.map(|found| found.status.code()),
+        "status": challenge.status.code(),
         "methods": challenge.methods.iter().map(method_json).collect::<Vec<_>>(),
         "created_at": challenge.created_at.unix_seconds(),
         "expires_at": challenge.expires_at.unix_seconds(),

@@ -9,7 +9,6 @@ use mfa::totp::Totp;
 use mfa::{
     AccountId, ChallengeId, Directory, Engine, KeyId, KeyRing, Policy, Runtime, Subject, Timestamp, UserId,
 };
-use mfa_testkit::faults::Counts;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -34,8 +33,6 @@ pub(crate) struct Node {
     pub(crate) cursor_key: CursorKey,
     /// What this process was told when it began a challenge: for whom and in which session.
     pub(crate) begun: HashMap<ChallengeId, Holder>,
-    /// What was counted before the shim's own look at a challenge.
-    pub(crate) counted: Counts,
 }
 
 /// For whom a grant is redeemed.
@@ -70,8 +67,8 @@ impl Node {
         let answer = json!({ "dangers": engine.dangers() });
         let cursor_key = engine.cursor_key()?;
         let directory: Arc<dyn Directory> = host.clone();
-        let (begun, counted) = (HashMap::new(), Counts::default());
-        Ok((Self { engine, store, runtime, host, directory, cursor_key, begun, counted }, answer))
+        let begun = HashMap::new();
+        Ok((Self { engine, store, runtime, host, directory, cursor_key, begun }, answer))
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use mfa::{Store, Timestamp};
-use mfa_testkit::faults::{At, Counts, Fault};
+use mfa_testkit::faults::{At, Fault};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -39,8 +39,7 @@ impl Node {
     }
 
     pub(crate) async fn counters(&mut self, _: &Input<'_>) -> Result<Value, Failure> {
-        self.count();
-        let counts = core::mem::take(&mut self.counted);
+        let counts = self.store.take_counts();
         Ok(json!({
             "gets": counts.gets,
             "keys_read": counts.keys_read,
@@ -72,24 +71,6 @@ impl Node {
         let times = input.optional_whole("times")?.unwrap_or(1);
         self.store.fail(place, fault, usize::try_from(times).unwrap_or(usize::MAX));
         Ok(json!({}))
-    }
-
-    /// Adds what the store counted since the last call to what is told next.
-    pub(crate) fn count(&mut self) {
-        let new: Counts = self.store.take_counts();
-        let sum = &mut self.counted;
-        for (total, more) in [
-            (&mut sum.gets, new.gets),
-            (&mut sum.keys_read, new.keys_read),
-            (&mut sum.lists, new.lists),
-            (&mut sum.scans, new.scans),
-            (&mut sum.commits, new.commits),
-            (&mut sum.conflicts, new.conflicts),
-            (&mut sum.events_committed, new.events_committed),
-            (&mut sum.queries, new.queries),
-        ] {
-            *total = total.saturating_add(more);
-        }
     }
 
     fn change_clock(&self, change: impl FnOnce(Timestamp) -> Timestamp) -> Result<Value, Failure> {

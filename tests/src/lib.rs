@@ -1,5 +1,6 @@
 //! What the workspace's tests share: a test host on each store.
 
+pub mod acting;
 pub mod attack;
 pub mod doubles;
 pub mod forks;

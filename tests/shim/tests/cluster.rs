@@ -95,7 +95,7 @@ fn a_grant_is_redeemed_only_for_the_session_that_began() {
     enrol_bob(&mut a);
     let reference = begin(&mut a, Some("s1"));
     // The other process was told no session: the grant does not fit, and the code is used all the same.
-    assert_eq!(b.error(verify(&reference, CODE_NEXT)), ("grant_mismatch".to_owned(), String::new()));
+    assert_eq!(b.error(verify(&reference, CODE_NEXT)), ("other_session".to_owned(), String::new()));
     assert_eq!(b.ok(verify(&reference, CODE_NEXT))["reason"], "already_used");
 
     let reference = begin(&mut a, Some("s2"));

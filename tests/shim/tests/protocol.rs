@@ -102,7 +102,7 @@ fn values_that_a_library_refuses_keep_its_code() {
     let cases = [
         (begin("~system", "bob", "user_auth"), "invalid_account_id", "account"),
         (begin("acme", "bob ", "user_auth"), "invalid_user_id", "user"),
-        (begin("acme", "bob", "User Auth"), "invalid", "module"),
+        (begin("acme", "bob", "User Auth"), "invalid_name", "module"),
         (begin("acme", "bob", "user_auth"), "unknown_user", ""),
         (begin("umbrella", "bob", "user_auth"), "unknown_user", ""),
         (json!({ "op": "account.put", "account": "~index" }), "invalid_account_id", "account"),

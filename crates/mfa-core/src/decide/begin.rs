@@ -54,7 +54,7 @@ pub(crate) fn begin(
     let mut read: Read<LoginRecord> = records.read(&user_key(account, LOGIN, user));
     let ahead = set_right(&mut read, now);
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
-    let survey = survey(rules, &login.subject, &read, &vault, login.method.as_ref(), now);
+    let survey = survey(rules, &login.subject, &read, &vault, login.method.as_ref(), now, false);
     let mut beginning = Beginning { rules, login, now, ahead, plan: Plan::default() };
     for (record, problem) in &survey.refused {
         beginning.note_refused(record, problem);

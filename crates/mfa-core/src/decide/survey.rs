@@ -3,6 +3,7 @@
 //! Whether a user *has* a second factor is read from the stored list alone, never from what this process can
 //! use: "cannot use the method" is never "has no method".
 
+use core::fmt;
 use core::time::Duration;
 
 use audit_model::Timestamp;
@@ -21,8 +22,8 @@ pub(crate) struct Survey {
     pub(crate) usable: Vec<(EnrolmentId, SecretBytes)>,
     /// Records that were there and could not be trusted.
     pub(crate) refused: Vec<(&'static str, &'static str)>,
-    /// What was decided by what, in order.
-    pub(crate) rules: Vec<Rule>,
+    /// What was decided by what, in order; kept only where somebody asks for it.
+    pub(crate) rules: Option<Vec<Rule>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,12 +41,13 @@ pub(crate) fn survey(
     vault: &Read<Vault>,
     wanted: Option<&MethodSelector>,
     now: Timestamp,
+    explain: bool,
 ) -> Survey {
     let mut survey = Survey {
         verdict: denied(DeniedReason::Unavailable, None),
         usable: Vec::new(),
         refused: Vec::new(),
-        rules: Vec::new(),
+        rules: explain.then(Vec::new),
     };
     let login = match login {
         Read::Absent => {
@@ -54,7 +56,7 @@ pub(crate) fn survey(
         }
         Read::Refused(problem) => {
             survey.refused.push(("login", problem));
-            survey.note("login_record", *problem, "store");
+            survey.note("login_record", problem, "store");
             return survey;
         }
         Read::Live(login, _) => login,
@@ -63,7 +65,7 @@ pub(crate) fn survey(
         survey.without_method(rules);
         return survey;
     }
-    survey.note("enrolments", login.enrolments.len().to_string(), "store");
+    survey.note("enrolments", login.enrolments.len(), "store");
     if login.generation != subject.generation() {
         survey.note("generation", "differs", "host");
         survey.verdict = denied(DeniedReason::Generation, None);
@@ -75,14 +77,16 @@ pub(crate) fn survey(
 }
 
 impl Survey {
-    fn note(&mut self, name: &'static str, value: impl Into<String>, origin: &'static str) {
-        self.rules.push(Rule { name, value: value.into(), origin });
+    fn note(&mut self, name: &'static str, value: impl fmt::Display, origin: &'static str) {
+        if let Some(rules) = &mut self.rules {
+            rules.push(Rule { name, value: value.to_string(), origin });
+        }
     }
 
     fn without_method(&mut self, rules: &Rules) {
         self.note("enrolments", "0", "store");
         let enforced = rules.policy.enforced();
-        self.note("enforced", enforced.to_string(), "policy");
+        self.note("enforced", enforced, "policy");
         self.verdict =
             if enforced { Verdict::EnrolmentRequired } else { Verdict::NotRequired(NotRequired::NoMethod) };
     }
@@ -90,12 +94,12 @@ impl Survey {
     fn look_at_each(&mut self, rules: &Rules, subject: &Subject, login: &Login, vault: &Read<Vault>) {
         if let Read::Refused(problem) = vault {
             self.refused.push(("vault", problem));
-            self.note("vault_record", *problem, "store");
+            self.note("vault_record", problem, "store");
         }
         for enrolment in &login.enrolments {
             let found = usable(rules, subject, enrolment, vault);
             let word = found.as_ref().map_or_else(|problem| *problem, |_| "usable");
-            self.note("method", format!("{} {}: {word}", enrolment.provider, enrolment.id), "store");
+            self.note("method", format_args!("{} {}: {word}", enrolment.provider, enrolment.id), "store");
             match found {
                 Ok(secret) => self.usable.push((enrolment.id, secret)),
                 Err("does_not_open") => self.refused.push(("secret", "does_not_open")),
@@ -126,7 +130,7 @@ impl Survey {
         let choices = [wanted, login.preferred, open.first().copied()];
         let active = choices.into_iter().flatten().find(|id| open.contains(id));
         if let Some(active) = active {
-            self.note("active_method", active.to_string(), "user");
+            self.note("active_method", active, "user");
             self.verdict = Verdict::Challenge(active);
         }
     }

@@ -251,14 +251,15 @@ impl Engine {
         let mut read = records.read(&user_key(account, LOGIN, user));
         begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
-        let survey = survey(&self.inner.rules, &login.subject, &read, &vault, login.method.as_ref(), now);
+        let survey =
+            survey(&self.inner.rules, &login.subject, &read, &vault, login.method.as_ref(), now, true);
         let outcome = match survey.verdict {
             Verdict::Challenge(id) => ExplainedOutcome::Challenge(id),
             Verdict::NotRequired(why) => ExplainedOutcome::NotRequired(why),
             Verdict::EnrolmentRequired => ExplainedOutcome::EnrolmentRequired,
             Verdict::Denied(denied) => ExplainedOutcome::Denied(denied.reason),
         };
-        Ok(Explanation { outcome, rules: survey.rules })
+        Ok(Explanation { outcome, rules: survey.rules.unwrap_or_default() })
     }
 }
 
