@@ -89,7 +89,8 @@ pub fn forged(record: &Record, payload: &[u8]) -> Record {
     let mut key = [0; 32];
     hkdf.expand(b"mac/record", &mut key).expect("a key");
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&key).expect("a mac");
-    for part in [record.key.encode().as_slice(), &record.version.to_bytes(), payload] {
+    let (scope, kind) = (record.key.scope.as_str().as_bytes(), record.key.kind.as_str().as_bytes());
+    for part in [scope, kind, &record.key.id, &record.version.to_bytes(), payload] {
         mac.update(&u32::try_from(part.len()).expect("a length").to_be_bytes());
         mac.update(part);
     }

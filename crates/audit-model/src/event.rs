@@ -54,7 +54,7 @@ pub(crate) struct Core {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stream {
-    /// The stream's id: 16 bytes derived from the record's key.
+    /// The stream's id: 16 random bytes that the record keeps.
     pub id: [u8; 16],
     /// The position, counted from 1.
     pub seq: u64,

@@ -5,6 +5,7 @@ use audit_model::{Kind, Outcome, Timestamp};
 use super::call::{call, ready};
 use super::case::Case;
 use super::judge::{Judged, carry_out, locked};
+use crate::machine::{Move, Status};
 use crate::provider::Then;
 use crate::record::challenge::PendingEffect;
 use crate::{
@@ -34,6 +35,9 @@ pub(super) fn charge_effect(
     if attempt && let Some(retry_after) = locked(case) {
         // Whatever the event was, nothing is judged past a budget.
         return Ok(Judged::Rejected(case.refuse(Reason::Locked, retry_after)?));
+    }
+    if attempt && case.is_used_up() {
+        return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
     let id: [u8; 16] = draw.take()?;
     let method = case.login.value.enrolment(case.challenge.value.method);
@@ -102,6 +106,10 @@ pub(super) fn resume(
         case.login.change().failures.refund(charged_at);
     }
     if let (Then::Reject(reason), Some(_)) = (&step.then, effect.charged_at) {
+        if case.challenge.value.status == Status::Created {
+            // What was judged has left.
+            case.step(Move::Send)?;
+        }
         return Ok(Judged::Rejected(case.refuse_charged(*reason)?));
     }
     carry_out(case, step, effect.of_answer, draw)
