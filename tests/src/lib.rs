@@ -6,8 +6,10 @@ pub mod doubles;
 pub mod forks;
 pub mod probe;
 pub mod processes;
+pub mod scattered;
 pub mod tapped;
 pub mod told;
+pub mod wire;
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -48,6 +50,17 @@ impl World {
         Self::on(Arc::new(store), Some(dir)).await
     }
 
+    /// Makes a world in a new SQLite file whose every read and commit is done by another process, in turn;
+    /// `exe` is the program of those processes.
+    ///
+    /// # Panics
+    /// If they cannot be started.
+    pub async fn scattered(exe: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = scattered::Scattered::open(exe, &dir.path().join("mfa.db"));
+        Self::on(Arc::new(store), Some(dir)).await
+    }
+
     /// Returns the SQLite file, where there is one.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
@@ -68,7 +81,8 @@ impl Deref for World {
     }
 }
 
-/// Defines a test that runs on every store: `name::memory` and `name::sqlite`.
+/// Defines a test that runs on every store: `name::memory`, `name::sqlite`, and `name::processes`, where the file
+/// is served by several processes in turn.
 #[macro_export]
 macro_rules! on_stores {
     ($(#[$meta:meta])* async fn $name:ident($world:ident) $body:block $($rest:tt)*) => {
@@ -84,6 +98,12 @@ macro_rules! on_stores {
             #[test]
             fn sqlite() {
                 futures::executor::block_on(async { body($crate::World::sqlite().await).await });
+            }
+            $(#[$meta])*
+            #[test]
+            fn processes() {
+                let exe = env!("CARGO_BIN_EXE_mfa-store-node");
+                futures::executor::block_on(async { body($crate::World::scattered(exe).await).await });
             }
         }
         $crate::on_stores! { $($rest)* }
