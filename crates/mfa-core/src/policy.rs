@@ -146,7 +146,8 @@ impl Policy {
         }
     }
 
-    /// Takes over the knobs that `document`, a JSON object, sets.
+    /// Takes over the knobs that `document`, a JSON object of the host's own, sets: knobs of every class. A
+    /// document that tenants may write must not be passed here.
     ///
     /// # Errors
     /// One [`FieldError`] for each knob that is unknown, of another type, or past its clamp.

@@ -176,10 +176,7 @@ impl<'a> Case<'a> {
         retry_after: Option<Duration>,
     ) -> Result<Rejected, Error> {
         let cost = Cost::of(reason);
-        self.charge_challenge(cost);
-        if cost.budget {
-            self.charge_budget();
-        }
+        self.charge(cost);
         self.refuse_at(cost, reason, retry_after)
     }
 
@@ -224,6 +221,14 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Charges the challenge and the budgets what an answer costs.
+    pub(crate) fn charge(&mut self, cost: Cost) {
+        self.charge_challenge(cost);
+        if cost.budget {
+            self.charge_budget();
+        }
+    }
+
     fn charge_challenge(&mut self, cost: Cost) {
         if cost.attempt && !self.challenge.value.status.is_terminal() {
             let challenge = self.challenge.change();
@@ -238,7 +243,7 @@ impl<'a> Case<'a> {
 
     /// Counts a judged failure of the active method and of the user. What refuses further answers from now on
     /// is an event: a delay, a window that is full, the stop.
-    pub(crate) fn charge_budget(&mut self) {
+    fn charge_budget(&mut self) {
         let (at, id) = (self.at, self.challenge.value.method);
         let (daily, monthly) = (self.rules.policy.failures_per_day(), self.rules.policy.failures_per_month());
         let login = self.login.change();

@@ -7,6 +7,7 @@ use super::case::Case;
 use super::judge::{Judged, carry_out, locked};
 use crate::machine::{Move, Status};
 use crate::provider::Then;
+use crate::reason::Cost;
 use crate::record::challenge::PendingEffect;
 use crate::{
     Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, Reason, Receipt, SecretBytes, StepEvent,
@@ -43,14 +44,10 @@ pub(super) fn charge_effect(
     let method = case.login.value.enrolment(case.challenge.value.method);
     let failed_before = method.map_or(Timestamp::MIN, |enrolment| enrolment.failed_at);
     if attempt {
-        case.charge_budget();
+        case.charge(Cost::of(Reason::WrongCode));
     }
     let at = case.at;
     let challenge = case.challenge.change();
-    if attempt {
-        challenge.attempts_left = challenge.attempts_left.saturating_sub(1);
-        challenge.verify_attempts = challenge.verify_attempts.saturating_add(1);
-    }
     if charge == Charge::Send {
         challenge.send_attempts = challenge.send_attempts.saturating_add(1);
     }

@@ -73,7 +73,8 @@ impl EffectKind {
 pub enum Charge {
     /// Nothing. Not for a passcode check, a send or a push.
     Free,
-    /// As a wrong answer, given back only if the answer is accepted.
+    /// As a wrong answer. What it cost the user is given back if the answer is accepted; the attempt of the
+    /// challenge, which ends then, is not. All is given back if the effect provably never started.
     Attempt,
     /// As a message.
     Send,
