@@ -6,6 +6,7 @@
 
 mod builder;
 
+use core::fmt::{self, Write as _};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -26,9 +27,10 @@ const USUAL_BYTES: usize = 384;
 /// One thing that happened. Read-only: made by [`EventBuilder`] or read back with [`Event::from_stored`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    pub(crate) core: Core,
-    pub(crate) personal: Option<Personal>,
-    pub(crate) hash: [u8; 32],
+    // Boxed: an event is moved more often than it is read.
+    pub(crate) core: Box<Core>,
+    pub(crate) personal: Option<Box<Personal>>,
+    hash: [u8; 32],
 }
 
 /// The part of an event that is never erased.
@@ -133,34 +135,50 @@ pub enum PersonalField {
 }
 
 impl Personal {
-    fn values(&self) -> impl Iterator<Item = (PersonalField, Cow<'_, [u8]>)> {
-        let user = self.user.as_ref().map(|u| (PersonalField::User, Cow::Borrowed(u.as_str().as_bytes())));
-        let ip = self.ip.map(|ip| (PersonalField::Ip, Cow::Owned(ip.to_string().into_bytes())));
-        let headers = (!self.headers.is_empty()).then(|| {
-            let mut bytes = Vec::new();
-            for (name, value) in &self.headers {
-                push_part(&mut bytes, name.as_bytes());
-                push_part(&mut bytes, value.as_bytes());
+    /// Returns the commitments to the values that are there, in the order of the fields.
+    fn commitments(&self) -> Vec<(PersonalField, [u8; 32])> {
+        let mut commitments = Vec::with_capacity(4);
+        if let Some(user) = &self.user {
+            let digest = self.commitment(PersonalField::User).chain_update(user.as_str());
+            commitments.push((PersonalField::User, digest.finalize().into()));
+        }
+        if let Some(ip) = self.ip {
+            let mut digest = Hashed(self.commitment(PersonalField::Ip));
+            // Hashing takes any text: this cannot fail.
+            let _ = write!(digest, "{ip}");
+            commitments.push((PersonalField::Ip, digest.0.finalize().into()));
+        }
+        if !self.headers.is_empty() {
+            let mut digest = self.commitment(PersonalField::Headers);
+            for part in self.headers.iter().flat_map(|(name, value)| [name, value]) {
+                digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                digest.update(part);
             }
-            (PersonalField::Headers, Cow::Owned(bytes))
-        });
-        let request = self.request_id.as_ref();
-        let request = request.map(|r| (PersonalField::RequestId, Cow::Borrowed(r.as_bytes())));
-        user.into_iter().chain(ip).chain(headers).chain(request)
+            commitments.push((PersonalField::Headers, digest.finalize().into()));
+        }
+        if let Some(id) = &self.request_id {
+            let digest = self.commitment(PersonalField::RequestId).chain_update(id);
+            commitments.push((PersonalField::RequestId, digest.finalize().into()));
+        }
+        commitments
     }
 
-    fn commitments(&self) -> Vec<(PersonalField, [u8; 32])> {
-        self.values()
-            .map(|(field, value)| {
-                let digest = Sha256::new()
-                    .chain_update(b"audit/commitment/1")
-                    .chain_update([field as u8])
-                    .chain_update(self.salt)
-                    .chain_update(value)
-                    .finalize();
-                (field, digest.into())
-            })
-            .collect()
+    /// Begins the commitment to a value, which follows.
+    fn commitment(&self, field: PersonalField) -> Sha256 {
+        let mut first = *b"audit/commitment/1\0................";
+        first[18] = field as u8;
+        first[19..].copy_from_slice(&self.salt);
+        Sha256::new().chain_update(first)
+    }
+}
+
+/// Takes formatted text into a hash, without a copy.
+struct Hashed(Sha256);
+
+impl fmt::Write for Hashed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text);
+        Ok(())
     }
 }
 
@@ -188,6 +206,11 @@ impl StoredEvent {
 }
 
 impl Event {
+    /// Puts an event together from what was read. The hash is taken as it is.
+    pub(crate) fn from_parts(core: Core, personal: Option<Personal>, hash: [u8; 32]) -> Self {
+        Self { core: Box::new(core), personal: personal.map(Box::new), hash }
+    }
+
     /// Returns the event's id.
     #[must_use]
     pub fn id(&self) -> EventId {
@@ -197,13 +220,13 @@ impl Event {
 
     /// Returns when it happened.
     #[must_use]
-    pub const fn at(&self) -> Timestamp {
+    pub fn at(&self) -> Timestamp {
         self.core.at
     }
 
     /// Returns the account it belongs to, or the engine's own scope.
     #[must_use]
-    pub const fn scope(&self) -> &Scope {
+    pub fn scope(&self) -> &Scope {
         &self.core.scope
     }
 
@@ -235,7 +258,7 @@ impl Event {
 
     /// Returns the 16 bytes of the id of the challenge (or other thing) it is about.
     #[must_use]
-    pub const fn subject(&self) -> Option<[u8; 16]> {
+    pub fn subject(&self) -> Option<[u8; 16]> {
         self.core.subject
     }
 
@@ -258,20 +281,20 @@ impl Event {
 
     /// Returns its position in the stream of the record its commit put.
     #[must_use]
-    pub const fn stream(&self) -> Option<Stream> {
+    pub fn stream(&self) -> Option<Stream> {
         self.core.stream
     }
 
     /// Returns the row of the attempts view, if it is one.
     #[must_use]
-    pub const fn attempt(&self) -> Option<&Attempt> {
+    pub fn attempt(&self) -> Option<&Attempt> {
         self.core.attempt.as_ref()
     }
 
     /// Returns the personal values, unless they were erased or never there.
     #[must_use]
-    pub const fn personal(&self) -> Option<&Personal> {
-        self.personal.as_ref()
+    pub fn personal(&self) -> Option<&Personal> {
+        self.personal.as_deref()
     }
 
     /// Returns the user it is about, unless erased.
@@ -326,7 +349,7 @@ impl Event {
     /// # Errors
     /// [`AuditError::Corrupt`] if it cannot be decoded.
     pub fn from_stored(stored: &StoredEvent) -> Result<Self, AuditError> {
-        let core: Core = decode(&stored.core)?;
+        let core: Box<Core> = decode(&stored.core)?;
         let known = core.format == FORMAT
             && EventId::from_bytes(&core.id).is_ok()
             && Kind::from_number(core.kind).is_some()

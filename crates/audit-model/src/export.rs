@@ -40,21 +40,34 @@
 //! assert_eq!(refused.to_string(), "at: is missing or not of the documented type");
 //! # Ok(()) }
 //! ```
+//!
+//! # A whole log
+//!
+//! [`Lines`] writes a store's log so that a [`Verifier`](crate::Verifier) can check it without the store: its
+//! events in the order of their commits, one line each as above, and behind the last event it covers each
+//! checkpoint. [`Reader`] reads it back.
+//!
+//! | key of a checkpoint | value |
+//! |---|---|
+//! | `checkpoint` | its number, counted from 1; this key comes first |
+//! | `format` | the number 1 |
+//! | `log` | 16 bytes in hexadecimal |
+//! | `at` | milliseconds since the Unix epoch |
+//! | `count`, `total` | numbers of events |
+//! | `root`, `previous`, `mac` | 32 bytes each in hexadecimal |
+//!
+//! In the place of an event that cannot be read in its store stands `{"unreadable":` and its place`}`.
 
-use core::fmt;
-use core::str::FromStr;
-use std::borrow::Cow;
-use std::net::IpAddr;
+mod log;
+mod parts;
 
 use data_encoding::HEXLOWER;
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::event::{Core, FORMAT};
-use crate::{
-    Attempt, AuditError, Event, EventId, Kind, Outcome, Personal, PersonalField, Scope, Stream, Timestamp,
-    UserId,
-};
+use crate::{AuditError, Event, Scope, Timestamp};
+use parts::{AttemptLine, PersonalLine, StreamLine, field_code};
+
+pub use log::{Line, Lines, ReadError, Reader, checkpoint_from_line, checkpoint_to_line};
 
 /// The longest line that is read, in bytes: 1 MiB.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
@@ -83,9 +96,15 @@ pub fn from_line(line: &str) -> Result<Event, AuditError> {
     if line.len() > MAX_LINE_BYTES {
         return Err(too_long(line.len()));
     }
-    let whole = "is not one JSON object with the documented keys, each at most once";
-    let line: LineIn = serde_json::from_str(line).map_err(|_| invalid("line", whole))?;
-    line.into_event()
+    parts::event(line)
+}
+
+fn too_long(bytes: usize) -> AuditError {
+    invalid("line", format!("has {bytes} bytes, the limit is {MAX_LINE_BYTES}"))
+}
+
+fn invalid(field: &'static str, problem: impl Into<String>) -> AuditError {
+    AuditError::Invalid { field, problem: problem.into() }
 }
 
 #[derive(Serialize)]
@@ -106,12 +125,12 @@ struct LineOut<'a> {
     actor: Option<&'a str>,
     fields: Vec<(&'a str, &'a str)>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<StreamLine>,
+    stream: Option<StreamLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempt: Option<AttemptLine>,
+    attempt: Option<AttemptLine<'a>>,
     commitments: Vec<(&'static str, String)>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    personal: Option<PersonalLine>,
+    personal: Option<PersonalLine<'a>>,
     hash: String,
 }
 
@@ -130,203 +149,11 @@ impl<'a> LineOut<'a> {
             subject: event.subject().map(|id| HEXLOWER.encode(&id)),
             actor: event.actor(),
             fields: event.fields().collect(),
-            stream: event.stream().map(|s| StreamLine { id: HEXLOWER.encode(&s.id), seq: s.seq }),
+            stream: event.stream().map(StreamLine::of),
             attempt: event.attempt().map(AttemptLine::of),
             commitments: commitments.map(|(f, digest)| (field_code(*f), HEXLOWER.encode(digest))).collect(),
             personal: event.personal().map(PersonalLine::of),
             hash: HEXLOWER.encode(event.hash()),
         }
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StreamLine {
-    id: String,
-    seq: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AttemptLine {
-    auth_type: String,
-    message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    auth_config_origin: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    mfa_config_origin: Option<String>,
-}
-
-impl AttemptLine {
-    fn of(attempt: &Attempt) -> Self {
-        Self {
-            auth_type: attempt.auth_type.to_string(),
-            message: attempt.message.to_string(),
-            auth_config_origin: attempt.auth_config_origin.as_ref().map(ToString::to_string),
-            mfa_config_origin: attempt.mfa_config_origin.as_ref().map(ToString::to_string),
-        }
-    }
-
-    fn into_attempt(self) -> Attempt {
-        let mut attempt = Attempt::new(self.auth_type, self.message);
-        attempt.auth_config_origin = self.auth_config_origin.map(Cow::Owned);
-        attempt.mfa_config_origin = self.mfa_config_origin.map(Cow::Owned);
-        attempt
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PersonalLine {
-    salt: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ip: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    headers: Vec<(String, String)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
-}
-
-impl PersonalLine {
-    fn of(personal: &Personal) -> Self {
-        Self {
-            salt: HEXLOWER.encode(&personal.salt),
-            user: personal.user.as_ref().map(ToString::to_string),
-            ip: personal.ip.as_ref().map(ToString::to_string),
-            headers: personal.headers.clone(),
-            request_id: personal.request_id.clone(),
-        }
-    }
-
-    fn into_personal(self) -> Result<Personal, AuditError> {
-        Ok(Personal {
-            salt: bytes("personal.salt", &self.salt)?,
-            user: self.user.map(|user| parsed("personal.user", UserId::parse(&user))).transpose()?,
-            ip: self.ip.map(|ip| parsed("personal.ip", IpAddr::from_str(&ip))).transpose()?,
-            headers: self.headers,
-            request_id: self.request_id,
-        })
-    }
-}
-
-/// A value of the documented type, or anything else: so that the error can name the key.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Value<T> {
-    Right(T),
-    Wrong(IgnoredAny),
-}
-
-type Text = Option<Value<String>>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LineIn {
-    format: Option<Value<u8>>,
-    id: Text,
-    at: Option<Value<u64>>,
-    scope: Text,
-    kind: Text,
-    outcome: Text,
-    module: Text,
-    reason: Text,
-    subject: Text,
-    actor: Text,
-    fields: Option<Value<Vec<(String, String)>>>,
-    stream: Option<Value<StreamLine>>,
-    attempt: Option<Value<AttemptLine>>,
-    commitments: Option<Value<Vec<(String, String)>>>,
-    personal: Option<Value<PersonalLine>>,
-    hash: Text,
-}
-
-impl LineIn {
-    fn into_event(self) -> Result<Event, AuditError> {
-        let format = needed("format", self.format)?;
-        if format != FORMAT {
-            return Err(invalid("format", format!("is {format}, only {FORMAT} is known")));
-        }
-        let stream = optional("stream", self.stream)?;
-        let stream = stream.map(|s| Ok(Stream::new(bytes("stream.id", &s.id)?, s.seq))).transpose()?;
-        let commitments = needed("commitments", self.commitments)?.into_iter();
-        let commitments = commitments.map(|(name, digest)| {
-            let field = field_named(&name).ok_or_else(|| invalid("commitments", "has an unknown name"))?;
-            Ok((field, bytes("commitments", &digest)?))
-        });
-        let fields = needed("fields", self.fields)?.into_iter();
-        let subject = optional("subject", self.subject)?;
-        let core = Core {
-            format,
-            id: parsed("id", needed("id", self.id)?.parse::<EventId>())?.to_bytes(),
-            at: parsed("at", Timestamp::from_unix_millis(needed("at", self.at)?))?,
-            scope: parsed("scope", Scope::parse_stored(&needed("scope", self.scope)?))?,
-            kind: needed("kind", self.kind)?.parse::<Kind>()?.number(),
-            outcome: outcome(&needed("outcome", self.outcome)?)?.number(),
-            module: optional("module", self.module)?.map(Cow::Owned),
-            reason: optional("reason", self.reason)?.map(Cow::Owned),
-            subject: subject.map(|id| bytes("subject", &id)).transpose()?,
-            actor: optional("actor", self.actor)?.map(Cow::Owned),
-            fields: fields.map(|(name, value)| (Cow::Owned(name), Cow::Owned(value))).collect(),
-            stream,
-            attempt: optional("attempt", self.attempt)?.map(AttemptLine::into_attempt),
-            commitments: commitments.collect::<Result<_, AuditError>>()?,
-        };
-        let personal = optional("personal", self.personal)?;
-        let personal = personal.map(PersonalLine::into_personal).transpose()?;
-        Ok(Event { core, personal, hash: bytes("hash", &needed("hash", self.hash)?)? })
-    }
-}
-
-fn needed<T>(field: &'static str, value: Option<Value<T>>) -> Result<T, AuditError> {
-    let problem = "is missing or not of the documented type";
-    optional(field, value)?.ok_or_else(|| invalid(field, problem))
-}
-
-fn optional<T>(field: &'static str, value: Option<Value<T>>) -> Result<Option<T>, AuditError> {
-    match value {
-        None => Ok(None),
-        Some(Value::Right(value)) => Ok(Some(value)),
-        Some(Value::Wrong(_)) => Err(invalid(field, "is missing or not of the documented type")),
-    }
-}
-
-fn parsed<T, E: fmt::Display>(field: &'static str, result: Result<T, E>) -> Result<T, AuditError> {
-    result.map_err(|error| invalid(field, error.to_string()))
-}
-
-fn outcome(code: &str) -> Result<Outcome, AuditError> {
-    Outcome::from_str(code).map_err(|_| invalid("outcome", "must be success, failed or info"))
-}
-
-fn bytes<const N: usize>(field: &'static str, hex: &str) -> Result<[u8; N], AuditError> {
-    let right_length = HEXLOWER.decode_len(hex.len()) == Ok(N);
-    let decoded = right_length.then(|| HEXLOWER.decode(hex.as_bytes()).ok()).flatten();
-    decoded
-        .and_then(|decoded| decoded.try_into().ok())
-        .ok_or_else(|| invalid(field, format!("is not {N} bytes in lower-case hexadecimal")))
-}
-
-const fn field_code(field: PersonalField) -> &'static str {
-    match field {
-        PersonalField::User => "user",
-        PersonalField::Ip => "ip",
-        PersonalField::Headers => "headers",
-        PersonalField::RequestId => "request_id",
-    }
-}
-
-fn field_named(name: &str) -> Option<PersonalField> {
-    [PersonalField::User, PersonalField::Ip, PersonalField::Headers, PersonalField::RequestId]
-        .into_iter()
-        .find(|field| field_code(*field) == name)
-}
-
-fn too_long(bytes: usize) -> AuditError {
-    invalid("line", format!("has {bytes} bytes, the limit is {MAX_LINE_BYTES}"))
-}
-
-fn invalid(field: &'static str, problem: impl Into<String>) -> AuditError {
-    AuditError::Invalid { field, problem: problem.into() }
 }

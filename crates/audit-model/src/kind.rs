@@ -39,7 +39,7 @@ macro_rules! kinds {
 
 kinds! {
     EngineOpened = 1, "engine_opened", "An engine was built on this store.", ["preset", "dangers", "clock", "entropy", "ring"];
-    ChallengeBegun = 2, "challenge_begun", "A login passed its first factor and a second step was asked for.", ["method", "first_factor"];
+    ChallengeBegun = 2, "challenge_begun", "A login passed its first factor, or a change needs a proof, and a second step was asked for.", ["method", "first_factor", "purpose"];
     LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor"];
     LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];
     EnrolmentRequired = 5, "enrolment_required", "A login passed its first factor and must enrol a method first.", ["first_factor"];
@@ -64,6 +64,26 @@ kinds! {
     ClockSteppedBack = 24, "clock_stepped_back", "A node's clock was found behind the latest time this user was judged at.", ["by_seconds"];
     RecordRefused = 25, "record_refused", "A stored record could not be read or authenticated and was not trusted.", ["record", "problem"];
     EffectRefunded = 27, "effect_refunded", "An effect provably never started and its charge was given back.", ["method"];
+    ProofIssued = 28, "proof_issued", "A step-up was completed and its proof handed out.", ["method", "operation", "aal"];
+    ProofSpent = 29, "proof_spent", "A proof was spent in its own account for a change in another one.", ["operation", "account"];
+    ChangeRefused = 30, "change_refused", "A change was refused: whoever asked may not make it, or must prove more.", ["operation"];
+    MfaDisabled = 31, "mfa_disabled", "A user gave up the second factor: every method was removed.", ["methods", "authority"];
+    UserReset = 32, "user_reset", "Every method was taken from a user.", ["methods", "authority"];
+    UserUnlocked = 33, "user_unlocked", "The delays and stops of a user's methods were lifted.", ["authority", "method"];
+    UnlockRejected = 34, "unlock_rejected", "Codes that were given to lift a delay were refused.", ["method"];
+    BypassIssued = 35, "bypass_issued", "A code was issued that lets a user in once.", ["until", "authority"];
+    UserInvited = 36, "user_invited", "A user was invited to enrol a first method.", ["authority"];
+    RecoveryIssued = 37, "recovery_issued", "A recovery set was issued; the one before is void.", ["method", "enrolment", "authority"];
+    RecoveryShown = 38, "recovery_shown", "A recovery set was shown and waits to be acknowledged with the method it came with.", ["method", "enrolment"];
+    NoticeSent = 39, "notice_sent", "A notice was handed to its transports.", ["notice", "contacts"];
+    NoticeGivenUp = 40, "notice_given_up", "A notice could not be delivered and is not tried any more.", ["notice", "contacts"];
+    KeyActivated = 41, "key_activated", "Another key of the ring writes from now on.", ["key"];
+    KeyRetired = 42, "key_retired", "A key without references was taken from the ring.", ["key"];
+    RecordsResealed = 43, "records_resealed", "Records were moved to the active key.", ["key", "records"];
+    BackupRestored = 44, "backup_restored", "A backup came back: open challenges and proofs ended, and codes from before are refused.", ["users", "authority"];
+    RecoveryVoided = 45, "recovery_voided", "A recovery set was disabled until it is issued anew.", ["enrolment"];
+    DecoyBegun = 46, "decoy_begun", "A second step was shown to somebody who is no user, or gave a wrong first factor.", [];
+    DecoyAnswered = 47, "decoy_answered", "An answer was given to a second step that nobody is behind, and refused.", [];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

@@ -21,9 +21,20 @@
 //! assert_eq!(AccountId::parse(" acme").unwrap_err().code(), "invalid_account_id");
 //! # Ok(()) }
 //! ```
+//!
+//! # Tamper evidence
+//!
+//! Hashes alone prove nothing to whoever fears that the store itself was written to: they can be made anew.
+//! [`Checkpoints`] fixes the log under a [`CheckpointKey`] that the store does not have, every minute or every
+//! thousand events, and the host keeps the newest [`Checkpoint`] where the store's writers cannot reach it. A
+//! [`Verifier`] then finds what was changed, taken out or put in, in the store or in a log that was
+//! [exported](mod@export). What no checkpoint covered yet when it was changed is not found, but for what its
+//! stream tells.
 
 mod address;
 mod attempts;
+mod checkpoint;
+mod checkpoints;
 mod cursor;
 mod error;
 mod event;
@@ -33,6 +44,7 @@ mod kind;
 mod log;
 mod page;
 mod time;
+mod verifier;
 mod wire;
 
 #[cfg(test)]
@@ -40,6 +52,8 @@ mod tests;
 
 pub use address::parse_address;
 pub use attempts::AttemptsQuery;
+pub use checkpoint::{Checkpoint, CheckpointKey};
+pub use checkpoints::{Checkpoints, Leaf};
 pub use cursor::{Cursor, CursorKey};
 pub use error::{AuditError, IdError, TimeError};
 pub use event::{Attempt, Event, EventBuilder, Personal, PersonalField, StoredEvent, Stream};
@@ -48,4 +62,5 @@ pub use kind::{Kind, KindInfo, Outcome};
 pub use log::{AuditLog, Order, Position, Query, View};
 pub use page::{Page, all, page};
 pub use time::{GREGORIAN_OFFSET_SECONDS, Timestamp};
+pub use verifier::{Flaw, Problem, Report, Spot, Verifier};
 pub use wire::{AttemptRow, MULTI_FACTOR, Profile};

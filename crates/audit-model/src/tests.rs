@@ -2,11 +2,14 @@
 
 mod address;
 mod attempts;
+mod checkpoint;
 mod cursor;
 mod event;
 mod export;
 mod ids;
+mod log_export;
 mod page;
+mod verifier;
 mod wire;
 
 use async_trait::async_trait;

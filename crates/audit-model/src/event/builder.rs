@@ -1,5 +1,6 @@
 //! Collecting what an event says.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::{Attempt, Core, Event, FORMAT, Personal, Stream, Text, encode, hash_core};
@@ -9,13 +10,14 @@ use crate::{AuditError, EventId, Kind, Outcome, Scope, Timestamp, UserId};
 const MAX_TEXT_BYTES: usize = 1024;
 /// The most request headers one event keeps.
 const MAX_HEADERS: usize = 16;
+const ALLOWED_HEADERS: [&str; 3] = ["user-agent", "host", "accept-language"];
 
 /// Collects what an event says.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EventBuilder {
-    core: Core,
-    personal: Personal,
+    core: Box<Core>,
+    personal: Box<Personal>,
 }
 
 impl EventBuilder {
@@ -37,12 +39,12 @@ impl EventBuilder {
             attempt: None,
             commitments: Vec::new(),
         };
-        Self { core, personal: Personal::default() }
+        Self { core: Box::new(core), personal: Box::default() }
     }
 
     /// Returns when it happens.
     #[must_use]
-    pub const fn at(&self) -> Timestamp {
+    pub fn at(&self) -> Timestamp {
         self.core.at
     }
 
@@ -59,7 +61,7 @@ impl EventBuilder {
     }
 
     /// Sets the id of the challenge (or other thing) it is about.
-    pub const fn subject(mut self, id: [u8; 16]) -> Self {
+    pub fn subject(mut self, id: [u8; 16]) -> Self {
         self.core.subject = Some(id);
         self
     }
@@ -77,7 +79,7 @@ impl EventBuilder {
     }
 
     /// Sets the position in the stream of the record that the commit puts.
-    pub const fn stream(mut self, stream: Stream) -> Self {
+    pub fn stream(mut self, stream: Stream) -> Self {
         self.core.stream = Some(stream);
         self
     }
@@ -108,17 +110,18 @@ impl EventBuilder {
     /// Adds a request header; names off the allow-list (`user-agent`, `host`, `accept-language`) are left
     /// out, as are headers past the sixteenth.
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        let name = name.to_ascii_lowercase();
-        let allowed = ["user-agent", "host", "accept-language"].contains(&name.as_str());
-        if allowed && self.personal.headers.len() < MAX_HEADERS {
-            self.personal.headers.push((name, clip(Text::Owned(value.to_owned())).into_owned()));
+        let allowed = ALLOWED_HEADERS.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
+        if let Some(name) = allowed
+            && self.personal.headers.len() < MAX_HEADERS
+        {
+            self.personal.headers.push(((*name).to_owned(), clipped(value).into_owned()));
         }
         self
     }
 
     /// Sets the host's id of the request.
     pub fn request_id(mut self, id: &str) -> Self {
-        self.personal.request_id = Some(clip(Text::Owned(id.to_owned())).into_owned());
+        self.personal.request_id = Some(clipped(id).into_owned());
         self
     }
 
@@ -137,10 +140,17 @@ impl EventBuilder {
     }
 }
 
-/// Escapes control characters and cuts text past the limit, with a mark, so that nothing is dropped in silence.
 fn clip(text: Text) -> Text {
-    if text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control) {
-        return text;
+    match clipped(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(clipped) => Text::Owned(clipped),
+    }
+}
+
+/// Escapes control characters and cuts text past the limit, with a mark, so that nothing is dropped in silence.
+fn clipped(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_TEXT_BYTES && !has_controls(text) {
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(MAX_TEXT_BYTES));
     for c in text.chars() {
@@ -151,5 +161,11 @@ fn clip(text: Text) -> Text {
         }
         if c.is_control() { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
-    Text::Owned(out)
+    Cow::Owned(out)
+}
+
+fn has_controls(text: &str) -> bool {
+    // Nearly all text is printable ASCII: one pass without a branch settles that.
+    let is_plain = text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte));
+    !is_plain && text.chars().any(char::is_control)
 }
