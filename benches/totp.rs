@@ -52,9 +52,10 @@ struct Sealed {
     associated_data: Vec<u8>,
 }
 
-/// A code, and what it is at [`NOW`]. `totp-rs` looks at the oldest step first and stops at the first hit, so it
-/// computes one code for the last step, two for the current one and three where nothing matches. The provider
-/// always computes three: the time does not tell which matched.
+/// A code, and what it is at [`NOW`]. Both sides stop at their first hit: the provider looks at the newest step
+/// first, so that a code of two steps uses up both, `totp-rs` at the oldest. So the provider computes three codes
+/// for the oldest step and one for the newest, `totp-rs` the other way round; two for the current step and three
+/// where nothing matches, both.
 struct Case {
     name: &'static str,
     code: String,
@@ -79,7 +80,7 @@ impl Fixture {
         Self { provider, account, user, secret, enrolment, ring, bare }
     }
 
-    fn cases(&self) -> [Case; 3] {
+    fn cases(&self) -> [Case; 4] {
         let app = SoftAuthenticator::from_secret(SECRET);
         let case = |name, code: String, matches| {
             let case = Case { name, answer: Answer::code(&code), code };
@@ -90,7 +91,8 @@ impl Fixture {
         };
         [
             case("current step", app.code_of_step(NOW / STEP), true),
-            case("last step", app.code_of_step(NOW / STEP - 1), true),
+            case("oldest step", app.code_of_step(NOW / STEP - 1), true),
+            case("newest step", app.code_of_step(NOW / STEP + 1), true),
             case("no match", app.wrong_code_at(Timestamp::from_unix_seconds(NOW).unwrap(), 3), false),
         ]
     }

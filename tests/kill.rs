@@ -11,10 +11,12 @@
 //! The first mark is written right before the commit is handed over, the second right after the answer: a
 //! child that died between a mark and its neighbour counts as inside, where both outcomes are right.
 //!
-//! The length of a verify is measured first, in children that live, from the announcement that one begins to
-//! the arrival of its answer here.
+//! The length of a verify is measured in children that live, before the kills and between them: as its caller
+//! sees it, from the moment the word is given until the answer has been read here. A kill comes at a moment of
+//! this length, counted from the same word; no part of the length gets more kills than its share. The last part
+//! is short, since nothing is left to do behind the commit but to answer: it takes many kills to have some there.
 
-use std::ops::Range;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,56 +24,84 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use mfa::audit::{Event, Kind, Query};
 use mfa::sqlite::SqliteStore;
-use mfa::{Challenge, Engine, Key, Reference, Response, Scope, Status, StoredDirectory, Subject, Timestamp};
+use mfa::{
+    Challenge, Engine, Error, Key, Reference, Response, Runtime, Scope, Status, StoredDirectory, Subject,
+    Timestamp, Verify,
+};
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::runtime::VirtualRuntime;
 use mfa_tests::processes::{self, Peer};
 use mfa_tests::tapped::{Tap, Tapped};
 use mfa_tests::told::{streams_are_whole, words};
-use mfa_tests::{STEP, TestHost, acme, ring, start};
+use mfa_tests::{STEP, TestHost, acme, ring, session, start, subject};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Kills that are spread over the whole length of a verify.
-const SPREAD: u32 = 110;
-/// Kills that may be added where a class has ten or fewer.
-const ADDED: u32 = 200;
-/// Verifies that are measured first.
-const MEASURED: usize = 11;
+/// Kills, spread evenly over the length of a verify.
+const KILLS: u32 = 400;
+/// Verifies that are measured before the first kill.
+const MEASURED: usize = 31;
+/// Kills between two further measures, which follow a machine whose load changes.
+const BETWEEN: u32 = 10;
+/// The last stretch before a kill, which is spun away: a parked thread is late by less.
+const FINE: Duration = Duration::from_micros(120);
 
 #[test]
 fn a_kill_at_any_moment_of_a_verify_leaves_the_code_unused_or_used_with_its_event() {
     block_on(async {
         let mut site = Site::new().await;
-        let spans = site.measure().await;
-        let mut fell = Fell::default();
-        // Half of the verifies take longer than the median, and all do while this process spins beside them:
-        // twice the median has the moments behind the answer too.
-        let whole = Duration::ZERO..spans[2].end / 2;
-        for kill in 0..SPREAD {
-            site.kill_at(moment(&whole, kill), &mut fell).await;
+        let (mut measured, mut fell) = (Measured::default(), Fell::default());
+        for _ in 0..MEASURED {
+            site.measure(&mut measured).await;
         }
-        let spread = format!("{fell:?}");
-        // How the length divides depends on the disk: a class that is short gets kills of its own.
-        for kill in 0..ADDED {
-            let classes = [fell.before, fell.inside_and_lost + fell.inside_and_kept, fell.after];
-            let Some(short) = classes.iter().position(|kills| *kills <= 10) else { break };
-            site.kill_at(moment(&spans[short], kill), &mut fell).await;
+        for kill in 0..KILLS {
+            if kill % BETWEEN == 0 {
+                site.measure(&mut measured).await;
+            }
+            site.kill_at(moment(measured.length(), kill), &mut fell).await;
         }
-        println!("median of {MEASURED}: {spans:?}; {SPREAD} kills within {whole:?}: {spread}; all: {fell:?}");
-        let inside = fell.inside_and_lost + fell.inside_and_kept;
-        assert!(fell.before > 10 && inside > 10 && fell.after > 10, "{fell:?}");
+        println!("{measured}\n{KILLS} kills: {fell:?}");
+        assert!(fell.before > 10 && fell.inside() > 10 && fell.after > 10, "{fell:?}");
         let events = site.host().events().await;
         let accepted = events.iter().filter(|event| event.kind() == Kind::AnswerAccepted).count();
-        assert_eq!(accepted, MEASURED + fell.before + inside + fell.after, "each round's code, once");
+        let rounds = measured.told.len() + fell.before + fell.inside() + fell.after;
+        assert_eq!(accepted, rounds, "each round's code, once");
         streams_are_whole(&events);
     });
 }
 
-/// Returns a moment of `span`: the golden ratio spreads any number of them evenly, and neighbours far apart.
-fn moment(span: &Range<Duration>, n: u32) -> Duration {
-    let part = (f64::from(n) * 0.618_033_988_749_895).fract();
-    span.start + (span.end - span.start).mul_f64(part)
+/// Returns a moment of `whole`: the golden ratio spreads any number of them evenly, and neighbours far apart.
+fn moment(whole: Duration, n: u32) -> Duration {
+    whole.mul_f64((f64::from(n) * 0.618_033_988_749_895).fract())
+}
+
+/// When verifies that nobody killed began their commits, had them, and had told their caller.
+#[derive(Debug, Default)]
+struct Measured {
+    committing: Vec<Duration>,
+    committed: Vec<Duration>,
+    told: Vec<Duration>,
+}
+
+impl Measured {
+    /// Returns how long a verify takes: the median.
+    fn length(&self) -> Duration {
+        median(&self.told)
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (committing, committed) = (median(&self.committing), median(&self.committed));
+        write!(f, "{} verifies: commit from {committing:?} to {committed:?}, ", self.told.len())?;
+        write!(f, "told at {:?} (medians)", self.length())
+    }
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 /// Where the kills fell.
@@ -83,6 +113,12 @@ struct Fell {
     after: usize,
     /// Those of `after` whose caller had been told.
     told: usize,
+}
+
+impl Fell {
+    const fn inside(&self) -> usize {
+        self.inside_and_lost + self.inside_and_kept
+    }
 }
 
 /// A SQLite file with one enrolled user, who has a challenge open.
@@ -121,8 +157,9 @@ impl Site {
         let mut child = Peer::start(&json!({ "file": self.dir.path().join("mfa.db") }));
         child.hear("ready");
         self.host = None;
-        let reference = self.challenge.reference.expose_secret();
-        (child, json!({ "now": self.now.unix_seconds(), "reference": reference, "code": self.code() }))
+        let (user, reference) = (self.user.user().as_str(), self.challenge.reference.expose_secret());
+        let now = self.now.unix_seconds();
+        (child, json!({ "now": now, "user": user, "reference": reference, "code": self.code() }))
     }
 
     async fn reopen(&mut self) {
@@ -132,38 +169,39 @@ impl Site {
         self.host = Some(host);
     }
 
-    /// Lets children verify to the end, and returns when, seen from here, they came before, inside and after
-    /// their commits: the medians, counted from their announcement.
+    /// Lets a child verify to the end, and measures it from the word given to it.
     #[expect(clippy::disallowed_methods, reason = "it measures how long a verify really takes")]
-    async fn measure(&mut self) -> [Range<Duration>; 3] {
-        let mut ends = [const { Vec::new() }; 3];
-        for _ in 0..MEASURED {
-            let (mut child, work) = self.prepare().await;
-            child.say(&work);
-            child.hear("verifying");
-            let begun = Instant::now();
-            for (word, ends) in ["committing", "committed", "told"].into_iter().zip(&mut ends) {
-                let told = child.hear(word);
-                assert!(word != "told" || told == "granted", "{told}");
-                ends.push(begun.elapsed());
-            }
-            self.reopen().await;
-            assert!(self.is_used().await);
-            self.use_up(true).await;
-        }
-        let [committing, committed, told] = ends.map(|mut ends| {
-            ends.sort_unstable();
-            ends[MEASURED / 2]
-        });
-        // What comes after the answer goes on until the child is killed.
-        [Duration::ZERO..committing, committing..committed, committed..told.max(committed) * 4]
+    async fn measure(&mut self, measured: &mut Measured) {
+        let (mut child, work) = self.prepare().await;
+        let begun = Instant::now();
+        child.say(&work);
+        child.hear("committing");
+        measured.committing.push(begun.elapsed());
+        child.hear("committed");
+        measured.committed.push(begun.elapsed());
+        let told = child.hear("told");
+        measured.told.push(begun.elapsed());
+        assert_eq!(told, "granted");
+        drop(child);
+        self.reopen().await;
+        assert!(self.is_used().await, "an acknowledged commit is lost");
+        self.use_up(true).await;
     }
 
+    /// Lets a child verify, and kills it `moment` after the word given to it.
+    #[expect(clippy::disallowed_methods, reason = "the moment of a kill is one of real time")]
     async fn kill_at(&mut self, moment: Duration, fell: &mut Fell) {
         let (mut child, work) = self.prepare().await;
+        let begun = Instant::now();
         child.say(&work);
-        child.hear("verifying");
-        wait_for(moment);
+        // This is the timer of the kill, not a wait for a result. It parks: a process that spun beside the
+        // child would take a core from it, and make its verify longer than the measured ones.
+        while let Some(left) = moment.checked_sub(begun.elapsed()) {
+            match left.checked_sub(FINE) {
+                Some(coarse) => std::thread::park_timeout(coarse),
+                None => std::hint::spin_loop(),
+            }
+        }
         child.kill();
         let marks: Vec<String> = child.by_ref().map(|(word, _)| word).collect();
         drop(child);
@@ -217,16 +255,6 @@ impl Site {
     }
 }
 
-/// Spins until the moment has come. It is the moment of the kill, not a wait for a result: a sleep would come
-/// back too late to choose it.
-#[expect(clippy::disallowed_methods, reason = "the moment of a kill is one of real time")]
-fn wait_for(moment: Duration) {
-    let start = Instant::now();
-    while start.elapsed() < moment {
-        std::hint::spin_loop();
-    }
-}
-
 /// The process that is killed: verifies one code, and says how far it has come.
 #[test]
 fn child() {
@@ -245,12 +273,23 @@ fn child() {
     clock.set(Timestamp::from_unix_seconds(work["now"].as_u64().expect("a time")).expect("a time"));
     let reference = Reference::from_text(work["reference"].as_str().expect("a reference"));
     let code = Response::code(work["code"].as_str().expect("a code"));
+    let user = subject(work["user"].as_str().expect("a user"));
     marks.armed.store(true, Ordering::SeqCst);
-    processes::say("verifying", &Value::Null);
-    let told = block_on(engine.verify(&reference, code));
-    processes::say("told", &json!(words(&told)));
+    let told = log_in(block_on(engine.verify(&reference, code)), &user, clock.now());
+    processes::say("told", &json!(told));
     // It lives until it is killed.
     drop(processes::hear());
+}
+
+/// Spends a grant as a host does, and returns what its user is told.
+fn log_in(answer: Result<Verify, Error>, user: &Subject, now: Timestamp) -> String {
+    match answer {
+        Ok(Verify::Verified(grant)) => {
+            let redeemed = grant.redeem(user.account(), user.user(), Some(&session(user)), now);
+            redeemed.map_or_else(|mismatch| mismatch.to_string(), |_| "granted".to_owned())
+        }
+        answer => words(&answer),
+    }
 }
 
 /// Writes a mark before and after each commit, once it is armed.

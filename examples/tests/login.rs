@@ -166,7 +166,7 @@ fn files_that_cannot_be_used_are_named_in_one_line() {
     refused(folder.path(), "lost.db", "lost.db.key` is missing");
     assert!(!path("lost.db.key").exists());
 
-    fs::write(path("other.db.key"), format!("{}\n", "ab".repeat(32))).unwrap();
+    fs::write(path("other.db.key"), format!("example-1:{}\n", "ab".repeat(32))).unwrap();
     refused(folder.path(), "other.db", "does not fit");
     fs::write(path("other.db.key"), "short").unwrap();
     refused(folder.path(), "other.db", "64 lower-case hexadecimal digits");
@@ -183,7 +183,8 @@ fn the_key_lies_beside_the_database_for_its_owner_alone() {
     for file in [&key, &folder.path().join("site.db")] {
         assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    let digits = fs::read_to_string(&key).unwrap();
+    let text = fs::read_to_string(&key).unwrap();
+    let (_, digits) = text.split_once(':').unwrap();
     let database = fs::read(folder.path().join("site.db")).unwrap();
     assert!(!database.windows(64).any(|window| window == digits.trim().as_bytes()));
 

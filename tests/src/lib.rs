@@ -18,6 +18,7 @@ use std::sync::Arc;
 use audit_model::{Event, Kind};
 use mfa::MemoryStore;
 use mfa::sqlite::SqliteStore;
+use mfa_testkit::inbox::Inbox;
 use tempfile::TempDir;
 
 pub use mfa_testkit::host::{
@@ -59,6 +60,16 @@ impl World {
         let dir = tempfile::tempdir().expect("a folder");
         let store = scattered::Scattered::open(exe, &dir.path().join("mfa.db"));
         Self::on(Arc::new(store), Some(dir)).await
+    }
+
+    /// Makes the first node issue recovery codes with a first method and send notices to the inbox.
+    ///
+    /// # Panics
+    /// If the engine cannot be built.
+    pub async fn with_recovery(mut self) -> (Self, Inbox) {
+        let inbox = Inbox::new();
+        self.host.engine = self.host.recovery_node(&inbox).build().await.expect("an engine");
+        (self, inbox)
     }
 
     /// Returns the SQLite file, where there is one.

@@ -1,14 +1,26 @@
 //! The decisions: pure functions of (records, event, now, randomness) to writes, events and an answer.
 
+pub(crate) mod authorise;
+pub(crate) mod barrier;
 pub(crate) mod begin;
+mod bind;
 mod call;
 pub(crate) mod case;
 pub(crate) mod confirm;
+pub(crate) mod decoy;
 pub(crate) mod effects;
 pub(crate) mod enrol;
+pub(crate) mod forget;
 pub(crate) mod judge;
 pub(crate) mod manage;
+pub(crate) mod notice;
+pub(crate) mod outbox;
+pub(crate) mod recovery;
+pub(crate) mod rescue;
+pub(crate) mod reseal;
+pub(crate) mod standing;
 pub(crate) mod survey;
+pub(crate) mod unlock;
 mod wording;
 
 use std::collections::BTreeMap;
@@ -19,7 +31,7 @@ use serde_json::Value;
 
 use crate::provider::AnyProvider;
 use crate::record::login::{Enrolment, Login};
-use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName};
+use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName, RecoveryForm, Role, bypass};
 
 /// What every decision knows of the engine.
 pub(crate) struct Rules {
@@ -38,7 +50,25 @@ pub(crate) struct Registered {
 impl Rules {
     /// Returns a provider that is registered and that the policy offers.
     pub(crate) fn usable(&self, provider: &str) -> Option<&Registered> {
-        self.providers.get(provider).filter(|_| self.policy.offers(provider))
+        self.providers.get(provider).filter(|provider| self.offers(provider))
+    }
+
+    /// Returns whether the policy offers a provider. A bypass is the word of whoever issued it.
+    pub(crate) fn offers(&self, provider: &Registered) -> bool {
+        match provider.code.describe().role {
+            Role::Factor => self.policy.offers(provider.name.as_str()),
+            Role::Recovery => {
+                provider.name.as_str() == bypass::NAME || self.policy.recovery() != RecoveryForm::None
+            }
+        }
+    }
+
+    /// Returns the provider that issues recovery sets, where there is one and the policy wants them issued.
+    pub(crate) fn recovery(&self) -> Option<&Registered> {
+        let issues = |p: &&Registered| {
+            p.code.describe().role == Role::Recovery && p.name.as_str() != bypass::NAME && self.offers(p)
+        };
+        self.providers.values().find(issues)
     }
 }
 
@@ -55,11 +85,15 @@ pub(crate) fn select<'a>(login: &'a Login, selector: &MethodSelector) -> Option<
 }
 
 /// Describes an enrolment to the host. `None` if its provider's name is not one, which no engine wrote.
-pub(crate) fn method(login: &Login, enrolment: &Enrolment) -> Option<Method> {
+pub(crate) fn method(rules: &Rules, login: &Login, enrolment: &Enrolment) -> Option<Method> {
+    let provider = rules.providers.get(&enrolment.provider);
+    let data = enrolment.data.as_deref();
     Some(Method {
         id: enrolment.id,
         provider: ProviderName::parse(&enrolment.provider).ok()?,
         preferred: login.preferred == Some(enrolment.id),
+        is_recovery: !rules.is_factor(enrolment),
+        uses_left: provider.and_then(|provider| provider.code.uses_left(data?)),
         stopped: enrolment.is_stopped(),
         created_at: enrolment.created_at,
     })

@@ -54,6 +54,8 @@ impl StoredDirectory {
             label: subject.label().to_owned(),
             generation: subject.generation().to_owned(),
             lineage: lineage.collect(),
+            contacts: subject.contacts().to_vec(),
+            rank: subject.rank(),
         };
         let decide = |_: &_, _, _: &mut _| {
             let mut plan = Plan::default();
@@ -93,7 +95,9 @@ impl Directory for StoredDirectory {
         let subject = Subject::new(account.clone(), user.clone())
             .with_label(record.label)
             .and_then(|subject| subject.with_generation(record.generation))
-            .and_then(|subject| subject.with_lineage(record.lineage.into_iter().map(ancestor).collect()));
+            .and_then(|subject| subject.with_lineage(record.lineage.into_iter().map(ancestor).collect()))
+            .and_then(|subject| subject.with_contacts(record.contacts))
+            .map(|subject| subject.with_rank(record.rank));
         subject.map(Some).map_err(DirectoryError::new)
     }
 }

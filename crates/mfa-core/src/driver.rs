@@ -98,15 +98,15 @@ impl Driver {
                 Some(records) => records,
                 None => self.load(&turn.keys, now).await?,
             };
-            let mut draw = self.entropy.draw()?;
-            let Decision { plan, value } = decide(&records, now, &mut draw)?;
+            let mut draw = self.entropy.draw();
+            let Decision { mut plan, value } = decide(&records, now, &mut draw)?;
             if plan.is_empty() {
                 return Ok(Settled { value, receipt: Receipt(()), records });
             }
             let version = Version::from_bytes(draw.take()?);
             let scope = Scope::Account(turn.account.clone());
             let commit = plan.seal(&self.ring, scope, version, now, &mut draw)?;
-            match self.store.commit(commit).await {
+            match self.store().commit(commit).await {
                 Ok(Committed::Done) => {}
                 Ok(Committed::Conflict(_)) => {
                     crate::observe::conflict();
@@ -117,14 +117,14 @@ impl Driver {
                 Err(StoreError::Unknown(_)) if self.recognises(&plan, version, now).await? => {}
                 Err(error) => return Err(error.into()),
             }
-            records.apply(&plan, version);
+            records.apply(plan, version);
             return Ok(Settled { value, receipt: Receipt(()), records });
         }
     }
 
     /// Reads records and checks that each is authentic.
     pub(crate) async fn load(&self, keys: &[Key], now: Timestamp) -> Result<Records, Error> {
-        let found = self.store.get(keys, now).await?;
+        let found = self.store().get(keys, now).await?;
         let slots = keys.iter().zip(found).map(|(key, record)| {
             let slot = record.map_or(Slot::Absent, |record| {
                 let version = record.version;
@@ -141,9 +141,21 @@ impl Driver {
     /// Returns whether a commit of unknown outcome is there: every record it puts carries its version.
     async fn recognises(&self, plan: &Plan, version: Version, now: Timestamp) -> Result<bool, Error> {
         let puts = plan.puts();
-        let found = self.store.get(&puts, now).await?;
+        let found = self.store().get(&puts, now).await?;
         let ours = |record: &Option<crate::Record>| record.as_ref().is_some_and(|r| r.version == version);
         Ok(!puts.is_empty() && found.iter().all(ours))
+    }
+
+    /// Returns the store itself: a call through the pointer would box its future twice.
+    fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Waits until every round that runs in this process now has ended: what they began with is used no more.
+    pub(crate) async fn settle(&self) {
+        for stripe in &self.stripes {
+            drop(stripe.lock().await);
+        }
     }
 
     fn stripe(&self, turn: &Turn) -> &Mutex<()> {
@@ -191,14 +203,13 @@ impl Records {
         }
     }
 
-    fn apply(&mut self, plan: &Plan, version: Version) {
-        for (key, slot) in &mut self.slots {
-            match plan.after(key) {
-                None => {}
-                Some(None) => *slot = Slot::Absent,
-                Some(Some(body)) => {
-                    *slot = Slot::Live { version, body: body.to_vec(), payload: 0..body.len() };
-                }
+    fn apply(&mut self, plan: Plan, version: Version) {
+        for (key, body) in plan.into_changes() {
+            if let Some((_, slot)) = self.slots.iter_mut().find(|(of, _)| *of == key) {
+                *slot = body.map_or(Slot::Absent, |body| {
+                    let payload = 0..body.len();
+                    Slot::Live { version, body, payload }
+                });
             }
         }
     }

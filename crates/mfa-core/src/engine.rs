@@ -3,9 +3,14 @@
 mod act;
 mod builder;
 mod enrol;
+mod keys;
 mod login;
 mod manage;
+mod outbox;
+mod recovery;
+mod rescue;
 mod step;
+mod upkeep;
 
 use core::fmt;
 use core::time::Duration;

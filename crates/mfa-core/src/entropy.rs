@@ -93,8 +93,13 @@ impl CheckedEntropy {
         self.source.is_test_double()
     }
 
-    /// Draws the bytes of one step.
-    pub(crate) fn draw(&self) -> Result<Draw, EntropyError> {
+    /// Returns the draw of one step. It is made when its first byte is taken: a step that writes nothing draws
+    /// nothing.
+    pub(crate) fn draw(&self) -> Draw {
+        Draw { source: self.clone(), drawn: None }
+    }
+
+    fn drawn(&self) -> Result<Drawn, EntropyError> {
         let mut bytes = Zeroizing::new([0; Draw::BYTES]);
         self.source.fill(&mut *bytes)?;
         if bytes.chunks(16).any(|block| block.iter().all(|byte| *byte == 0)) {
@@ -106,13 +111,18 @@ impl CheckedEntropy {
         if core::mem::replace(&mut *previous, first) == first {
             return Err(EntropyError::Repeated);
         }
-        Ok(Draw { bytes, used: 0 })
+        Ok(Drawn { bytes, used: 0 })
     }
 }
 
-/// The random bytes of one step: each byte is handed out once, all are wiped at the end.
+/// The random bytes of one step: drawn at once, each byte is handed out once, all are wiped at the end.
 pub struct Draw {
-    bytes: Zeroizing<[u8; Self::BYTES]>,
+    source: CheckedEntropy,
+    drawn: Option<Drawn>,
+}
+
+struct Drawn {
+    bytes: Zeroizing<[u8; Draw::BYTES]>,
     used: usize,
 }
 
@@ -125,23 +135,35 @@ impl Draw {
     /// # Errors
     /// [`EntropyError`] if the source fails, gives a block of zeros or too few bytes.
     pub fn from_source(source: Arc<dyn Entropy>) -> Result<Self, EntropyError> {
-        CheckedEntropy::new(source).draw()
+        let mut draw = CheckedEntropy::new(source).draw();
+        draw.drawn()?;
+        Ok(draw)
     }
 
     /// Hands out the next `N` bytes.
     ///
     /// # Errors
-    /// [`EntropyError::Exhausted`] if the step has used up its bytes.
+    /// [`EntropyError::Exhausted`] if the step has used up its bytes. The first call draws: then every other
+    /// [`EntropyError`] too.
     pub fn take<const N: usize>(&mut self) -> Result<[u8; N], EntropyError> {
-        let rest = self.bytes.get(self.used..).unwrap_or_default();
+        let drawn = self.drawn()?;
+        let rest = drawn.bytes.get(drawn.used..).unwrap_or_default();
         let taken = *rest.first_chunk::<N>().ok_or(EntropyError::Exhausted)?;
-        self.used = self.used.saturating_add(N);
+        drawn.used = drawn.used.saturating_add(N);
         Ok(taken)
+    }
+
+    fn drawn(&mut self) -> Result<&mut Drawn, EntropyError> {
+        match &mut self.drawn {
+            Some(drawn) => Ok(drawn),
+            none => Ok(none.insert(self.source.drawn()?)),
+        }
     }
 }
 
 impl fmt::Debug for Draw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draw").field("used", &self.used).finish_non_exhaustive()
+        let used = self.drawn.as_ref().map(|drawn| drawn.used);
+        f.debug_struct("Draw").field("used", &used).finish_non_exhaustive()
     }
 }

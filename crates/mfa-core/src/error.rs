@@ -5,7 +5,7 @@ use core::fmt;
 use thiserror::Error;
 
 use crate::machine::IllegalMove;
-use crate::{CodecError, EntropyError, KeyRingError, ProviderError, StoreError};
+use crate::{CodecError, EntropyError, Forbidden, KeyRingError, ProviderError, StoreError};
 
 /// Why a step could not be judged. Nothing was revealed about the answer: right and wrong ones get the same.
 #[derive(Clone, Debug, Error)]
@@ -32,6 +32,9 @@ pub enum Error {
     /// A value given by the caller is not possible.
     #[error(transparent)]
     Invalid(#[from] FieldError),
+    /// The change was not made: whoever asks may not, or must prove more.
+    #[error("the change is refused: {0}")]
+    Forbidden(#[from] Forbidden),
     /// There are no random bytes.
     #[error("no random bytes")]
     Entropy(#[from] EntropyError),
@@ -51,7 +54,7 @@ pub enum Error {
 
 impl Error {
     /// Returns a stable code: `contention`, `busy`, `unavailable`, `unknown_user`, `invalid` or the code of
-    /// the field error.
+    /// the field error or the refusal.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -59,6 +62,8 @@ impl Error {
             Self::Busy => "busy",
             Self::UnknownUser => "unknown_user",
             Self::Invalid(field) => field.code,
+            Self::Forbidden(why) => why.code(),
+            Self::KeyRing(error @ (KeyRingError::InUse { .. } | KeyRingError::Active)) => error.code(),
             Self::Unavailable(_)
             | Self::Store(_)
             | Self::Directory(_)

@@ -32,6 +32,7 @@ pub struct Grant {
     ring: KeyRing,
     evidence: Evidence,
     issued_at: Timestamp,
+    recovery_left: Option<u8>,
 }
 
 /// What was proven, by what and when.
@@ -62,13 +63,24 @@ pub(crate) struct GrantPlan {
     pub(crate) key: KeyId,
     pub(crate) evidence: Evidence,
     pub(crate) issued_at: Timestamp,
+    pub(crate) recovery_left: Option<u8>,
 }
 
 impl Grant {
     /// Turns the plan into a grant. The receipt exists only after a commit.
     pub(crate) fn issue(plan: GrantPlan, ring: &KeyRing, _committed: &Receipt) -> Self {
-        let GrantPlan { account, user, challenge, session, key, evidence, issued_at } = plan;
-        Self { account, user, challenge, session, key, ring: ring.clone(), evidence, issued_at }
+        let GrantPlan { account, user, challenge, session, key, evidence, issued_at, recovery_left } = plan;
+        Self {
+            account,
+            user,
+            challenge,
+            session,
+            key,
+            ring: ring.clone(),
+            evidence,
+            issued_at,
+            recovery_left,
+        }
     }
 
     /// Returns the account it is for.
@@ -93,6 +105,12 @@ impl Grant {
     #[must_use]
     pub const fn evidence(&self) -> &Evidence {
         &self.evidence
+    }
+
+    /// Returns how many recovery codes the user has left, where they are few: offer to issue new ones.
+    #[must_use]
+    pub const fn recovery_left(&self) -> Option<u8> {
+        self.recovery_left
     }
 
     /// Returns from when on it cannot be redeemed.

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use http::StatusCode;
 
-use crate::{Begin, DeniedReason, Error, Reason, Verify};
+use crate::{Begin, DeniedReason, Error, Forbidden, Reason, Verify};
 
 /// An outcome or an error, to be mapped.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,7 @@ fn of_begin(begin: &Begin) -> HttpStatus {
 
 fn of_verify(verify: &Verify) -> HttpStatus {
     match verify {
-        Verify::Verified(_) => plain(StatusCode::OK),
+        Verify::Verified(_) | Verify::Proven(_) => plain(StatusCode::OK),
         Verify::Pending(_) => step_up(),
         Verify::Rejected(rejected) => match rejected.reason {
             Reason::Locked => waiting(StatusCode::TOO_MANY_REQUESTS, rejected.retry_after),
@@ -101,7 +101,8 @@ fn of_error(error: &Error) -> HttpStatus {
     match error {
         Error::Contention => waiting(StatusCode::CONFLICT, Some(Duration::from_secs(1))),
         Error::UnknownUser => plain(StatusCode::UNAUTHORIZED),
-        Error::Invalid(_) => plain(StatusCode::FORBIDDEN),
+        Error::Forbidden(Forbidden::StepUpRequired) => step_up(),
+        Error::Invalid(_) | Error::Forbidden(_) => plain(StatusCode::FORBIDDEN),
         _ => waiting(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
     }
 }

@@ -4,10 +4,14 @@
 //! Sealing is AES-256-GCM-SIV (RFC 8452): a nonce that comes twice, as after a snapshot, shows equality of
 //! two plain texts and nothing more.
 
+mod sources;
+#[cfg(test)]
+mod tests;
+
 use core::borrow::Borrow;
 use core::fmt;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
@@ -17,10 +21,12 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::SecretBytes;
 use crate::codec::tuple;
+
+pub use sources::{KeySource, KeySourceError};
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -29,6 +35,8 @@ type HmacSha256 = Hmac<Sha256>;
 pub(crate) enum Label {
     /// Seals providers' secrets.
     SealVault,
+    /// Seals the contacts that notices go to.
+    SealContacts,
     /// Authenticates record bodies.
     MacRecord,
     /// Hashes the secret part of a reference.
@@ -42,18 +50,14 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    const ALL: [Self; 6] = [
-        Self::SealVault,
-        Self::MacRecord,
-        Self::MacBinder,
-        Self::MacSession,
-        Self::MacReference,
-        Self::MacMerge,
-    ];
+    const SEALS: [Self; 2] = [Self::SealVault, Self::SealContacts];
+    const MACS: [Self; 5] =
+        [Self::MacRecord, Self::MacBinder, Self::MacSession, Self::MacReference, Self::MacMerge];
 
     const fn text(self) -> &'static str {
         match self {
             Self::SealVault => "seal/vault",
+            Self::SealContacts => "seal/contacts",
             Self::MacRecord => "mac/record",
             Self::MacBinder => "mac/binder",
             Self::MacSession => "mac/session",
@@ -110,21 +114,37 @@ impl fmt::Display for KeyId {
 /// Keep the root keys outside the store: whoever has the store alone can read no secret and change no
 /// record unnoticed; whoever has both has everything that is low in entropy.
 ///
+/// A clone is another handle on the same ring: what [`KeyRing::add`] and [`KeyRing::activate`] change on one,
+/// every clone sees from its next use on, those inside a running engine too.
+///
 /// ```
 /// use mfa_core::{KeyId, KeyRing};
-/// let ring = KeyRing::new(KeyId::parse("2026-11").unwrap(), [7; 32]).unwrap();
-/// assert_eq!(ring.active().as_str(), "2026-11");
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (old, new) = (KeyId::parse("2026-11")?, KeyId::parse("2027-05")?);
+/// let ring = KeyRing::new(old.clone(), [7; 32])?;
+/// let of_engine = ring.clone();
+/// // A rotation: first every node gets the new key, then the nodes begin to write with it.
+/// ring.add(new.clone(), [9; 32])?;
+/// assert_eq!(of_engine.active(), old);
+/// ring.activate(&new)?;
+/// assert_eq!(of_engine.active(), new);
 /// // A key of zeros is a mistake, not a key.
-/// assert!(KeyRing::new(KeyId::parse("k").unwrap(), [0; 32]).is_err());
+/// assert_eq!(ring.add(KeyId::parse("k")?, [0; 32]).unwrap_err().code(), "weak_key");
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct KeyRing {
+    keys: Arc<RwLock<Keys>>,
+}
+
+/// The keys of a ring. invariant: `active` is the id of one of them.
+struct Keys {
     active: KeyId,
-    keys: Arc<BTreeMap<KeyId, Derived>>,
+    all: BTreeMap<KeyId, Derived>,
 }
 
 struct Derived {
-    seal: Aes256GcmSiv,
+    seals: Vec<(Label, Aes256GcmSiv)>,
     macs: Vec<(Label, HmacSha256)>,
     cursor: Zeroizing<[u8; 32]>,
 }
@@ -132,36 +152,69 @@ struct Derived {
 impl KeyRing {
     /// Makes a ring of one key, which is active: 32 random bytes.
     ///
+    /// [`KeyRing::from_env`], [`KeyRing::from_file`] and [`KeyRing::unwrapped_by`] make one from where keys are
+    /// usually kept.
+    ///
     /// # Errors
     /// [`KeyRingError::Weak`] if the bytes are all zero.
     pub fn new(id: KeyId, root: [u8; 32]) -> Result<Self, KeyRingError> {
-        let derived = Derived::from_root(root)?;
-        Ok(Self { active: id.clone(), keys: Arc::new(BTreeMap::from([(id, derived)])) })
+        Self::of_one(id, &Zeroizing::new(root))
     }
 
-    /// Adds a key that reads what it wrote before and writes nothing.
+    /// Adds a key that reads what it wrote before and writes nothing, as [`KeyRing::add`] does.
+    ///
+    /// # Errors
+    /// Those of [`KeyRing::add`].
+    pub fn with_old_key(self, id: KeyId, root: [u8; 32]) -> Result<Self, KeyRingError> {
+        self.add(id, root)?;
+        Ok(self)
+    }
+
+    /// Adds a key of 32 random bytes, to this ring and all its clones. It reads, and writes nothing until
+    /// [`KeyRing::activate`].
     ///
     /// # Errors
     /// [`KeyRingError::Weak`] as in [`KeyRing::new`], [`KeyRingError::Duplicate`] for an id that is there,
-    /// [`KeyRingError::Shared`] once the ring is in use.
-    pub fn with_old_key(mut self, id: KeyId, root: [u8; 32]) -> Result<Self, KeyRingError> {
-        if self.keys.contains_key(&id) {
-            return Err(KeyRingError::Duplicate);
+    /// [`KeyRingError::Repeated`] for bytes that are there under another id. The ring is as before then.
+    pub fn add(&self, id: KeyId, root: [u8; 32]) -> Result<(), KeyRingError> {
+        self.insert(id, &Zeroizing::new(root))
+    }
+
+    /// Makes a key the one that writes, in this ring and all its clones.
+    ///
+    /// Where several nodes share a store, every node needs the key before any of them activates it: a node
+    /// without it can read nothing that was written under it.
+    ///
+    /// # Errors
+    /// [`KeyRingError::Unknown`] if the ring has no key of this id; the ring is as before then.
+    pub fn activate(&self, id: &KeyId) -> Result<(), KeyRingError> {
+        let mut keys = self.write();
+        if !keys.all.contains_key(id) {
+            return Err(KeyRingError::Unknown);
         }
-        let keys = Arc::get_mut(&mut self.keys).ok_or(KeyRingError::Shared)?;
-        keys.insert(id, Derived::from_root(root)?);
-        Ok(self)
+        keys.active = id.clone();
+        Ok(())
+    }
+
+    /// Removes a key from this ring and all its clones. The caller has seen that nothing refers to it.
+    pub(crate) fn remove(&self, id: &KeyId) -> Result<(), KeyRingError> {
+        let mut keys = self.write();
+        if keys.active == *id {
+            return Err(KeyRingError::Active);
+        }
+        keys.all.remove(id).map(drop).ok_or(KeyRingError::Unknown)
     }
 
     /// Returns the id of the key that writes.
     #[must_use]
-    pub const fn active(&self) -> &KeyId {
-        &self.active
+    pub fn active(&self) -> KeyId {
+        self.read().active.clone()
     }
 
-    /// Returns the ids of all keys.
-    pub fn ids(&self) -> impl Iterator<Item = &KeyId> {
-        self.keys.keys()
+    /// Returns the ids of all keys, in their order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.read().all.keys().cloned().collect()
     }
 
     /// Returns the key that authenticates the cursors of the audit log.
@@ -169,39 +222,47 @@ impl KeyRing {
     /// # Errors
     /// [`KeyRingError::Unknown`] never happens for a ring that was built here.
     pub fn cursor_key(&self) -> Result<CursorKey, KeyRingError> {
-        Ok(CursorKey::from_bytes(*self.derived(self.active.as_str())?.cursor))
+        Ok(CursorKey::from_bytes(*self.read().active()?.cursor))
     }
 
     /// Seals `plain` under the active key, bound to `context`.
     pub(crate) fn seal(
         &self,
+        label: Label,
         context: &[&[u8]],
         nonce: [u8; 12],
         plain: &[u8],
     ) -> Result<Sealed, KeyRingError> {
-        let key = self.derived(self.active.as_str())?;
+        let keys = self.read();
+        let key = keys.active()?;
         let aad = tuple(context);
         let payload = Payload { msg: plain, aad: &aad };
-        let bytes = key.seal.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyRingError::Unseal)?;
-        Ok(Sealed { key: self.active.as_str().to_owned(), nonce, bytes })
+        let bytes =
+            key.sealing(label)?.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyRingError::Unseal)?;
+        Ok(Sealed { key: keys.active.as_str().to_owned(), nonce, bytes })
     }
 
     /// Opens what [`KeyRing::seal`] made for the same `context`.
-    pub(crate) fn open(&self, context: &[&[u8]], sealed: &Sealed) -> Result<SecretBytes, KeyRingError> {
-        let key = self.derived(&sealed.key)?;
+    pub(crate) fn open(
+        &self,
+        label: Label,
+        context: &[&[u8]],
+        sealed: &Sealed,
+    ) -> Result<SecretBytes, KeyRingError> {
+        let keys = self.read();
+        let key = keys.of(&sealed.key)?;
         let aad = tuple(context);
         let payload = Payload { msg: &sealed.bytes, aad: &aad };
-        let plain =
-            key.seal.decrypt(&Nonce::from(sealed.nonce), payload).map_err(|_| KeyRingError::Unseal)?;
+        let plain = key
+            .sealing(label)?
+            .decrypt(&Nonce::from(sealed.nonce), payload)
+            .map_err(|_| KeyRingError::Unseal)?;
         Ok(SecretBytes::new(plain))
     }
 
     /// Returns the mac of `parts` under the key `id`; parts are length-prefixed.
     pub(crate) fn mac(&self, id: &str, label: Label, parts: &[&[u8]]) -> Result<[u8; 32], KeyRingError> {
-        let derived = self.derived(id)?;
-        let found = derived.macs.iter().find(|(l, _)| *l == label);
-        let (_, keyed) = found.ok_or(KeyRingError::Unknown)?;
-        let mut mac = keyed.clone();
+        let mut mac = self.read().of(id)?.keyed(label)?.clone();
         for part in parts {
             mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             mac.update(part);
@@ -217,43 +278,102 @@ impl KeyRing {
         parts: &[&[u8]],
         claimed: &[u8],
     ) -> Result<bool, KeyRingError> {
-        Ok(self.mac(id, label, parts)?.as_slice().ct_eq(claimed).into())
+        let mac = self.mac(id, label, parts)?;
+        Ok(<&[u8; 32]>::try_from(claimed).is_ok_and(|claimed| is_same(&mac, claimed)))
     }
 
-    fn derived(&self, id: &str) -> Result<&Derived, KeyRingError> {
-        self.keys.get(id).ok_or(KeyRingError::Unknown)
+    fn of_one(id: KeyId, root: &[u8; 32]) -> Result<Self, KeyRingError> {
+        let all = BTreeMap::from([(id.clone(), Derived::from_root(root)?)]);
+        Ok(Self { keys: Arc::new(RwLock::new(Keys { active: id, all })) })
+    }
+
+    fn insert(&self, id: KeyId, root: &[u8; 32]) -> Result<(), KeyRingError> {
+        // The slow part comes before the lock.
+        let key = Derived::from_root(root)?;
+        let mut keys = self.write();
+        if keys.all.contains_key(&id) {
+            return Err(KeyRingError::Duplicate);
+        }
+        if keys.all.values().any(|of| of.cursor.ct_eq(&*key.cursor).into()) {
+            return Err(KeyRingError::Repeated);
+        }
+        keys.all.insert(id, key);
+        Ok(())
+    }
+
+    /// A writer changes the keys in one step at its end: a lock it left poisoned guards a whole ring.
+    fn read(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Keys> {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<_> = self.ids().collect();
-        f.debug_struct("KeyRing").field("active", &self.active).field("ids", &ids).finish_non_exhaustive()
+        let keys = self.read();
+        let ids: Vec<_> = keys.all.keys().collect();
+        f.debug_struct("KeyRing").field("active", &keys.active).field("ids", &ids).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    fn active(&self) -> Result<&Derived, KeyRingError> {
+        self.of(self.active.as_str())
+    }
+
+    fn of(&self, id: &str) -> Result<&Derived, KeyRingError> {
+        self.all.get(id).ok_or(KeyRingError::Unknown)
     }
 }
 
 impl Derived {
-    fn from_root(mut root: [u8; 32]) -> Result<Self, KeyRingError> {
+    fn from_root(root: &[u8; 32]) -> Result<Self, KeyRingError> {
         if root.iter().all(|byte| *byte == 0) {
             return Err(KeyRingError::Weak);
         }
-        let hkdf = Hkdf::<Sha256>::new(Some(b"mfa/ring/1"), &root);
-        root.zeroize();
+        let hkdf = Hkdf::<Sha256>::new(Some(b"mfa/ring/1"), root);
         let derive = |text: &str| -> Result<Zeroizing<[u8; 32]>, KeyRingError> {
             let mut key = Zeroizing::new([0; 32]);
             hkdf.expand(text.as_bytes(), &mut *key).map_err(|_| KeyRingError::Weak)?;
             Ok(key)
         };
-        let seal_key = derive(Label::SealVault.text())?;
-        let seal = Aes256GcmSiv::new_from_slice(&*seal_key).map_err(|_| KeyRingError::Weak)?;
+        let mut seals = Vec::new();
+        for label in Label::SEALS {
+            let key = derive(label.text())?;
+            seals.push((label, Aes256GcmSiv::new_from_slice(&*key).map_err(|_| KeyRingError::Weak)?));
+        }
         let mut macs = Vec::new();
-        for label in Label::ALL.into_iter().filter(|label| *label != Label::SealVault) {
+        for label in Label::MACS {
             let key = derive(label.text())?;
             let mac = <HmacSha256 as KeyInit>::new_from_slice(&*key).map_err(|_| KeyRingError::Weak)?;
             macs.push((label, mac));
         }
-        Ok(Self { seal, macs, cursor: derive("mac/cursor")? })
+        Ok(Self { seals, macs, cursor: derive("mac/cursor")? })
     }
+
+    fn sealing(&self, label: Label) -> Result<&Aes256GcmSiv, KeyRingError> {
+        let found = self.seals.iter().find(|(of, _)| *of == label);
+        found.map(|(_, key)| key).ok_or(KeyRingError::Unknown)
+    }
+
+    fn keyed(&self, label: Label) -> Result<&HmacSha256, KeyRingError> {
+        let found = self.macs.iter().find(|(of, _)| *of == label);
+        found.map(|(_, keyed)| keyed).ok_or(KeyRingError::Unknown)
+    }
+}
+
+/// Compares in constant time, by words: by bytes it takes as long as the mac.
+pub(crate) fn is_same(mac: &[u8; 32], claimed: &[u8; 32]) -> bool {
+    words(mac).ct_eq(&words(claimed)).into()
+}
+
+fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    let mut words = [0; 4];
+    words.iter_mut().zip(bytes.as_chunks().0).for_each(|(word, chunk)| *word = u64::from_ne_bytes(*chunk));
+    words
 }
 
 /// Sealed bytes with the id of the key that sealed them.
@@ -277,9 +397,27 @@ pub enum KeyRingError {
     /// The ring has a key of this id already.
     #[error("key id is in the ring already")]
     Duplicate,
-    /// The ring is in use and cannot be changed.
-    #[error("the ring is in use; build it whole before handing it to an engine")]
-    Shared,
+    /// The ring has these bytes under another id already.
+    #[error("root key is in the ring under another id; give each id bytes of its own")]
+    Repeated,
+    /// The root key has another length.
+    #[error("root key is not 32 bytes, in text 64 hexadecimal digits")]
+    Length,
+    /// The root key's text has another character than a digit or a small letter from `a` to `f`.
+    #[error("root key has a character that is no lower-case hexadecimal digit")]
+    Digits,
+    /// The text of a key breaks its form.
+    #[error("key is not written as its id, `:` and 64 lower-case hexadecimal digits")]
+    Form,
+    /// Something needs the key.
+    #[error("{references} records need the key; reseal them first")]
+    InUse {
+        /// How many records.
+        references: u64,
+    },
+    /// The key is the one that writes.
+    #[error("the active key cannot be removed; activate another one first")]
+    Active,
     /// The ring has no key of the id that the data names.
     #[error("the ring has no such key")]
     Unknown,
@@ -289,14 +427,20 @@ pub enum KeyRingError {
 }
 
 impl KeyRingError {
-    /// Returns a stable code: `invalid_key_id`, `weak_key`, `duplicate_key`, `ring_in_use`, `unknown_key` or `does_not_open`.
+    /// Returns a stable code: `invalid_key_id`, `weak_key`, `duplicate_key`, `repeated_key`, `wrong_key_length`,
+    /// `invalid_hex`, `malformed_key`, `key_in_use`, `active_key`, `unknown_key` or `does_not_open`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::KeyId => "invalid_key_id",
             Self::Weak => "weak_key",
             Self::Duplicate => "duplicate_key",
-            Self::Shared => "ring_in_use",
+            Self::Repeated => "repeated_key",
+            Self::Length => "wrong_key_length",
+            Self::Digits => "invalid_hex",
+            Self::Form => "malformed_key",
+            Self::InUse { .. } => "key_in_use",
+            Self::Active => "active_key",
             Self::Unknown => "unknown_key",
             Self::Unseal => "does_not_open",
         }

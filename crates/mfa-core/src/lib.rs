@@ -22,8 +22,11 @@
 //!
 //! * `metrics` — counts steps and conflicts through the `metrics` facade; off by default.
 
+mod authority;
 mod budget;
+mod bypass;
 mod codec;
+mod contact;
 mod decide;
 mod directory;
 mod driver;
@@ -38,8 +41,11 @@ mod ids;
 pub mod internal;
 mod keyring;
 mod machine;
+mod notice;
 mod observe;
+mod operation;
 mod outcome;
+mod permission;
 mod plan;
 mod policy;
 mod provider;
@@ -54,7 +60,9 @@ mod subject;
 
 pub use audit_model::{AccountId, Scope, Timestamp, UserId};
 
+pub use authority::{Authority, Forbidden, Invitation, Proof, Ticket};
 pub use codec::{CodecError, Versioned};
+pub use contact::Contact;
 pub use directory::{Directory, StoredDirectory};
 pub use engine::{BuildError, Engine, EngineBuilder};
 pub use entropy::{Draw, Entropy, EntropyError, OsEntropy};
@@ -63,22 +71,25 @@ pub use explain::{ExplainedOutcome, Explanation, Rule};
 pub use grant::{Authenticated, Evidence, Grant, GrantMismatch};
 pub use http_status::{HttpOutcome, HttpStatus, http_status};
 pub use ids::{ChallengeId, EnrolmentId, Module, NameError, ProviderName};
-pub use keyring::{KeyId, KeyRing, KeyRingError};
+pub use keyring::{KeyId, KeyRing, KeyRingError, KeySource, KeySourceError};
 pub use machine::{IllegalMove, Move, Status};
+pub use notice::NoticeKind;
+pub use operation::{Intent, Operation};
 pub use outcome::{
-    Begin, Challenge, ChallengeStatus, Changed, Denied, DeniedReason, EnrolConfirm, EnrolmentRequired,
-    EnrolmentStarted, Method, NotRequired, Pending, Rejected, Verify,
+    Begin, Challenge, ChallengeStatus, Changed, Denied, DeniedReason, Drained, EnrolConfirm,
+    EnrolmentRequired, EnrolmentStarted, IssuedBypass, IssuedInvitation, IssuedRecovery, Method, NotRequired,
+    Pending, Proven, Rejected, Resealed, Unlocked, Verify,
 };
-pub use policy::{KnobClass, KnobInfo, Policy, Stronger};
+pub use policy::{KnobClass, KnobInfo, Policy, RecoveryForm, Stronger};
 pub use provider::{
     Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind,
     Factor, HashJob, Held, HeldOf, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message,
-    NotDelivered, Provider, ProviderError, Receipt, Revealed, Step, StepEvent, StepOf, Strength, Then,
+    NotDelivered, Provider, ProviderError, Receipt, Revealed, Role, Step, StepEvent, StepOf, Strength, Then,
     Transport, normalise_code,
 };
 pub use reason::{Purpose, Reason};
 pub use reference::Reference;
-pub use request::{Authority, Login, MethodSelector, RequestFacts, Response, Target};
+pub use request::{Login, MethodSelector, RequestFacts, Response, Target};
 pub use runtime::{RunError, Runtime, SlowJob};
 pub use secret::{SecretBytes, SecretText};
 pub use store::{

@@ -6,7 +6,10 @@ use audit_model::Timestamp;
 use serde_json::Value;
 
 use crate::provider::Revealed;
-use crate::{ChallengeId, EnrolmentId, Grant, ProviderName, Reason, Reference, Status};
+use crate::{
+    ChallengeId, EnrolmentId, Grant, Invitation, Operation, Proof, ProviderName, Reason, Reference,
+    SecretText, Status, Ticket,
+};
 
 /// How a login goes on after its first factor.
 #[derive(Debug)]
@@ -55,6 +58,10 @@ pub struct Method {
     pub provider: ProviderName,
     /// Whether the user prefers it.
     pub preferred: bool,
+    /// Whether it is a way back in for a user who lost the others.
+    pub is_recovery: bool,
+    /// How many answers it is still good for, where they run out.
+    pub uses_left: Option<u8>,
     /// Whether it was disabled by too many failures and must be bound anew.
     pub stopped: bool,
     /// When it was confirmed.
@@ -80,9 +87,13 @@ impl NotRequired {
 }
 
 /// The user must enrol a method before logging in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EnrolmentRequired {
+    /// Lets its holder begin one enrolment, in the session of this login, within ten minutes.
+    pub ticket: Ticket,
+    /// Whether an [`Invitation`] is needed besides.
+    pub needs_invitation: bool,
     /// The providers to choose from.
     pub offered: Vec<ProviderName>,
 }
@@ -131,11 +142,25 @@ impl DeniedReason {
 pub enum Verify {
     /// The second factor is verified, and this is its one grant.
     Verified(Grant),
+    /// The step-up is done, and this is its one proof. It logs nobody in.
+    Proven(Proven),
     /// The answer is refused.
     Rejected(Rejected),
     /// Nothing is decided yet. For a challenge that is completed elsewhere: ask
     /// [`claim`](crate::Engine::claim).
     Pending(Pending),
+}
+
+/// The proof that a step-up challenge ends with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Proven {
+    /// The proof: spend it as an [`Authority`](crate::Authority).
+    pub proof: Proof,
+    /// What it is good for.
+    pub operation: Operation,
+    /// From when on it cannot be spent.
+    pub expires_at: Timestamp,
 }
 
 /// A refused answer.
@@ -246,6 +271,74 @@ pub struct EnrolmentStarted {
 pub enum EnrolConfirm {
     /// The method counts from now on.
     Confirmed(EnrolmentId),
+    /// The answer is right. The method counts once the user has acknowledged that the recovery codes or key,
+    /// which are here this once, are kept: [`enrol_acknowledge`](crate::Engine::enrol_acknowledge).
+    RecoveryShown(IssuedRecovery),
     /// The answer is refused; nothing changed for the user's other methods.
     Rejected(Rejected),
+}
+
+/// Recovery codes or a recovery key, handed out this once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IssuedRecovery {
+    /// The enrolment of the set.
+    pub id: EnrolmentId,
+    /// What to show, as the provider defines it. Holds no secret.
+    pub prompt: Value,
+    /// The codes or the key, with a text to download.
+    pub revealed: Revealed,
+}
+
+/// A code that lets a user in once, handed out this once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IssuedBypass {
+    /// The code, in groups: an answer of [`Answer::bypass`](crate::Answer::bypass).
+    pub code: SecretText,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
+}
+
+/// An invitation, handed out this once.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IssuedInvitation {
+    /// The invitation.
+    pub invitation: Invitation,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
+}
+
+/// How an unlocking by three codes went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub enum Unlocked {
+    /// Answers are judged again.
+    Done,
+    /// The codes are refused; nothing is told of which was wrong.
+    Rejected(Rejected),
+}
+
+/// What one round of sending notices did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Notices that every contact's transport accepted.
+    pub sent: u64,
+    /// Notices that are tried again later.
+    pub waiting: u64,
+    /// Notices that were given up: refused for good, or tried too often.
+    pub given_up: u64,
+}
+
+/// What moving records to the active key did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resealed {
+    /// Records that were moved.
+    pub records: u64,
+    /// Records that could not be read, and were left as they are.
+    pub unreadable: u64,
 }

@@ -39,6 +39,17 @@ impl Plan {
         self.writes.push(Planned::Delete { key, expect });
     }
 
+    /// Deletes a record as it is, unless something is done with it already.
+    pub(crate) fn delete_once(&mut self, key: Key) {
+        let is_done = |write: &Planned| match write {
+            Planned::Put { key: of, .. } | Planned::Delete { key: of, .. } => *of == key,
+            Planned::Check { .. } => false,
+        };
+        if !self.writes.iter().any(is_done) {
+            self.delete(key, Expect::Any);
+        }
+    }
+
     pub(crate) fn check(&mut self, key: Key, version: Version) {
         self.writes.push(Planned::Check { key, version });
     }
@@ -72,18 +83,19 @@ impl Plan {
         self.writes.iter().filter_map(put).collect()
     }
 
-    /// Returns what a record holds after the commit: the new body, nothing, or `None` where it is untouched.
-    pub(crate) fn after(&self, key: &Key) -> Option<Option<&[u8]>> {
-        self.writes.iter().find_map(|write| match write {
-            Planned::Put { key: of, body, .. } if of == key => Some(Some(body.as_slice())),
-            Planned::Delete { key: of, .. } if of == key => Some(None),
-            _ => None,
+    /// Returns what each record that it changes holds after the commit: the new body, or nothing.
+    pub(crate) fn into_changes(self) -> impl Iterator<Item = (Key, Option<Vec<u8>>)> {
+        self.writes.into_iter().filter_map(|write| match write {
+            Planned::Put { key, body, .. } => Some((key, Some(body))),
+            Planned::Delete { key, .. } => Some((key, None)),
+            Planned::Check { .. } => None,
         })
     }
 
-    /// Makes the commit: bodies are authenticated under their key and version, events get their ids.
+    /// Makes the commit: bodies are authenticated under their key and version, events get their ids. The events
+    /// move into the commit.
     pub(crate) fn seal(
-        &self,
+        &mut self,
         ring: &KeyRing,
         scope: Scope,
         version: Version,
@@ -91,6 +103,7 @@ impl Plan {
         draw: &mut Draw,
     ) -> Result<Commit, Error> {
         let mut commit = Commit::new(scope, version, now);
+        commit.writes.reserve_exact(self.writes.len());
         for write in &self.writes {
             commit.writes.push(match write {
                 Planned::Put { key, expect, body, expires_at } => Write::Put {
@@ -107,11 +120,12 @@ impl Plan {
         let ids: Result<Vec<[u8; 16]>, _> = self.events.iter().map(|_| draw.take()).collect();
         let mut ids = ids?;
         ids.sort_unstable();
-        for (event, id) in self.events.iter().zip(ids) {
+        commit.events.reserve_exact(self.events.len().saturating_add(self.merged.len()));
+        for (event, id) in self.events.drain(..).zip(ids) {
             commit.events.push(build(event, id, draw.take()?)?);
         }
-        for (event, alike) in &self.merged {
-            let mac = ring.mac(ring.active().as_str(), Label::MacMerge, &[alike])?;
+        for (event, alike) in self.merged.drain(..) {
+            let mac = ring.mac(ring.active().as_str(), Label::MacMerge, &[&alike])?;
             let mut id = [0; 16];
             id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
             commit.events.push(build(event, id, draw.take()?)?);
@@ -121,7 +135,7 @@ impl Plan {
     }
 }
 
-fn build(event: &EventBuilder, random: [u8; 16], salt: [u8; 16]) -> Result<Event, Error> {
+fn build(event: EventBuilder, random: [u8; 16], salt: [u8; 16]) -> Result<Event, Error> {
     let id = EventId::new(event.at(), random);
-    event.clone().build(id, salt).map_err(|_| Error::Unavailable("an event cannot be encoded"))
+    event.build(id, salt).map_err(|_| Error::Unavailable("an event cannot be encoded"))
 }

@@ -28,6 +28,21 @@ pub struct Policy {
     failures_per_day: u64,
     failures_per_month: u64,
     open_challenges: u64,
+    first_enrolment_needs_invitation: bool,
+    recovery: RecoveryForm,
+    recovery_low: u64,
+}
+
+/// What a user gets to keep for the day every method is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecoveryForm {
+    /// Nothing.
+    None,
+    /// A set of codes, each good once.
+    Codes,
+    /// One key, good once.
+    Key,
 }
 
 /// Who may set a knob.
@@ -50,6 +65,8 @@ pub enum Stronger {
     Lower,
     /// A smaller set is stronger.
     Subset,
+    /// No value is stronger than another: the nearest one holds.
+    Neither,
 }
 
 /// One row of the table of knobs.
@@ -129,6 +146,30 @@ impl Policy {
             "Judged failures of one user in 30 days."
         ),
         knob!("open_challenges", Host, Lower, Some((1, 64)), "64", "Open challenges of one user."),
+        knob!(
+            "first_enrolment_needs_invitation",
+            Tenant,
+            True,
+            None,
+            "true",
+            "Where a method is enforced, a first one needs an administrator's invitation besides the first factor."
+        ),
+        knob!(
+            "recovery",
+            Tenant,
+            Neither,
+            None,
+            "codes",
+            "What is issued with a first method, where a recovery provider is registered: codes, key or none."
+        ),
+        knob!(
+            "recovery_low",
+            Tenant,
+            Neither,
+            Some((0, 16)),
+            "3",
+            "A login tells when this many recovery codes or fewer are left."
+        ),
     ];
 
     /// The preset for a service that has no reason to choose otherwise: whoever has a method is asked for it.
@@ -143,6 +184,9 @@ impl Policy {
             failures_per_day: 20,
             failures_per_month: 100,
             open_challenges: 64,
+            first_enrolment_needs_invitation: true,
+            recovery: RecoveryForm::Codes,
+            recovery_low: 3,
         }
     }
 
@@ -177,6 +221,10 @@ impl Policy {
             failures_per_day: self.failures_per_day.min(other.failures_per_day),
             failures_per_month: self.failures_per_month.min(other.failures_per_month),
             open_challenges: self.open_challenges.min(other.open_challenges),
+            first_enrolment_needs_invitation: self.first_enrolment_needs_invitation
+                || other.first_enrolment_needs_invitation,
+            recovery: self.recovery,
+            recovery_low: self.recovery_low,
         }
     }
 
@@ -228,6 +276,24 @@ impl Policy {
         usize::try_from(self.open_challenges).unwrap_or(usize::MAX)
     }
 
+    /// Returns whether a first method needs an invitation where the policy asks for a method.
+    #[must_use]
+    pub const fn first_enrolment_needs_invitation(&self) -> bool {
+        self.first_enrolment_needs_invitation
+    }
+
+    /// Returns what is issued with a first method.
+    #[must_use]
+    pub const fn recovery(&self) -> RecoveryForm {
+        self.recovery
+    }
+
+    /// Returns how many recovery codes are few.
+    #[must_use]
+    pub fn recovery_low(&self) -> u8 {
+        u8::try_from(self.recovery_low).unwrap_or(u8::MAX)
+    }
+
     fn set(&mut self, name: &str, value: &Value) -> Result<(), FieldError> {
         let Some(knob) = Self::KNOBS.iter().find(|knob| knob.name == name) else {
             // The name came from a document: it is cut, so that an error stays short.
@@ -235,9 +301,14 @@ impl Policy {
             return Err(FieldError::new(name, "unknown_knob", "is not a knob of the policy"));
         };
         let target = match knob.name {
-            "enforced" => {
-                let problem = || FieldError::new(knob.name, "type", "must be true or false");
-                self.enforced = value.as_bool().ok_or_else(problem)?;
+            "enforced" => return switch(knob.name, value, &mut self.enforced),
+            "first_enrolment_needs_invitation" => {
+                return switch(knob.name, value, &mut self.first_enrolment_needs_invitation);
+            }
+            "recovery" => {
+                let form = value.as_str().and_then(RecoveryForm::from_code);
+                let problem = || FieldError::new(knob.name, "type", "must be codes, key or none");
+                self.recovery = form.ok_or_else(problem)?;
                 return Ok(());
             }
             "offered" => {
@@ -249,6 +320,7 @@ impl Policy {
             "enrolment_ttl_s" => &mut self.enrolment_ttl_s,
             "failures_per_day" => &mut self.failures_per_day,
             "failures_per_month" => &mut self.failures_per_month,
+            "recovery_low" => &mut self.recovery_low,
             _ => &mut self.open_challenges,
         };
         let (low, high) = knob.clamp.unwrap_or((0, u64::MAX));
@@ -258,6 +330,29 @@ impl Policy {
         *target = number.ok_or_else(problem)?;
         Ok(())
     }
+}
+
+impl RecoveryForm {
+    /// Returns the stable name: `none`, `codes` or `key`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Codes => "codes",
+            Self::Key => "key",
+        }
+    }
+
+    /// Returns the form of a stable name.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::None, Self::Codes, Self::Key].into_iter().find(|form| form.code() == code)
+    }
+}
+
+fn switch(field: &'static str, value: &Value, target: &mut bool) -> Result<(), FieldError> {
+    *target = value.as_bool().ok_or_else(|| FieldError::new(field, "type", "must be true or false"))?;
+    Ok(())
 }
 
 fn provider_names(field: &'static str, value: &Value) -> Result<BTreeSet<String>, FieldError> {

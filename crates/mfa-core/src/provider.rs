@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use answer::{Answer, AnswerKind, Choice, normalise_code};
-pub use descriptor::{Aal, Amr, Channel, Descriptor, Factor, Strength};
+pub use descriptor::{Aal, Amr, Channel, Descriptor, Factor, Role, Strength};
 pub use effect::{
     Charge, Effect, EffectKind, HashJob, HttpClient, HttpFault, HttpReply, Message, NotDelivered, Receipt,
     Transport,
@@ -54,7 +54,17 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// One [`FieldError`] for each key that is missing or wrong.
     fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>>;
 
+    /// Returns how many answers an enrolment is still good for; `None` where they do not run out.
+    fn uses_left(&self, enrolment: &Self::Enrolment) -> Option<u8> {
+        let _ = enrolment;
+        None
+    }
+
     /// Decides what to keep and what must happen next; login and enrolment alike ([`Cx::purpose`]).
+    ///
+    /// An enrolment of [`Role::Recovery`] begins with a hash effect ([`Charge::Free`]) or at once, and ends with
+    /// [`Then::Reveal`]: it is issued, not confirmed. The job's digest may carry what is to be revealed, so that
+    /// nothing of it is kept in between.
     ///
     /// # Errors
     /// [`ProviderError`] if the step could not be judged; nothing is then charged or kept.
@@ -92,6 +102,8 @@ pub struct Cx<'a> {
     pub challenge: ChallengeId,
     /// The enrolment that is used or being made.
     pub enrolment: EnrolmentId,
+    /// Answers that were possible before this time are not accepted: a backup came back.
+    pub not_before: Timestamp,
     /// The provider's settings, unsealed.
     pub settings: &'a Value,
     /// Random bytes of this step.
@@ -117,6 +129,7 @@ impl<'a> Cx<'a> {
             purpose,
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: EnrolmentId::from_bytes([0; 16]),
+            not_before: Timestamp::MIN,
             settings,
             entropy,
         }
@@ -164,6 +177,9 @@ pub enum StepEvent<'a> {
     Start(&'a Choice),
     /// The user answers. Codes are normalised already.
     Answer(&'a Answer),
+    /// The user gives consecutive codes, as one answer, to lift a delay. For providers whose description says
+    /// that they [unlock](Descriptor::unlocks).
+    Unlock(&'a [Answer]),
     /// The user's page asks whether something has happened.
     Poll,
     /// The user asks for the message again.
@@ -186,6 +202,7 @@ impl fmt::Debug for StepEvent<'_> {
             Self::Begin(choice) => f.debug_tuple("Begin").field(choice).finish(),
             Self::Start(choice) => f.debug_tuple("Start").field(choice).finish(),
             Self::Answer(answer) => fmt::Debug::fmt(answer, f),
+            Self::Unlock(_) => f.write_str("Unlock([redacted])"),
             Self::Poll => f.write_str("Poll"),
             Self::Resend => f.write_str("Resend"),
             Self::Http(reply) => {

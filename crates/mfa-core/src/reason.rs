@@ -4,6 +4,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Operation;
+
 /// What a step is for. A challenge of one purpose never yields another purpose's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -12,6 +14,8 @@ pub enum Purpose {
     Login,
     /// To confirm a method that is being enrolled.
     Enrol,
+    /// To prove, for one change, that the user is there.
+    StepUp(Operation),
 }
 
 /// Why an answer was refused. For the host's log and tests; show [`Rejected::public`](crate::Rejected::public).

@@ -4,19 +4,29 @@ pub(crate) mod challenge;
 pub(crate) mod directory;
 pub(crate) mod envelope;
 pub(crate) mod login;
+pub(crate) mod notice;
 pub(crate) mod open;
 pub(crate) mod pending;
+pub(crate) mod proof;
 pub(crate) mod vault;
 
 use audit_model::{AccountId, Scope, UserId};
 
-use crate::{ChallengeId, EnrolmentId, Key, RecordKind};
+use crate::{ChallengeId, Key, RecordKind};
 
 pub(crate) const LOGIN: RecordKind = RecordKind::new("login");
 pub(crate) const VAULT: RecordKind = RecordKind::new("vault");
 pub(crate) const OPEN: RecordKind = RecordKind::new("open");
 pub(crate) const CHALLENGE: RecordKind = RecordKind::new("challenge");
 pub(crate) const PENDING: RecordKind = RecordKind::new("pending");
+pub(crate) const PROOF: RecordKind = RecordKind::new("proof");
+pub(crate) const TICKET: RecordKind = RecordKind::new("ticket");
+pub(crate) const INVITATION: RecordKind = RecordKind::new("invitation");
+pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
+
+/// Every kind of record that this crate writes.
+pub(crate) const KINDS: [RecordKind; 10] =
+    [LOGIN, VAULT, OPEN, CHALLENGE, PENDING, PROOF, TICKET, INVITATION, NOTICE, DIRECTORY_USER];
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Addresses the one record of `kind` that a user has.
@@ -28,14 +38,21 @@ pub(crate) fn challenge_key(account: &AccountId, id: ChallengeId) -> Key {
     Key::new(Scope::Account(account.clone()), CHALLENGE, *id.as_bytes())
 }
 
-/// Addresses a pending enrolment: behind the user's length-prefixed id, so that all of a user's are listed
-/// by prefix and no user's id is another's prefix.
-pub(crate) fn pending_key(account: &AccountId, user: &UserId, id: EnrolmentId) -> Key {
-    let mut bytes = pending_prefix(user);
-    bytes.extend_from_slice(id.as_bytes());
-    Key::new(Scope::Account(account.clone()), PENDING, bytes)
+/// Addresses a record of which a user may have several: behind the user's length-prefixed id, so that all of a
+/// user's are listed by prefix and no user's id is another's prefix.
+pub(crate) fn users_key(account: &AccountId, kind: RecordKind, user: &UserId, id: &[u8; 16]) -> Key {
+    let mut bytes = users_prefix(user);
+    bytes.extend_from_slice(id);
+    Key::new(Scope::Account(account.clone()), kind, bytes)
 }
 
-pub(crate) fn pending_prefix(user: &UserId) -> Vec<u8> {
+pub(crate) fn users_prefix(user: &UserId) -> Vec<u8> {
     crate::codec::tuple(&[user.as_str().as_bytes()])
+}
+
+/// Returns the user whose record this is, of a kind of which a user may have several.
+pub(crate) fn user_of(key: &Key) -> Option<UserId> {
+    let (length, rest) = key.id.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    UserId::parse(core::str::from_utf8(rest.get(..length)?).ok()?).ok()
 }

@@ -5,15 +5,15 @@ use core::fmt;
 use audit_model::{AccountId, UserId};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-use crate::keyring::Label;
-use crate::{Ancestor, Error, KeyRing, SecretText};
+use crate::keyring::{Label, is_same};
+use crate::{Ancestor, Error, KeyRing, SecretText, Subject};
 
 /// The longest reference, in characters. Longer text is refused before it is decoded.
 const MAX_CHARS: usize = 16 * 1024;
 const MAC_BYTES: usize = 32;
+const USUAL_BYTES: usize = 512;
 
 /// A secret handle of one challenge or one pending enrolment. The host keeps it in the session that passed
 /// the first factor, and nowhere else: whoever holds it can answer.
@@ -49,6 +49,9 @@ impl fmt::Debug for Reference {
 pub(crate) enum Handle {
     Challenge,
     Enrolment,
+    Proof,
+    Ticket,
+    Invitation,
 }
 
 /// What a reference says.
@@ -87,6 +90,44 @@ impl Drop for Claims {
 impl Claims {
     pub(crate) const FORMAT: u8 = 1;
 
+    /// Makes the claims of a new handle of `subject`.
+    pub(crate) fn new(
+        ring: &KeyRing,
+        handle: Handle,
+        subject: &Subject,
+        module: &str,
+        (id, binder): ([u8; 16], [u8; 32]),
+    ) -> Self {
+        Self {
+            format: Self::FORMAT,
+            key: ring.active().as_str().to_owned(),
+            handle,
+            user: subject.user().clone(),
+            lineage: subject.lineage().to_vec(),
+            module: module.to_owned(),
+            label: subject.label().to_owned(),
+            id,
+            binder,
+            holder: Holder::Binder,
+        }
+    }
+
+    /// Makes the claims of another handle of the same user.
+    pub(crate) fn another(&self, ring: &KeyRing, handle: Handle, (id, binder): ([u8; 16], [u8; 32])) -> Self {
+        Self {
+            format: Self::FORMAT,
+            key: ring.active().as_str().to_owned(),
+            handle,
+            user: self.user.clone(),
+            lineage: self.lineage.clone(),
+            module: String::new(),
+            label: String::new(),
+            id,
+            binder,
+            holder: Holder::Binder,
+        }
+    }
+
     pub(crate) fn account(&self) -> Result<&AccountId, Error> {
         let first = self.lineage.first().ok_or(Error::Unavailable("a reference without an account"))?;
         Ok(&first.account)
@@ -94,12 +135,19 @@ impl Claims {
 
     /// Writes the reference down, under the ring's active key.
     pub(crate) fn issue(&self, ring: &KeyRing) -> Result<Reference, Error> {
-        let mut bytes = postcard::to_allocvec(self).map_err(|_| crate::CodecError::Malformed)?;
-        let mac = ring.mac(ring.active().as_str(), Label::MacReference, &[&bytes])?;
+        Ok(Reference(self.issue_text(ring)?))
+    }
+
+    /// Writes the handle down, under the key that it names: the active one when its making began.
+    pub(crate) fn issue_text(&self, ring: &KeyRing) -> Result<SecretText, Error> {
+        // Room for most: the bytes are secret, and a buffer that grows leaves copies behind.
+        let bytes = Vec::with_capacity(USUAL_BYTES);
+        let mut bytes = postcard::to_extend(self, bytes).map_err(|_| crate::CodecError::Malformed)?;
+        let mac = ring.mac(&self.key, Label::MacReference, &[&bytes])?;
         bytes.extend_from_slice(&mac);
         let text = BASE64URL_NOPAD.encode(&bytes);
         bytes.zeroize();
-        Ok(Reference(SecretText::new(text)))
+        Ok(SecretText::new(text))
     }
 
     /// Reads a reference. `None` for anything that this ring did not issue; no store is read for it.
@@ -125,9 +173,9 @@ impl Claims {
         generation: &str,
     ) -> Result<bool, Error> {
         Ok(match (&self.holder, session) {
-            (Holder::Binder, _) => self.binder_hash(ring)?.ct_eq(binder).into(),
+            (Holder::Binder, _) => is_same(&self.binder_hash(ring)?, binder),
             (Holder::Session { generation: given, .. }, _) if given != generation => false,
-            (Holder::Session { session: Some(given), .. }, Some(bound)) => given.ct_eq(bound).into(),
+            (Holder::Session { session: Some(given), .. }, Some(bound)) => is_same(given, bound),
             (Holder::Session { session: None, .. }, None) => true,
             (Holder::Session { .. }, _) => false,
         })

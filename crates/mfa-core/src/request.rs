@@ -210,32 +210,3 @@ impl Response {
         self
     }
 }
-
-/// By whose right a management call is made. It is recorded in the event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Authority {
-    /// The host's own code vouches for it: it has checked who asks, by its own rules.
-    HostVouched {
-        /// Who asked: the host's own name for the person or program.
-        actor: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl Authority {
-    /// States that the host's own code vouches for `actor`, who asks because of `reason`.
-    #[must_use]
-    pub fn host_vouched(actor: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::HostVouched { actor: actor.into(), reason: reason.into() }
-    }
-
-    pub(crate) fn describe(&self, event: EventBuilder) -> EventBuilder {
-        match self {
-            Self::HostVouched { actor, reason } => {
-                event.field("authority", "host_vouched").actor(actor.clone()).reason(reason.clone())
-            }
-        }
-    }
-}

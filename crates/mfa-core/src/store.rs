@@ -7,7 +7,6 @@
 mod memory;
 
 use core::fmt;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -311,7 +310,6 @@ impl Commit {
     /// # Errors
     /// [`StoreError::TooLarge`], [`StoreError::Misuse`].
     pub fn check(&self) -> Result<(), StoreError> {
-        let mut seen = BTreeSet::new();
         for write in &self.writes {
             let key = write.key();
             if key.scope != self.scope {
@@ -320,15 +318,17 @@ impl Commit {
             if key.id.len() > 1024 {
                 return Err(StoreError::TooLarge { what: "id", bytes: key.id.len(), limit: 1024 });
             }
-            if !seen.insert(key) {
-                return Err(StoreError::Misuse("two writes of one key"));
-            }
             if let Write::Put { body, .. } = write
                 && body.len() > MAX_BODY_BYTES
             {
                 let bytes = body.len();
                 return Err(StoreError::TooLarge { what: "body", bytes, limit: MAX_BODY_BYTES });
             }
+        }
+        let mut ids: Vec<_> = self.writes.iter().map(|write| (write.key().kind, &write.key().id)).collect();
+        ids.sort_unstable();
+        if ids.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(StoreError::Misuse("two writes of one key"));
         }
         if self.events.iter().any(|event| *event.scope() != self.scope) {
             return Err(StoreError::Misuse("an event of another scope"));

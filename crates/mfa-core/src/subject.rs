@@ -5,7 +5,8 @@ use core::fmt;
 use audit_model::{AccountId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Amr, Channel, Factor, FieldError, SecretText};
+use crate::contact::MAX_CONTACTS;
+use crate::{Amr, Channel, Contact, Factor, FieldError, SecretText};
 
 /// The most accounts in a lineage.
 const MAX_LINEAGE: usize = 32;
@@ -33,6 +34,8 @@ pub struct Subject {
     label: String,
     generation: String,
     lineage: Vec<Ancestor>,
+    contacts: Vec<Contact>,
+    rank: u8,
 }
 
 /// One account of a lineage, with its marks.
@@ -68,7 +71,14 @@ impl Subject {
     #[must_use]
     pub fn new(account: AccountId, user: UserId) -> Self {
         let label = user.as_str().to_owned();
-        Self { user, label, generation: String::new(), lineage: vec![Ancestor::new(account)] }
+        Self {
+            user,
+            label,
+            generation: String::new(),
+            lineage: vec![Ancestor::new(account)],
+            contacts: Vec::new(),
+            rank: 0,
+        }
     }
 
     /// Sets how the user is called on screens and in authenticator apps.
@@ -111,6 +121,27 @@ impl Subject {
         Ok(self)
     }
 
+    /// Sets where the user is told of changes. Notices go to the verified ones.
+    ///
+    /// # Errors
+    /// [`FieldError`] if there are more than 8.
+    pub fn with_contacts(mut self, contacts: Vec<Contact>) -> Result<Self, FieldError> {
+        if contacts.len() > MAX_CONTACTS {
+            let problem = format!("has {} contacts, the limit is {MAX_CONTACTS}", contacts.len());
+            return Err(FieldError::new("contacts", "too_long", problem));
+        }
+        self.contacts = contacts;
+        Ok(self)
+    }
+
+    /// Sets the user's rank among administrators: 0, as without this call, is none. An administrator changes
+    /// users of the same or a lower rank, in their own account and those below it.
+    #[must_use]
+    pub const fn with_rank(mut self, rank: u8) -> Self {
+        self.rank = rank;
+        self
+    }
+
     /// Returns the account.
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "invariant: a lineage always begins with the account")]
@@ -140,6 +171,18 @@ impl Subject {
     #[must_use]
     pub fn lineage(&self) -> &[Ancestor] {
         &self.lineage
+    }
+
+    /// Returns the contacts.
+    #[must_use]
+    pub fn contacts(&self) -> &[Contact] {
+        &self.contacts
+    }
+
+    /// Returns the rank among administrators; 0 is none.
+    #[must_use]
+    pub const fn rank(&self) -> u8 {
+        self.rank
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use audit_model::{AuditError, Event, Scope, StoredEvent, Timestamp};
+use audit_model::{AuditError, Checkpoint, CheckpointKey, Event, Scope, StoredEvent, Timestamp};
 use mfa_core::{Commit, Committed, Expect, Key, StoreError, Version, Write};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 
+use crate::checkpoints;
 use crate::error::Failure;
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -140,6 +141,19 @@ impl<'c> Transaction<'c> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let deleted = self.purge.execute((millis(before), limit))?;
         Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
+    }
+
+    /// Makes a checkpoint over the events behind the last one, those of this transaction included. The answer
+    /// is as that of [`Transaction::apply`].
+    pub(crate) fn checkpoint(
+        &self,
+        key: &CheckpointKey,
+        now: Timestamp,
+    ) -> Result<Result<Checkpoint, StoreError>, Failure> {
+        match checkpoints::make(self.connection, key, now, Checkpoint::MAX_COUNT) {
+            Err(failure) if failure.is_of_one_value() => Ok(Err(failure.into())),
+            made => made.map(Ok),
+        }
     }
 
     fn version_of(&mut self, key: &Key, now: Timestamp) -> Result<Option<Version>, Failure> {

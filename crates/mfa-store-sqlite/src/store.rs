@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Scope, Timestamp};
+use audit_model::{
+    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
+    Scope, Timestamp,
+};
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 
 use crate::readers::Readers;
 use crate::records::List;
 use crate::writer::Writer;
-use crate::{OpenError, Options, Stats, connection, events, file, migrate, records};
+use crate::{OpenError, Options, Stats, checkpoints, connection, events, file, migrate, records};
 
 /// Keeps records and events in one SQLite file.
 ///
@@ -171,5 +174,39 @@ impl AuditLog for SqliteStore {
 
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         Ok(self.inner.readers.here(|connection| events::one(connection, scope, id))?)
+    }
+}
+
+#[async_trait]
+impl Checkpoints for SqliteStore {
+    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
+        let mut made = self.inner.writer.checkpoint(key, now).await.map_err(unfixed)?;
+        // Each in a transaction of its own, so that commits need not wait for all of them.
+        while made.count == Checkpoint::MAX_COUNT {
+            let next = self.inner.writer.checkpoint(key, now).await.map_err(unfixed)?;
+            if next == made {
+                break;
+            }
+            made = next;
+        }
+        Ok(made)
+    }
+
+    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
+        let read = move |connection: &_| checkpoints::page(connection, after, limit);
+        Ok(self.inner.readers.away(read).await?)
+    }
+
+    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
+        let read = move |connection: &_| checkpoints::leaves(connection, after, limit);
+        Ok(self.inner.readers.away(read).await?)
+    }
+}
+
+/// Why there is no new checkpoint. One whose outcome is unknown is found by asking again.
+fn unfixed(error: StoreError) -> AuditError {
+    match error {
+        StoreError::Corrupt(what) => AuditError::Corrupt(what),
+        other => AuditError::Unavailable(Box::new(other)),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use audit_model::{CheckpointKey, Timestamp};
 use rusqlite::Connection;
 
 use crate::connection::{open_reader, open_writer};
-use crate::{apply, events, file, migrate, records};
+use crate::{apply, checkpoints, events, file, migrate, records};
 
 /// Returns the steps of a plan. The tables are empty and never analysed, as they are in a new file.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -70,6 +71,44 @@ fn no_write_scans() {
         // Reading one end of an index is called a search too.
         assert_searches(&connection, sql);
     }
+}
+
+#[test]
+fn nothing_that_makes_or_reads_checkpoints_scans_or_sorts() {
+    let connection = database();
+    for sql in [
+        checkpoints::LOG_ID,
+        checkpoints::LAST,
+        checkpoints::BEHIND,
+        checkpoints::INSERT,
+        checkpoints::HASHES,
+        checkpoints::LEAVES,
+    ] {
+        let steps = plan(&connection, sql);
+        // The last row of a table is read by its rowid; SQLite calls that a scan too.
+        let bad = |step: &String| step.contains("USE TEMP B-TREE") || step.contains("SCAN events");
+        assert!(!steps.iter().any(bad), "{sql}\n{steps:#?}");
+    }
+    // Every row of this index, without the rows of the table.
+    let steps = plan(&connection, checkpoints::STRAY);
+    assert!(steps.iter().all(|step| step.contains("SCAN events USING INDEX events_seq")), "{steps:#?}");
+}
+
+#[test]
+fn many_events_take_several_checkpoints_of_one_chain() {
+    let connection = database();
+    let key = CheckpointKey::from_bytes([7; 32]).unwrap();
+    let make = || checkpoints::make(&connection, &key, Timestamp::MIN, 2).unwrap();
+    let insert = "INSERT INTO events (scope, at, id, seq, kind, outcome, attempt, hash, core)
+        SELECT 'acme', column1, randomblob(20), column1, 'k', 'o', 0, randomblob(32), x''
+        FROM (VALUES (1), (2), (3), (4), (5))";
+    connection.execute_batch(insert).unwrap();
+    let made = [make(), make(), make(), make()];
+    assert_eq!(
+        made.map(|made| (made.number, made.count, made.total)),
+        [(1, 2, 2), (2, 2, 4), (3, 1, 5), (3, 1, 5)]
+    );
+    assert!(made[1].follows(&made[0]) && made[2].follows(&made[1]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
-use audit_model::Timestamp;
+use audit_model::{Checkpoint, CheckpointKey, Timestamp};
 use futures_channel::oneshot::{self, Receiver, Sender};
 use mfa_core::{Commit, Committed, StoreError};
 use rusqlite::Connection;
@@ -49,6 +49,7 @@ struct Job {
 enum Task {
     Commit(Prepared, Sender<Result<Committed, StoreError>>),
     Purge(Timestamp, usize, Sender<Result<u64, StoreError>>),
+    Checkpoint(CheckpointKey, Timestamp, Sender<Result<Checkpoint, StoreError>>),
     Compact(Sender<Result<(), StoreError>>),
     #[cfg(test)]
     Panic(Sender<Result<(), StoreError>>),
@@ -70,6 +71,15 @@ impl Writer {
 
     pub(crate) async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.send(|reply| Task::Purge(before, limit, reply)).await
+    }
+
+    pub(crate) async fn checkpoint(
+        &self,
+        key: &CheckpointKey,
+        now: Timestamp,
+    ) -> Result<Checkpoint, StoreError> {
+        let key = key.clone();
+        self.send(|reply| Task::Checkpoint(key, now, reply)).await
     }
 
     pub(crate) async fn compact(&self) -> Result<(), StoreError> {
@@ -147,6 +157,7 @@ impl Task {
         match self {
             Self::Commit(_, reply) => drop(reply.send(Err(error.clone()))),
             Self::Purge(_, _, reply) => drop(reply.send(Err(error.clone()))),
+            Self::Checkpoint(_, _, reply) => drop(reply.send(Err(error.clone()))),
             Self::Compact(reply) => drop(reply.send(Err(error.clone()))),
             #[cfg(test)]
             Self::Panic(reply) => drop(reply.send(Err(error.clone()))),
@@ -158,6 +169,7 @@ impl Task {
 enum Answer {
     Committed(Sender<Result<Committed, StoreError>>, Result<Committed, StoreError>),
     Purged(Sender<Result<u64, StoreError>>, u64),
+    Fixed(Sender<Result<Checkpoint, StoreError>>, Result<Checkpoint, StoreError>),
 }
 
 impl Answer {
@@ -165,6 +177,7 @@ impl Answer {
         match self {
             Self::Committed(reply, answer) => drop(reply.send(answer)),
             Self::Purged(reply, count) => drop(reply.send(Ok(count))),
+            Self::Fixed(reply, made) => drop(reply.send(made)),
         }
     }
 
@@ -172,6 +185,7 @@ impl Answer {
         match self {
             Self::Committed(reply, _) => drop(reply.send(Err(error.clone()))),
             Self::Purged(reply, _) => drop(reply.send(Err(error.clone()))),
+            Self::Fixed(reply, _) => drop(reply.send(Err(error.clone()))),
         }
     }
 }
@@ -230,6 +244,10 @@ impl Session<'_> {
                     Ok(count) => Ok(Answer::Purged(reply, count)),
                     Err(failure) => Err((Task::Purge(before, limit, reply), failure)),
                 },
+                Task::Checkpoint(key, now, reply) => match transaction.checkpoint(&key, now) {
+                    Ok(made) => Ok(Answer::Fixed(reply, made)),
+                    Err(failure) => Err((Task::Checkpoint(key, now, reply), failure)),
+                },
                 Task::Compact(_) => continue,
                 #[cfg(test)]
                 Task::Panic(_) => std::panic::panic_any("asked to"),
@@ -275,7 +293,7 @@ impl Answer {
     const fn is_done(&self) -> Option<bool> {
         match self {
             Self::Committed(_, answer) => Some(matches!(answer, Ok(Committed::Done))),
-            Self::Purged(..) => None,
+            Self::Purged(..) | Self::Fixed(..) => None,
         }
     }
 }

@@ -2,7 +2,10 @@
 #![cfg(test)]
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Scope, Timestamp};
+use audit_model::{
+    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
+    Scope, Timestamp,
+};
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 use mfa_store_sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -64,6 +67,21 @@ impl AuditLog for InFolder {
 
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         self.store.event(scope, id).await
+    }
+}
+
+#[async_trait]
+impl Checkpoints for InFolder {
+    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
+        self.store.checkpoint(key, now).await
+    }
+
+    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
+        self.store.checkpoints(after, limit).await
+    }
+
+    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
+        self.store.leaves(after, limit).await
     }
 }
 

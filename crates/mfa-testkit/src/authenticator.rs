@@ -140,6 +140,13 @@ impl SoftAuthenticator {
         self.code_of_step(now.unix_seconds().checked_div(self.period).unwrap_or_default())
     }
 
+    /// Returns the codes that the app showed one after the other, the last of them at `now`.
+    #[must_use]
+    pub fn three_codes_at(&self, now: Timestamp) -> [String; 3] {
+        let step = now.unix_seconds().checked_div(self.period).unwrap_or_default();
+        [2, 1, 0].map(|back| self.code_of_step(step.saturating_sub(back)))
+    }
+
     /// Returns the code of one counter value (RFC 4226 §5.3).
     #[must_use]
     pub fn code_of_step(&self, step: u64) -> String {

@@ -7,7 +7,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Wake;
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Scope, Timestamp};
+use audit_model::{
+    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
+    Scope, Timestamp,
+};
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 
 /// How long a future may take to ask for its next poll.
@@ -119,6 +122,21 @@ impl<S: AuditLog> AuditLog for YieldingStore<S> {
 
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         between_yields(self.0.event(scope, id)).await
+    }
+}
+
+#[async_trait]
+impl<S: Checkpoints> Checkpoints for YieldingStore<S> {
+    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
+        between_yields(self.0.checkpoint(key, now)).await
+    }
+
+    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
+        between_yields(self.0.checkpoints(after, limit)).await
+    }
+
+    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
+        between_yields(self.0.leaves(after, limit)).await
     }
 }
 

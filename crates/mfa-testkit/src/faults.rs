@@ -6,7 +6,10 @@ use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Scope, Timestamp};
+use audit_model::{
+    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
+    Scope, Timestamp,
+};
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 
 pub use counting::{CountingStore, Counts};
@@ -183,6 +186,24 @@ impl<S: AuditLog> AuditLog for FaultStore<S> {
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         self.pass_query()?;
         self.inner.event(scope, id).await
+    }
+}
+
+#[async_trait]
+impl<S: Checkpoints> Checkpoints for FaultStore<S> {
+    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
+        self.pass_query()?;
+        self.inner.checkpoint(key, now).await
+    }
+
+    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
+        self.pass_query()?;
+        self.inner.checkpoints(after, limit).await
+    }
+
+    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
+        self.pass_query()?;
+        self.inner.leaves(after, limit).await
     }
 }
 

@@ -11,14 +11,16 @@ use std::sync::Arc;
 
 use audit_model::{AccountId, AuditLog, Event, Query, Scope, Timestamp, UserId};
 use mfa_core::{
-    Authority, Begin, Challenge, Channel, Choice, Engine, EngineBuilder, EnrolConfirm, FirstFactor,
-    FirstFactorKind, KeyId, KeyRing, Login, MemoryStore, Module, ProviderName, Response, Runtime, Store,
-    StoredDirectory, Subject, Verify,
+    Answer, Authority, Begin, Challenge, Channel, Choice, Contact, Engine, EngineBuilder, EnrolConfirm,
+    FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, Login, MemoryStore, Module, Proof, ProviderName,
+    RequestFacts, Response, Runtime, Store, StoredDirectory, Subject, Verify,
 };
+use mfa_recovery::{Cost, Recovery};
 use mfa_totp::Totp;
 
 use crate::authenticator::SoftAuthenticator;
 use crate::entropy::SeededEntropy;
+use crate::inbox::Inbox;
 use crate::runtime::VirtualRuntime;
 
 /// The time every host begins at, in Unix seconds: the first of a TOTP step.
@@ -56,6 +58,8 @@ pub struct TestHost {
     pub directory: Arc<StoredDirectory>,
     /// The store, for reading the log and for further nodes.
     pub store: Arc<dyn TestStore>,
+    /// The ring of every node.
+    pub ring: KeyRing,
 }
 
 impl TestHost {
@@ -67,10 +71,63 @@ impl TestHost {
     /// Makes a host on `store`.
     pub async fn on(store: Arc<dyn TestStore>) -> Self {
         let clock = VirtualRuntime::new(start());
-        let directory = StoredDirectory::new(as_store(&store), ring(), Arc::new(clock.clone()));
+        let ring = ring();
+        let directory = StoredDirectory::new(as_store(&store), ring.clone(), Arc::new(clock.clone()));
         let directory = Arc::new(directory);
-        let engine = builder(&store, &directory, &clock).build().await.expect("an engine");
-        Self { engine, clock, directory, store }
+        let engine = builder(&store, &directory, &clock, &ring).build().await.expect("an engine");
+        Self { engine, clock, directory, store, ring }
+    }
+
+    /// Makes a host in memory that issues recovery codes with a first method, and whose notices arrive in the
+    /// inbox.
+    pub async fn with_recovery() -> (Self, Inbox) {
+        Self::with_recovery_on(Arc::new(MemoryStore::new())).await
+    }
+
+    /// Makes such a host on `store`.
+    pub async fn with_recovery_on(store: Arc<dyn TestStore>) -> (Self, Inbox) {
+        let mut host = Self::on(store).await;
+        let inbox = Inbox::new();
+        host.engine = host.recovery_node(&inbox).build().await.expect("an engine");
+        (host, inbox)
+    }
+
+    /// Starts a builder of another node that issues recovery codes and sends to `inbox`.
+    pub fn recovery_node(&self, inbox: &Inbox) -> EngineBuilder {
+        self.node().provider(recovery()).transport(Arc::new(inbox.clone()))
+    }
+
+    /// Adds a user with a verified contact, `name@acme.example`.
+    pub async fn add_reachable(&self, name: &str) -> Subject {
+        let mail = Contact::email(format!("{name}@acme.example")).expect("an address").verified();
+        let subject = subject(name).with_contacts(vec![mail]).expect("contacts");
+        self.directory.put(&subject).await.expect("a directory");
+        subject
+    }
+
+    /// Enrols an authenticator app and acknowledges the recovery codes that come with it, on a host that issues
+    /// them. Moves the clock as [`TestHost::enrol`].
+    pub async fn enrol_with_recovery(&self, subject: &Subject) -> (SoftAuthenticator, Vec<String>) {
+        let (account, user) = (subject.account(), subject.user());
+        let begun = self.engine.enrol_begin(account, user, &totp(), &Choice::none(), &vouched()).await;
+        let started = begun.expect("a begin");
+        let uri = started.revealed.get("uri").expect("a uri");
+        let app = SoftAuthenticator::scan(uri.expose_secret()).expect("a uri that scans");
+        let code = Response::code(&app.code_at(self.now()));
+        let shown = self.engine.enrol_confirm(&started.reference, &code).await.expect("a confirmation");
+        let EnrolConfirm::RecoveryShown(issued) = shown else { panic!("codes were expected: {shown:?}") };
+        let codes = issued.revealed.get("codes").expect("codes").expose_secret();
+        let codes = codes.lines().map(str::to_owned).collect();
+        let confirmed = self.engine.enrol_acknowledge(&started.reference, &RequestFacts::new()).await;
+        assert!(matches!(confirmed, Ok(EnrolConfirm::Confirmed(_))), "{confirmed:?}");
+        self.clock.advance(STEP);
+        (app, codes)
+    }
+
+    /// Answers with a recovery code on the first node.
+    pub async fn recover(&self, challenge: &Challenge, code: &str) -> Verify {
+        let answer = Response::answer(Answer::recovery(code));
+        self.engine.verify(&challenge.reference, answer).await.expect("a judgement")
     }
 
     /// Starts a builder of another node on the same store, with the same clock and randomness of its own.
@@ -80,7 +137,7 @@ impl TestHost {
 
     /// Starts a builder of another node on the same store, with a clock and randomness of its own.
     pub fn node_at(&self, clock: &VirtualRuntime) -> EngineBuilder {
-        builder(&self.store, &self.directory, clock)
+        builder(&self.store, &self.directory, clock, &self.ring)
     }
 
     /// Adds a user to the directory.
@@ -111,6 +168,17 @@ impl TestHost {
         assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
         self.clock.advance(STEP);
         app
+    }
+
+    /// Proves, with the app's code, that the user wants a change, and moves the clock as [`TestHost::enrol`]. The
+    /// proof is for the session that [`session`] names.
+    pub async fn prove(&self, subject: &Subject, app: &SoftAuthenticator, intent: &Intent) -> Proof {
+        let begun = self.engine.step_up_begin(login(subject), intent).await.expect("a begin");
+        let Begin::Challenge(challenge) = begun else { panic!("a challenge was expected: {begun:?}") };
+        let verified = self.answer(&challenge, &app.code_at(self.now())).await;
+        let Verify::Proven(proven) = verified else { panic!("a proof was expected: {verified:?}") };
+        self.clock.advance(STEP);
+        proven.proof
     }
 
     /// Begins a login on the first node; panics unless it is a challenge.
@@ -170,6 +238,13 @@ pub fn subject(name: &str) -> Subject {
     Subject::new(acme(), UserId::parse(name).expect("an id"))
 }
 
+/// The provider of recovery codes, at the least cost there may be.
+#[must_use]
+pub fn recovery() -> Recovery {
+    let cost = Cost::new(Cost::MIN_MEMORY_KIB, 5).expect("a cost");
+    Recovery::new("Example").expect("an issuer").with_cost(cost)
+}
+
 /// The name of the TOTP provider.
 #[must_use]
 pub fn totp() -> ProviderName {
@@ -198,12 +273,13 @@ fn builder(
     store: &Arc<dyn TestStore>,
     directory: &Arc<StoredDirectory>,
     clock: &VirtualRuntime,
+    ring: &KeyRing,
 ) -> EngineBuilder {
     // A different seed a node: two nodes never draw the same bytes.
     static SEED: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(1);
     let seed = SEED.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
     let directory: Arc<StoredDirectory> = Arc::clone(directory);
-    Engine::builder(as_store(store), directory, ring(), Arc::new(clock.clone()))
+    Engine::builder(as_store(store), directory, ring.clone(), Arc::new(clock.clone()))
         .entropy(Arc::new(SeededEntropy::new(seed)))
         .provider(Totp::new("Example").expect("an issuer"))
         .danger_test_doubles()

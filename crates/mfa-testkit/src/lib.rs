@@ -23,6 +23,7 @@
 //! | [`entropy`] | random bytes that repeat from run to run, and sources that fail |
 //! | [`authenticator`] | an authenticator app, written from the RFCs alone |
 //! | [`host`] | a host in miniature: an engine, users and their authenticator apps |
+//! | [`inbox`] | transports that keep what they are given, in memory and as files |
 //! | [`scripted`] | a provider that does what the test says |
 //!
 //! Everything here blocks threads freely, shows what it should not, and belongs in tests alone.
@@ -32,6 +33,7 @@ pub mod drop_at;
 pub mod entropy;
 pub mod faults;
 pub mod host;
+pub mod inbox;
 pub mod provider_suite;
 pub mod race;
 pub mod runtime;

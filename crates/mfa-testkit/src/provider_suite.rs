@@ -48,7 +48,8 @@ pub trait ProviderCase: fmt::Debug {
     /// Returns the choice that an enrolment begins with.
     fn choice(&self) -> Choice;
 
-    /// Returns the answer that a user who was shown `shown` gives at `now`, and that is right.
+    /// Returns the answer that a user who was shown `shown` gives at `now`, and that is right. Where uses are counted it
+    /// is another one after each [`next_answer_after`](Self::next_answer_after), until they run out.
     fn right_answer(&self, shown: &Shown, now: Timestamp) -> Answer;
 
     /// Returns an answer of the right form that is wrong at `now`.
@@ -116,12 +117,14 @@ clauses! {
     }
     answers {
         the_right_answer_is_accepted
+        an_enrolment_ends_as_its_role_says
         a_wrong_answer_is_rejected
         a_malformed_answer_is_rejected_as_such
         a_hostile_answer_is_rejected
         an_answer_of_another_kind_is_not_accepted
         an_accepted_answer_is_not_accepted_again
         the_answer_of_another_enrolment_is_not_accepted
+        uses_are_counted_down
     }
     kept {
         kept_values_come_back_from_their_bytes
@@ -136,6 +139,7 @@ clauses! {
     effects {
         effects_are_described
         checks_sends_and_pushes_are_charged
+        recovery_answers_cost_the_same
         an_interrupted_effect_accepts_nothing
     }
 }

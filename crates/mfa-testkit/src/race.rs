@@ -6,7 +6,10 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Scope, Timestamp};
+use audit_model::{
+    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
+    Scope, Timestamp,
+};
 use futures::executor::block_on;
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 
@@ -183,5 +186,20 @@ impl<S: AuditLog> AuditLog for GateStore<S> {
 
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         self.inner.event(scope, id).await
+    }
+}
+
+#[async_trait]
+impl<S: Checkpoints> Checkpoints for GateStore<S> {
+    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
+        self.inner.checkpoint(key, now).await
+    }
+
+    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
+        self.inner.checkpoints(after, limit).await
+    }
+
+    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
+        self.inner.leaves(after, limit).await
     }
 }

@@ -17,6 +17,7 @@
 
 pub mod atomicity;
 pub mod bodies;
+pub mod checkpoints;
 pub mod concurrency;
 pub mod erasure;
 pub mod events;
@@ -33,14 +34,14 @@ pub mod scans;
 
 use core::fmt;
 
-use audit_model::AuditLog;
+use audit_model::{AuditLog, Checkpoints};
 use futures::future::BoxFuture;
 use mfa_core::Store;
 
-/// A store with the audit log of the events it keeps: what the suite runs on.
-pub trait TestStore: Store + AuditLog {}
+/// A store with the audit log of the events it keeps, and what fixes it: what the suite runs on.
+pub trait TestStore: Store + AuditLog + Checkpoints {}
 
-impl<T: Store + AuditLog + ?Sized> TestStore for T {}
+impl<T: Store + AuditLog + Checkpoints + ?Sized> TestStore for T {}
 
 const _: Option<&dyn TestStore> = None;
 
@@ -196,6 +197,19 @@ clauses! {
         erasure_keeps_to_its_user
         erasure_keeps_to_its_scope
         erasure_leaves_the_new_events_of_its_commit
+    }
+    checkpoints {
+        a_checkpoint_covers_exactly_the_events_since_the_last
+        checkpoints_make_one_chain
+        without_new_events_there_is_no_new_checkpoint
+        checkpoints_are_listed_behind_a_number
+        another_key_makes_no_checkpoint
+        leaves_come_in_the_order_of_the_commits
+        leaves_are_given_behind_a_place
+        a_repeated_event_has_one_place
+        a_conflict_takes_no_place
+        erased_events_keep_their_places_and_verify
+        checkpoints_under_commits_leave_nothing_out
     }
     concurrency {
         one_of_many_puts_at_a_version_wins

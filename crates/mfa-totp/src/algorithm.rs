@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::{Algorithm, Digits, Error, Parameters, TotpSecret, Window};
 
 /// The last second of the year 9999. A later time is a broken clock; no code matches at it.
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Returns the code that the app shows at the given second after 1970-01-01 00:00:00 UTC.
 ///
@@ -40,12 +40,13 @@ pub fn code_at(secret: &TotpSecret, parameters: Parameters, unix_seconds: u64) -
 /// including it is used (RFC 6238 §5.2). The caller stores the step of [`Match::Accepted`] in the
 /// same atomic write that makes the answer count, or a code can be accepted twice.
 ///
-/// Should two steps of the window have the same code, the code stands for the later one. That uses
-/// up both.
+/// Should two steps of the window have the same code, it stands for the later one, which uses up both.
 ///
 /// # Security
 ///
-/// The code is compared with every step of the window, in constant time, whichever matches.
+/// The steps are tried from the newest on, up to the one the code is right for; each comparison takes
+/// constant time. So the time of a right code tells which step it is of, which is no secret. A wrong
+/// code is compared with every step of the window.
 ///
 /// ```
 /// use mfa_totp::{Match, Parameters, TotpSecret, Window, matching_step};
@@ -80,20 +81,13 @@ pub fn matching_step(
     let first = current.saturating_sub(u64::from(window.back()));
     let last = current.saturating_add(u64::from(window.ahead()));
 
-    // One bit a step, the latest lowest. No branch on a hit, so the time does not tell which it was.
-    let mut hits: u8 = 0;
-    for step in first..=last {
-        let hit = engine.check(code, step.saturating_mul(period)).is_some();
-        hits = (hits << 1) | u8::from(hit);
+    // Newest first: a code that is right for two steps stands for the later one, which uses up both.
+    let hit = (first..=last).rev().find(|step| engine.check(code, step.saturating_mul(period)).is_some());
+    match hit {
+        None => Match::NoMatch,
+        Some(step) if after_step.is_none_or(|used| used < step) => Match::Accepted(step),
+        Some(_) => Match::Replayed,
     }
-    if hits == 0 {
-        return Match::NoMatch;
-    }
-    let step = last.saturating_sub(u64::from(hits.trailing_zeros()));
-    if after_step.is_some_and(|used| step <= used) {
-        return Match::Replayed;
-    }
-    Match::Accepted(step)
 }
 
 /// What [`matching_step`] found.
@@ -148,13 +142,13 @@ impl fmt::Debug for Code {
     }
 }
 
-fn is_well_formed(digits: Digits, text: &str) -> bool {
+pub(crate) fn is_well_formed(digits: Digits, text: &str) -> bool {
     text.len() == usize::from(digits.get()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Builds the engine for single steps: the window is walked here, not there, because the engine
-/// stops at the first hit.
-fn engine(secret: &TotpSecret, parameters: Parameters) -> Totp {
+/// does not know which steps are used.
+pub(crate) fn engine(secret: &TotpSecret, parameters: Parameters) -> Totp {
     // By the slice, which is copied to the heap: an array would leave copies on the stack, where
     // nothing wipes them.
     let secret = Secret::from(secret.expose_secret());

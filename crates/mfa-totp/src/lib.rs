@@ -52,7 +52,8 @@
 //! * Store the step of [`Match::Accepted`] in the same atomic write that makes the answer count.
 //! * Secrets, codes, URIs and pictures are wiped when dropped and redacted in `Debug`; errors name
 //!   the field and the limit, never the value. [`OtpauthUri::to_qr_svg`] says where copies remain.
-//! * The whole window is computed for every well-formed code, and compared in constant time.
+//! * A code is compared in constant time with the steps of the window up to the one it is right for, a
+//!   wrong one with all of them.
 //! * A code is not resistant to phishing (SP 800-63B-4 §3.2.5): a false page can pass it on.
 
 mod algorithm;
@@ -63,6 +64,7 @@ mod percent;
 mod provider;
 mod qr;
 mod secret;
+mod unlock;
 mod uri;
 
 pub use algorithm::{Code, Match, code_at, matching_step, parse_code};
@@ -72,4 +74,5 @@ pub use parameters::{Algorithm, Digits, Parameters, Period, Window};
 pub use provider::{Totp, TotpKey, UsedStep};
 pub use qr::Background;
 pub use secret::TotpSecret;
+pub use unlock::matching_run;
 pub use uri::OtpauthUri;

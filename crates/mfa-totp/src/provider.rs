@@ -2,19 +2,22 @@
 
 use mfa_core::{
     Answer, AnswerKind, Choice, CodecError, Cx, Descriptor, FieldError, HeldOf, Provider, ProviderError,
-    ProviderName, Purpose, Reason, Revealed, Step, StepEvent, StepOf, Then, Versioned,
+    ProviderName, Purpose, Reason, Revealed, Step, StepEvent, StepOf, Then, Timestamp, Versioned,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::algorithm::is_well_formed;
 use crate::{
     Algorithm, Background, Digits, Error, Match, OtpauthUri, Parameters, Period, TotpSecret, Window,
-    matching_step, parse_code,
+    matching_run, matching_step,
 };
 
 /// Bits of one six-digit code: 19.93, rounded down.
 const CODE_BITS: u16 = 19;
+/// How many consecutive codes lift a delay.
+const UNLOCKING_CODES: usize = 3;
 
 /// TOTP as a provider, named `totp`: enrols authenticator apps and judges their codes.
 ///
@@ -56,7 +59,7 @@ impl Totp {
             issuer: issuer.to_owned(),
             parameters: Parameters::default(),
             window: Window::default(),
-            descriptor: Descriptor::one_time_code(name, CODE_BITS),
+            descriptor: descriptor(name),
         })
     }
 
@@ -124,11 +127,11 @@ impl Totp {
         let key = held.secret.ok_or(ProviderError::Inappropriate)?;
         let parameters = key.parameters()?;
         let code = answer.text().expose_secret();
-        if parse_code(parameters.digits, code).is_err() {
+        if !is_well_formed(parameters.digits, code) {
             return Ok(Step::then(Then::Reject(Reason::Malformed)));
         }
         let secret = key.into_secret()?;
-        let used = held.enrolment.map(|UsedStep(step)| step);
+        let used = self.used(cx, held.enrolment, parameters);
         let now = cx.now.unix_seconds();
         Ok(match matching_step(&secret, parameters, self.window, now, used, code) {
             Match::Accepted(step) => {
@@ -138,6 +141,51 @@ impl Totp {
             Match::NoMatch => Step::then(Then::Reject(Reason::WrongCode)),
         })
     }
+}
+
+impl Totp {
+    /// Returns the last step whose code is not accepted any more: the used one, or the last that was possible
+    /// before the time from which on answers count.
+    fn used(&self, cx: &Cx<'_>, used: Option<UsedStep>, parameters: Parameters) -> Option<u64> {
+        let used = used.map(|UsedStep(step)| step);
+        if cx.not_before == Timestamp::MIN {
+            return used;
+        }
+        let barred = parameters.period.step_at(cx.not_before.unix_seconds());
+        Some(barred.saturating_add(u64::from(self.window.ahead())).max(used.unwrap_or(0)))
+    }
+
+    /// Judges three consecutive codes as one answer.
+    fn unlock(
+        &self,
+        cx: &Cx<'_>,
+        held: HeldOf<Self>,
+        codes: &[Answer],
+    ) -> Result<StepOf<Self>, ProviderError> {
+        let key = held.secret.ok_or(ProviderError::Inappropriate)?;
+        let parameters = key.parameters()?;
+        let codes: Vec<&str> = codes.iter().map(|code| code.text().expose_secret()).collect();
+        if codes.len() != UNLOCKING_CODES || !codes.iter().all(|code| is_well_formed(parameters.digits, code))
+        {
+            return Ok(Step::then(Then::Reject(Reason::Malformed)));
+        }
+        let secret = key.into_secret()?;
+        let used = self.used(cx, held.enrolment, parameters);
+        let now = cx.now.unix_seconds();
+        Ok(match matching_run(&secret, parameters, self.window, now, used, &codes) {
+            Match::Accepted(step) => {
+                Step::then(Then::Accept(self.descriptor.strength())).with_enrolment(UsedStep(step))
+            }
+            // Right once or never: nothing is told of the codes but that they are refused.
+            Match::Replayed | Match::NoMatch => Step::then(Then::Reject(Reason::WrongCode)),
+        })
+    }
+}
+
+fn descriptor(name: ProviderName) -> Descriptor {
+    let mut descriptor = Descriptor::one_time_code(name, CODE_BITS);
+    descriptor.unlocks = true;
+    descriptor
 }
 
 impl Provider for Totp {
@@ -170,6 +218,7 @@ impl Provider for Totp {
         match event {
             StepEvent::Begin(choice) if cx.purpose == Purpose::Enrol => self.begin(cx, choice),
             StepEvent::Answer(answer) => self.judge(cx, held, answer),
+            StepEvent::Unlock(codes) => self.unlock(cx, held, codes),
             StepEvent::Begin(_) | StepEvent::Start(_) | StepEvent::Poll | StepEvent::Resend => {
                 let key = held.secret.ok_or(ProviderError::Inappropriate)?;
                 Ok(Step::then(Then::Prompt(prompt(key.parameters()?))))

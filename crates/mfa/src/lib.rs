@@ -2,12 +2,13 @@
 //! The second step of a login for Rust services.
 //!
 //! This crate re-exports the parts, so that a host needs one dependency: [`core`](mod@core) (the engine and
-//! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `sqlite` and
-//! `TokioRuntime`.
+//! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `recovery`,
+//! `sqlite` and `TokioRuntime`.
 //!
 //! # Features
 //!
 //! * `totp` — authenticator apps, `mfa::totp`.
+//! * `recovery` — saved recovery codes and keys, `mfa::recovery`.
 //! * `sqlite` — the embedded store, `mfa::sqlite`.
 //! * `tokio` — `TokioRuntime`, the clock, timers and slow-work pool of a tokio service.
 //!
@@ -30,6 +31,8 @@ mod tokio_runtime;
 pub use audit_model as audit;
 pub use mfa_core as core;
 pub use mfa_core::*;
+#[cfg(feature = "recovery")]
+pub use mfa_recovery as recovery;
 #[cfg(feature = "sqlite")]
 pub use mfa_store_sqlite as sqlite;
 #[cfg(feature = "totp")]

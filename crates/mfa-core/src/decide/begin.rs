@@ -6,21 +6,27 @@ use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 use serde_json::Value;
 
 use super::survey::{Survey, Verdict, denied, survey};
-use super::{Rules, event, method};
+use super::{Registered, Rules, event, method, notice};
 use crate::driver::{Decision, Read, Records};
+use crate::keyring::Sealed;
 use crate::machine::Status;
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, ErasedStep, StepEvent, Then};
-use crate::record::challenge::{Challenge, FirstFactorRecord, PendingEffect};
-use crate::record::login::{Login as LoginRecord, TOLERATED_SKEW};
+use crate::record::challenge::{Challenge, FirstFactorRecord, Intended, PendingEffect};
+use crate::record::login::{Enrolment, Login as LoginRecord, TOLERATED_SKEW};
 use crate::record::open::{Entry, MAX_OPEN, Open};
-use crate::record::vault::Vault;
-use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
-use crate::reference::{Claims, Handle, Holder, session_hash};
+use crate::record::proof::{Held, TICKET_LIFE, Ticket as TicketRecord};
+use crate::record::vault::{Place, Vault};
+use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_key};
+use crate::reference::{Claims, Handle, session_hash};
 use crate::{
     Begin, ChallengeId, Change, Charge, Choice, Cx, DeniedReason, Draw, Effect, EnrolmentId,
-    EnrolmentRequired, Error, Expect, Key, Login, ProviderName, Purpose, Reason, Reference, Version,
+    EnrolmentRequired, Error, Expect, Intent, Key, Login, Purpose, Reason, Reference, Role, SecretBytes,
+    Version,
 };
+
+/// How many tickets of a user there are at most.
+const TICKETS: u8 = 64;
 
 /// What begin comes to.
 pub(crate) enum Begun {
@@ -45,6 +51,7 @@ pub(crate) fn keys(login: &Login) -> Vec<Key> {
 pub(crate) fn begin(
     rules: &Rules,
     login: &Login,
+    intent: Option<&Intent>,
     ended: Option<&[ChallengeId]>,
     records: &Records,
     now: Timestamp,
@@ -54,8 +61,9 @@ pub(crate) fn begin(
     let mut read: Read<LoginRecord> = records.read(&user_key(account, LOGIN, user));
     let ahead = set_right(&mut read, now);
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
-    let survey = survey(rules, &login.subject, &read, &vault, login.method.as_ref(), now, false);
-    let mut beginning = Beginning { rules, login, now, ahead, plan: Plan::default() };
+    let wanted = login.method.as_ref();
+    let survey = survey(rules, &login.subject, (&read, &vault), wanted, intent, now, false);
+    let mut beginning = Beginning { rules, login, intent, now, ahead, plan: Plan::default() };
     for (record, problem) in &survey.refused {
         beginning.note_refused(record, problem);
     }
@@ -64,10 +72,16 @@ pub(crate) fn begin(
             beginning.challenge(record, version, vault, records, *active, &survey, ended, draw)?
         }
         (verdict, read) => {
-            if let Read::Live(record, version) = read {
-                beginning.write_what_was_set_right(record, version)?;
-            }
-            Begun::Answer(beginning.without_challenge(verdict))
+            let fence = match read {
+                Read::Live(record, version) => {
+                    Some(beginning.write_what_was_set_right(record, version)?.fence)
+                }
+                Read::Absent | Read::Refused(_) => None,
+            };
+            Begun::Answer(match verdict {
+                Verdict::EnrolmentRequired => beginning.ticket(fence, draw)?,
+                verdict => beginning.without_challenge(verdict),
+            })
         }
     };
     Ok(Decision { plan: beginning.plan, value: begun })
@@ -86,6 +100,8 @@ pub(crate) fn set_right(read: &mut Read<LoginRecord>, now: Timestamp) -> Option<
 struct Beginning<'a> {
     rules: &'a Rules,
     login: &'a Login,
+    /// The change that a proof is asked for, where one is.
+    intent: Option<&'a Intent>,
     now: Timestamp,
     /// How far the clock was ahead when the user was last judged, if it was.
     ahead: Option<Duration>,
@@ -123,22 +139,16 @@ impl Beginning<'_> {
                 self.plan.events([event]);
                 Begin::NotRequired(*why)
             }
-            Verdict::EnrolmentRequired => {
-                let event = self.event(Kind::EnrolmentRequired, Outcome::Info);
-                self.plan.events([event]);
-                let offered =
-                    self.rules.providers.values().filter(|p| self.rules.policy.offers(p.name.as_str()));
-                let offered: Vec<ProviderName> = offered.map(|p| p.name.clone()).collect();
-                Begin::EnrolmentRequired(EnrolmentRequired { offered })
-            }
             Verdict::Denied(denied) => {
                 let code = denied.reason.code();
                 let event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
                 self.merged(event, code);
                 Begin::Denied(*denied)
             }
-            // A challenge needs the record it was decided from; without it nothing can be granted.
-            Verdict::Challenge(_) => self.without_challenge(&denied(DeniedReason::Unavailable, None)),
+            // A challenge needs the record it was decided from, a ticket its draw; without them nothing is given.
+            Verdict::Challenge(_) | Verdict::EnrolmentRequired => {
+                self.without_challenge(&denied(DeniedReason::Unavailable, None))
+            }
         }
     }
 
@@ -197,13 +207,15 @@ impl Beginning<'_> {
             });
         }
         let (claims, reference) = self.reference(draw)?;
-        let started = self.start(&record, survey, active, &claims, draw)?;
+        let started = self.start(&record, &vault, survey, active, &claims, draw)?;
         if let Read::Live(_, version) = &vault {
             self.plan.check(user_key(&account, VAULT, &user), *version);
         }
-        let challenge = self.record(&record, active, survey, &claims, &started, at)?;
+        let mut challenge = self.record(&record, active, survey, &claims, &started, at)?;
+        challenge.contacts = self.contacts(&claims, draw)?;
         open.challenges.push(Entry {
             id: ChallengeId::from_bytes(claims.id),
+            purpose: challenge.purpose,
             module: challenge.module.clone(),
             session: challenge.session,
             fence: challenge.fence,
@@ -214,10 +226,13 @@ impl Beginning<'_> {
         let id = ChallengeId::from_bytes(claims.id);
         self.plan.put(challenge_key(&account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;
         let provider = record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default();
-        let event = self
+        let mut event = self
             .event(Kind::ChallengeBegun, Outcome::Info)
             .subject(claims.id)
             .field("method", provider.clone());
+        if let Some(intent) = self.intent {
+            event = event.field("purpose", intent.operation().code());
+        }
         self.plan.events([event]);
         if let Some((effect, _, charge)) = &started.effect {
             let event = self.event(Kind::EffectCharged, Outcome::Info).subject(claims.id);
@@ -225,7 +240,8 @@ impl Beginning<'_> {
             self.plan.events([event.field("charge", charge.code())]);
         }
         let methods = survey.usable.iter().filter_map(|(id, _)| record.enrolment(*id));
-        let methods: Vec<_> = methods.filter_map(|enrolment| method(&record, enrolment)).collect();
+        let methods: Vec<_> =
+            methods.filter_map(|enrolment| method(self.rules, &record, enrolment)).collect();
         let active = methods.iter().find(|method| method.id == active).cloned();
         let answer = crate::Challenge {
             id,
@@ -245,19 +261,43 @@ impl Beginning<'_> {
         })
     }
 
-    fn reference(&self, draw: &mut Draw) -> Result<(Claims, Reference), Error> {
-        let claims = Claims {
-            format: Claims::FORMAT,
-            key: self.rules.ring.active().as_str().to_owned(),
-            handle: Handle::Challenge,
-            user: self.login.subject.user().clone(),
-            lineage: self.login.subject.lineage().to_vec(),
-            module: self.login.module.as_str().to_owned(),
-            label: self.login.subject.label().to_owned(),
-            id: *ChallengeId::from_random(draw.take()?).as_bytes(),
-            binder: draw.take()?,
-            holder: Holder::Binder,
+    /// Makes the ticket of a login that must enrol a method first. A user has at most 64 of them, of which a new
+    /// one may take the place of an old one.
+    fn ticket(&mut self, fence: Option<u64>, draw: &mut Draw) -> Result<Begin, Error> {
+        let (account, user) = (self.login.subject.account(), self.login.subject.user());
+        let [slot]: [u8; 1] = draw.take()?;
+        let mut id = [0; 16];
+        id[15] = slot % TICKETS;
+        let ring = &self.rules.ring;
+        let claims = Claims::new(ring, Handle::Ticket, &self.login.subject, "", (id, draw.take()?));
+        let hash = |session| session_hash(ring, &claims.key, account, user, session);
+        let expires_at = self.now.plus(TICKET_LIFE);
+        let held = Held {
+            generation: self.login.subject.generation().to_owned(),
+            fence,
+            key: claims.key.clone(),
+            binder: claims.binder_hash(ring)?,
+            session: self.login.first_factor.session.as_ref().map(hash).transpose()?,
+            made_at: self.now,
+            expires_at,
         };
+        let key = users_key(account, TICKET, user, &id);
+        self.plan.put(key, Expect::Any, &TicketRecord { held }, Some(expires_at))?;
+        let event = self.event(Kind::EnrolmentRequired, Outcome::Info);
+        self.plan.events([event]);
+        let is_factor = |p: &&Registered| p.code.describe().role == Role::Factor && self.rules.offers(p);
+        let offered = self.rules.providers.values().filter(is_factor).map(|p| p.name.clone()).collect();
+        Ok(Begin::EnrolmentRequired(EnrolmentRequired {
+            ticket: crate::Ticket(claims.issue_text(ring)?),
+            needs_invitation: self.rules.policy.first_enrolment_needs_invitation(),
+            offered,
+        }))
+    }
+
+    fn reference(&self, draw: &mut Draw) -> Result<(Claims, Reference), Error> {
+        let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
+        let module = self.login.module.as_str();
+        let claims = Claims::new(&self.rules.ring, Handle::Challenge, &self.login.subject, module, secrets);
         let reference = claims.issue(&self.rules.ring)?;
         Ok((claims, reference))
     }
@@ -265,6 +305,7 @@ impl Beginning<'_> {
     fn start(
         &self,
         record: &LoginRecord,
+        vault: &Read<Vault>,
         survey: &Survey,
         active: EnrolmentId,
         claims: &Claims,
@@ -275,6 +316,11 @@ impl Beginning<'_> {
             self.rules.usable(&enrolment.provider).ok_or(Error::Unavailable("the active method"))?;
         let opened = survey.usable.iter().find(|(id, _)| *id == active);
         let (_, secret) = opened.ok_or(Error::Unavailable("the vault"))?;
+        let secret = match (secret, vault) {
+            (Some(secret), _) => Some(secret.clone()),
+            (None, Read::Live(vault, _)) => Some(self.open_secret(vault, enrolment)?),
+            (None, _) => None,
+        };
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let effect_id = draw.take()?;
         let mut cx = Cx {
@@ -282,15 +328,46 @@ impl Beginning<'_> {
             account,
             user,
             label: self.login.subject.label(),
-            purpose: Purpose::Login,
+            purpose: self.purpose(),
             challenge: ChallengeId::from_bytes(claims.id),
             enrolment: active,
+            not_before: record.barrier,
             settings: &registered.settings,
             entropy: draw,
         };
-        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: Some(secret) };
+        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: secret.as_ref() };
         let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
         Started::from_step(step, effect_id)
+    }
+
+    const fn purpose(&self) -> Purpose {
+        match self.intent {
+            None => Purpose::Login,
+            Some(intent) => Purpose::StepUp(intent.operation()),
+        }
+    }
+
+    fn open_secret(&self, vault: &Vault, enrolment: &Enrolment) -> Result<SecretBytes, Error> {
+        let place = Place {
+            account: self.login.subject.account(),
+            user: self.login.subject.user(),
+            kind: "vault",
+            provider: &enrolment.provider,
+            enrolment: enrolment.id,
+        };
+        let sealed = vault.sealed(enrolment.id).ok_or(Error::Unavailable("the vault"))?;
+        Ok(place.open(&self.rules.ring, sealed)?)
+    }
+
+    /// Seals the verified contacts, so that the user can be told what happens to the challenge.
+    fn contacts(&self, claims: &Claims, draw: &mut Draw) -> Result<Option<Sealed>, Error> {
+        let subject = &self.login.subject;
+        let verified: Vec<_> = subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
+        if verified.is_empty() {
+            return Ok(None);
+        }
+        let whom = (subject.account(), subject.user());
+        notice::seal(self.rules, whom.0, whom.1, &claims.id, &verified, draw).map(Some)
     }
 
     fn record(
@@ -305,13 +382,13 @@ impl Beginning<'_> {
         let first = &self.login.first_factor;
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let ring = &self.rules.ring;
-        let hash = |session| session_hash(ring, ring.active().as_str(), account, user, session);
+        let hash = |session| session_hash(ring, &claims.key, account, user, session);
         let sends = matches!(&started.effect, Some((Effect::Deliver(_), ..)));
         Ok(Challenge {
             user: user.clone(),
             generation: record.generation.clone(),
             module: self.login.module.as_str().to_owned(),
-            purpose: Purpose::Login,
+            purpose: self.purpose(),
             key: claims.key.clone(),
             binder: claims.binder_hash(ring)?,
             session: first.session.as_ref().map(hash).transpose()?,
@@ -342,6 +419,11 @@ impl Beginning<'_> {
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
             }),
             proven: None,
+            intent: self
+                .intent
+                .map(|intent| Intended { digest: intent.digest(), rank: self.login.subject.rank() }),
+            contacts: None,
+            decoy: false,
         })
     }
 }

@@ -6,7 +6,7 @@ use super::Registered;
 use super::case::Case;
 use crate::provider::{ErasedHeld, ErasedStep};
 use crate::record::vault::Place;
-use crate::{ChallengeId, Change, Cx, Draw, Error, Purpose, StepEvent};
+use crate::{ChallengeId, Change, Cx, Draw, Error, StepEvent};
 
 /// Returns the active method's provider, if the method can be used as things are now.
 pub(super) fn ready<'a>(case: &Case<'a>) -> Option<&'a Registered> {
@@ -39,41 +39,41 @@ pub(super) fn call(
         }
         return Ok(None);
     };
-    let nonce = draw.take()?;
     let mut cx = Cx {
         now: case.now,
         account: &case.account,
         user: case.user(),
         label: &case.claims.label,
-        purpose: Purpose::Login,
+        purpose: case.challenge.value.purpose,
         challenge: ChallengeId::from_bytes(case.claims.id),
         enrolment: id,
+        not_before: case.login.value.barrier,
         settings: &method.settings,
         entropy: draw,
     };
     let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
     let held =
         ErasedHeld { state: case.challenge.value.state.as_deref(), enrolment: data, secret: Some(&secret) };
-    let step = method.code.handle(&mut cx, &held, event)?;
+    let mut step = method.code.handle(&mut cx, &held, event)?;
     let resealed = match &step.secret {
-        Change::Set(plain) => Some(place.seal(&case.rules.ring, nonce, plain)?),
+        Change::Set(plain) => Some(place.seal(&case.rules.ring, draw.take()?, plain)?),
         Change::Same | Change::Clear => None,
     };
     if let Some(sealed) = resealed {
         case.vault.change().set(id, sealed);
     }
-    match &step.state {
+    match core::mem::replace(&mut step.state, Change::Same) {
         Change::Same => {}
-        Change::Set(bytes) => case.challenge.change().state = Some(bytes.clone()),
+        Change::Set(bytes) => case.challenge.change().state = Some(bytes),
         Change::Clear => case.challenge.change().state = None,
     }
-    if !matches!(step.enrolment, Change::Same)
-        && let Some(enrolment) = case.login.change().enrolment_mut(id)
-    {
-        enrolment.data = match &step.enrolment {
-            Change::Set(bytes) => Some(bytes.clone()),
-            Change::Same | Change::Clear => None,
-        };
+    let data = match core::mem::replace(&mut step.enrolment, Change::Same) {
+        Change::Same => return Ok(Some(step)),
+        Change::Set(bytes) => Some(bytes),
+        Change::Clear => None,
+    };
+    if let Some(enrolment) = case.login.change().enrolment_mut(id) {
+        enrolment.data = data;
     }
     Ok(Some(step))
 }

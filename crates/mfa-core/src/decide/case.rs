@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 
-use super::{Rules, event, wording};
+use super::{Rules, event, notice, wording};
 use crate::budget::DELAYS_FROM;
 use crate::driver::{Read, Records};
 use crate::machine::{Move, Status};
@@ -14,8 +14,10 @@ use crate::record::challenge::{Challenge, MAX_MALFORMED};
 use crate::record::login::{Failed, Login, NOTED_SKEW, TOLERATED_SKEW};
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, VAULT, challenge_key, user_key};
-use crate::reference::Claims;
-use crate::{ChallengeId, Error, Expect, Key, Purpose, Reason, Rejected, RequestFacts, Version};
+use crate::reference::{Claims, Holder};
+use crate::{
+    ChallengeId, Draw, Error, Expect, Key, NoticeKind, Purpose, Reason, Rejected, RequestFacts, Version,
+};
 
 /// The records that judging an answer needs: one get.
 pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
@@ -40,6 +42,9 @@ pub(crate) struct Case<'a> {
     pub(crate) login: Changing<Login>,
     pub(crate) vault: Changing<Vault>,
     events: Vec<EventBuilder>,
+    notices: Vec<NoticeKind>,
+    /// What is written besides the three records.
+    pub(crate) also: Plan,
     request: &'a RequestFacts,
 }
 
@@ -60,6 +65,8 @@ impl<T> Changing<T> {
 /// What a case is, once its records are read.
 pub(crate) enum Opened<'a> {
     Case(Box<Case<'a>>),
+    /// Nobody is behind it.
+    Decoy(Box<Challenge>, Version),
     /// The same answer for unknown, foreign, purged and another browser's.
     NotFound,
     /// The user's records are gone: something ended every challenge.
@@ -90,11 +97,14 @@ impl<'a> Case<'a> {
             &challenge.value.generation,
         )?;
         if !held
-            || challenge.value.purpose != Purpose::Login
+            || (challenge.value.purpose != Purpose::Login && claims.holder != Holder::Binder)
             || challenge.value.user != claims.user
             || challenge.value.module != claims.module
         {
             return Ok(Opened::NotFound);
+        }
+        if challenge.value.decoy {
+            return Ok(Opened::Decoy(Box::new(challenge.value), challenge.version));
         }
         let login = match records.read::<Login>(&user_key(&account, LOGIN, &claims.user)) {
             Read::Absent => return Ok(Opened::Gone),
@@ -107,8 +117,20 @@ impl<'a> Case<'a> {
             Read::Live(value, version) => Changing { value, version, changed: false },
         };
         let at = login.value.effective(now);
-        let mut case =
-            Self { rules, claims, account, now, at, challenge, login, vault, events: Vec::new(), request };
+        let mut case = Self {
+            rules,
+            claims,
+            account,
+            now,
+            at,
+            challenge,
+            login,
+            vault,
+            events: Vec::new(),
+            notices: Vec::new(),
+            also: Plan::default(),
+            request,
+        };
         case.look_at_the_clock();
         Ok(Opened::Case(Box::new(case)))
     }
@@ -191,8 +213,13 @@ impl<'a> Case<'a> {
         reason: Reason,
         retry_after: Option<Duration>,
     ) -> Result<Rejected, Error> {
-        if reason == Reason::Fraud {
-            self.delay_every_method();
+        match reason {
+            Reason::Fraud => {
+                self.delay_every_method();
+                self.tell(NoticeKind::FraudReported);
+            }
+            Reason::Replayed => self.tell(NoticeKind::ReplaySeen),
+            _ => {}
         }
         let first = cost.event != When::Never && self.is_told_first(reason);
         if cost.event == When::Each || (cost.event == When::First && first) {
@@ -208,6 +235,7 @@ impl<'a> Case<'a> {
             self.challenge.value.attempts_left == 0 || self.challenge.value.malformed >= MAX_MALFORMED;
         if (cost.ends || used_up) && !self.challenge.value.status.is_terminal() {
             self.end(Move::Fail)?;
+            self.tell(NoticeKind::WrongSecondStep);
         }
         Ok(Rejected { reason, attempts_left: self.challenge.value.attempts_left, retry_after })
     }
@@ -246,9 +274,12 @@ impl<'a> Case<'a> {
     fn charge_budget(&mut self) {
         let (at, id) = (self.at, self.challenge.value.method);
         let (daily, monthly) = (self.rules.policy.failures_per_day(), self.rules.policy.failures_per_month());
+        let low_entropy = self.is_low_entropy();
         let login = self.login.change();
         let had_room = login.failures.wait(at, daily, monthly) == Duration::ZERO;
-        login.failures.charge(at);
+        if low_entropy {
+            login.failures.charge(at);
+        }
         let wait = login.failures.wait(at, daily, monthly);
         let is_full_now = had_room && wait > Duration::ZERO;
         let Some(enrolment) = login.enrolment_mut(id) else { return };
@@ -257,12 +288,21 @@ impl<'a> Case<'a> {
         if failed == Failed::Stopped {
             let event = self.event(Kind::EnrolmentStopped, Outcome::Failure).field("failures", failures);
             self.note(event);
+            self.tell(NoticeKind::Locked);
         }
         if failed == Failed::Locked || is_full_now {
             let until = until.max(at.plus(wait)).to_string();
             let event = self.event(Kind::UserLocked, Outcome::Failure).field("until", until);
             self.note(event);
+            self.tell(NoticeKind::Locked);
         }
+    }
+
+    /// Returns whether failures of the active method count towards the user's windows: guesses at a saved secret
+    /// have a count of their own.
+    pub(crate) fn is_low_entropy(&self) -> bool {
+        let provider = self.rules.providers.get(self.provider_name());
+        provider.is_none_or(|provider| provider.code.describe().is_low_entropy())
     }
 
     fn is_told_first(&mut self, reason: Reason) -> bool {
@@ -289,6 +329,11 @@ impl<'a> Case<'a> {
         self.events.push(event);
     }
 
+    /// Tells the user, over the contacts they had when the challenge began.
+    pub(crate) fn tell(&mut self, kind: NoticeKind) {
+        self.notices.push(kind);
+    }
+
     pub(crate) fn provider_name(&self) -> &str {
         &self.challenge.value.provider
     }
@@ -298,8 +343,9 @@ impl<'a> Case<'a> {
     }
 
     /// Writes down what changed. A decision that grants holds every record it read.
-    pub(crate) fn finish(mut self, grants: bool) -> Result<Plan, Error> {
-        let mut plan = Plan::default();
+    pub(crate) fn finish(mut self, grants: bool, draw: &mut Draw) -> Result<Plan, Error> {
+        self.queue_notices(draw)?;
+        let mut plan = core::mem::take(&mut self.also);
         let account = self.account.clone();
         let user = self.claims.user.clone();
         let mut events = core::mem::take(&mut self.events);
@@ -317,6 +363,20 @@ impl<'a> Case<'a> {
         hold(&mut plan, user_key(&account, VAULT, &user), &self.vault, None, grants)?;
         plan.events(events);
         Ok(plan)
+    }
+
+    fn queue_notices(&mut self, draw: &mut Draw) -> Result<(), Error> {
+        let Some(sealed) = self.challenge.value.contacts.clone() else { return Ok(()) };
+        if self.notices.is_empty() {
+            return Ok(());
+        }
+        let (rules, account, user) = (self.rules, &self.account, &self.claims.user);
+        let contacts = notice::open(rules, account, user, &self.claims.id, &sealed)?;
+        for kind in core::mem::take(&mut self.notices) {
+            let login = self.login.change();
+            notice::queue(rules, (account, user), login, kind, &contacts, self.now, draw, &mut self.also)?;
+        }
+        Ok(())
     }
 
     fn look_at_the_clock(&mut self) {

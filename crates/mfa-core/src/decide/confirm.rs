@@ -1,22 +1,25 @@
-//! Confirmation: an answer proves that the user's device has the secret that was shown.
+//! Confirmation: an answer proves that the user's device has the secret that was shown. Where recovery comes with
+//! a first method, its set is shown then, and the method counts once the user has acknowledged it (`bind`).
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp};
 
+use super::authorise::by;
 use super::enrol::{context, gone_at, place, read_login, room_for_one_more};
+use super::recovery::{self, Hashing};
 use super::{Registered, Rules, event};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, Then};
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
-use crate::record::login::{Enrolment, Login, TOLERATED_SKEW};
-use crate::record::pending::PendingEnrolment;
-use crate::record::vault::{Place, Vault};
-use crate::record::{LOGIN, VAULT, pending_key, user_key};
+use crate::record::login::{Login, TOLERATED_SKEW};
+use crate::record::pending::{PendingEnrolment, Shown};
+use crate::record::vault::Vault;
+use crate::record::{LOGIN, PENDING, VAULT, user_key, users_key};
 use crate::reference::Claims;
 use crate::{
-    Answer, Change, Draw, EnrolConfirm, EnrolmentId, Error, Expect, FieldError, Key, Reason, Rejected,
-    RequestFacts, SecretBytes, StepEvent, Subject, Version,
+    Answer, Change, Draw, EnrolConfirm, EnrolmentId, Error, Expect, FieldError, IssuedRecovery, Key, Reason,
+    Rejected, RequestFacts, SecretBytes, StepEvent, Subject, Version,
 };
 
 pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
@@ -24,99 +27,144 @@ pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
     Ok(vec![
         user_key(account, LOGIN, &claims.user),
         user_key(account, VAULT, &claims.user),
-        pending_key(account, &claims.user, EnrolmentId::from_bytes(claims.id)),
+        users_key(account, PENDING, &claims.user, &claims.id),
     ])
 }
 
-/// Confirms an enrolment with an answer that the new secret makes. `subject` is the user as the directory has
-/// it now.
+/// What a confirmation comes to.
+pub(crate) enum Confirmed {
+    Answer(EnrolConfirm),
+    /// The answer is right; the hashes of the recovery set that comes with it are to be made.
+    Hash(Box<Hashing>),
+}
+
+/// What is asked of a pending enrolment by the holder of its reference.
+pub(crate) enum Ask<'a> {
+    Answer(&'a Answer),
+    /// The hashes of the recovery set are there: its id, the provider's state, the digest.
+    Show(EnrolmentId, Option<&'a [u8]>, &'a SecretBytes),
+    Acknowledge,
+}
+
+/// Decides about a pending enrolment. `subject` is the user as the directory has it now.
 pub(crate) fn confirm(
     rules: &Rules,
     claims: &Claims,
     subject: &Subject,
-    (answer, request): (&Answer, &RequestFacts),
+    (ask, request): (&Ask<'_>, &RequestFacts),
     records: &Records,
     now: Timestamp,
     draw: &mut Draw,
-) -> Result<Decision<EnrolConfirm>, Error> {
+) -> Result<Decision<Confirmed>, Error> {
     let account = claims.account()?;
-    let key = pending_key(account, &claims.user, EnrolmentId::from_bytes(claims.id));
+    let key = users_key(account, PENDING, &claims.user, &claims.id);
+    let answer = |rejected| Ok(Decision::only(Confirmed::Answer(rejected)));
     let (pending, version) = match records.read::<PendingEnrolment>(&key) {
-        Read::Absent => return Ok(Decision::only(rejected(Reason::NotFound, 0))),
+        Read::Absent => return answer(rejected(Reason::NotFound, 0)),
         Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
         Read::Live(pending, version) => (pending, version),
     };
     if !claims.hold(&rules.ring, &pending.binder, None, &pending.generation)? {
-        return Ok(Decision::only(rejected(Reason::NotFound, 0)));
+        return answer(rejected(Reason::NotFound, 0));
     }
     let Some((login, login_version)) = read_login(records, account, &claims.user)? else {
         // The user was forgotten since.
-        return Ok(Decision::only(rejected(Reason::Superseded, 0)));
+        return answer(rejected(Reason::Superseded, 0));
     };
-    let superseded = pending.fence != login.fence
-        || pending.generation != login.generation
-        || pending.generation != subject.generation();
     let plan = Plan::default();
     let mut confirming = Confirming {
         rules,
         claims,
         account,
+        subject,
         request,
         now,
-        superseded,
         pending,
         version,
         login,
         login_version,
         plan,
     };
-    let value = confirming.judge(answer, records, draw)?;
+    let value = confirming.decide(ask, records, draw)?;
     Ok(Decision { plan: confirming.plan, value })
 }
 
-struct Confirming<'a> {
-    rules: &'a Rules,
-    claims: &'a Claims,
-    account: &'a AccountId,
+pub(super) struct Confirming<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) claims: &'a Claims,
+    pub(super) account: &'a AccountId,
+    pub(super) subject: &'a Subject,
     request: &'a RequestFacts,
-    now: Timestamp,
-    superseded: bool,
-    pending: PendingEnrolment,
+    pub(super) now: Timestamp,
+    pub(super) pending: PendingEnrolment,
     version: Version,
-    login: Login,
-    login_version: Version,
-    plan: Plan,
+    pub(super) login: Login,
+    pub(super) login_version: Version,
+    pub(super) plan: Plan,
 }
 
 impl Confirming<'_> {
-    fn judge(&mut self, answer: &Answer, records: &Records, draw: &mut Draw) -> Result<EnrolConfirm, Error> {
-        let at = self.login.effective(self.now);
-        if self.pending.confirmed {
-            return self.refuse(Reason::AlreadyVerified);
-        }
-        if self.superseded {
-            return self.refuse(Reason::Superseded);
-        }
-        if self.pending.attempts_left == 0 || self.pending.malformed >= MAX_MALFORMED {
-            return self.refuse(Reason::Exhausted);
-        }
-        // An expiry that was told once stays, and so does that of a clock that ran ahead.
-        let told = self.pending.told & Reason::EnrolmentExpired.bit() != 0;
-        let begun_in_the_future = self.pending.created_at.since(at) > TOLERATED_SKEW;
-        if told || begun_in_the_future || at >= self.pending.expires_at {
-            return self.refuse(Reason::EnrolmentExpired);
+    fn decide(&mut self, ask: &Ask<'_>, records: &Records, draw: &mut Draw) -> Result<Confirmed, Error> {
+        if let Some(reason) = self.ended(matches!(ask, Ask::Answer(_))) {
+            return self.refuse(reason);
         }
         let Some(method) = self.rules.usable(&self.pending.provider) else {
             return self.refuse(Reason::Unavailable);
         };
+        match ask {
+            Ask::Answer(_) | Ask::Show(..) if self.pending.recovery.is_some() => {
+                self.refuse(Reason::AlreadyVerified)
+            }
+            Ask::Answer(answer) => self.judge(method, answer, records, draw),
+            Ask::Show(id, state, digest) => self.show((*id, *state), digest, draw),
+            Ask::Acknowledge if self.pending.recovery.is_none() => {
+                let problem = "is not confirmed yet; give a code of it first";
+                Err(FieldError::new("enrolment", "not_confirmed", problem).into())
+            }
+            Ask::Acknowledge => {
+                let secret = self.pending_secret(method)?.unwrap_or_default();
+                self.bind(method, &secret, records, draw)
+            }
+        }
+    }
+
+    /// Returns why nothing can be confirmed any more, if so. What was right already needs no attempt.
+    fn ended(&self, to_judge: bool) -> Option<Reason> {
+        let (pending, login) = (&self.pending, &self.login);
+        let at = login.effective(self.now);
+        // A right that reaches as far as a first method ends when another one came first.
+        let came_second = pending.right.is_for_first_method() && self.rules.has_method(login, at);
+        // An expiry that was told once stays, and so does that of a clock that ran ahead.
+        let told = pending.told & Reason::EnrolmentExpired.bit() != 0;
+        let begun_in_the_future = pending.created_at.since(at) > TOLERATED_SKEW;
+        if pending.confirmed {
+            Some(Reason::AlreadyVerified)
+        } else if pending.fence != login.fence
+            || pending.generation != login.generation
+            || pending.generation != self.subject.generation()
+            || came_second
+        {
+            Some(Reason::Superseded)
+        } else if to_judge && (pending.attempts_left == 0 || pending.malformed >= MAX_MALFORMED) {
+            Some(Reason::Exhausted)
+        } else {
+            (told || begun_in_the_future || at >= pending.expires_at).then_some(Reason::EnrolmentExpired)
+        }
+    }
+
+    fn judge(
+        &mut self,
+        method: &Registered,
+        answer: &Answer,
+        records: &Records,
+        draw: &mut Draw,
+    ) -> Result<Confirmed, Error> {
         if !method.code.describe().answers.contains(&answer.kind()) {
             return self.refuse(Reason::WrongCode);
         }
-        let pending_place = place(self.claims, self.account, method, "pending");
-        let secret = self.pending.secret.as_ref().map(|sealed| pending_place.open(&self.rules.ring, sealed));
-        let secret = secret.transpose()?;
-        let nonce = draw.take()?;
+        let secret = self.pending_secret(method)?;
         let mut cx = context(self.claims, self.account, method, self.now, draw);
+        cx.not_before = self.login.barrier;
         let held = ErasedHeld {
             state: self.pending.state.as_deref(),
             enrolment: self.pending.data.as_deref(),
@@ -129,87 +177,74 @@ impl Confirming<'_> {
                     Change::Set(plain) => SecretBytes::from(plain),
                     Change::Same | Change::Clear => secret.unwrap_or_default(),
                 };
-                self.accept(method, step.enrolment, &plain, nonce, records)
+                match step.enrolment {
+                    Change::Set(data) => self.pending.data = Some(data),
+                    Change::Clear => self.pending.data = None,
+                    Change::Same => {}
+                }
+                self.accept(method, &plain, records, draw)
             }
             Then::Reject(reason) => self.refuse(reason),
             _ => Err(Error::Unavailable("a provider that does not judge a confirmation")),
         }
     }
 
+    /// The answer is right: the method counts from now on, or a recovery set is made to be shown first.
     fn accept(
         &mut self,
         method: &Registered,
-        data: Change<Vec<u8>>,
         plain: &SecretBytes,
-        nonce: [u8; 12],
         records: &Records,
-    ) -> Result<EnrolConfirm, Error> {
-        let id = EnrolmentId::from_bytes(self.claims.id);
-        let vault_key = user_key(self.account, VAULT, &self.claims.user);
-        let (mut vault, vault_expect) = match records.read::<Vault>(&vault_key) {
-            Read::Absent => (Vault::default(), Expect::Absent),
-            Read::Live(vault, version) => (vault, Expect::Version(version)),
-            Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
+        draw: &mut Draw,
+    ) -> Result<Confirmed, Error> {
+        let is_first = !self.login.enrolments.iter().any(|enrolment| self.rules.is_factor(enrolment));
+        let Some(recovery) = self.rules.recovery().filter(|_| is_first) else {
+            return self.bind(method, plain, records, draw);
         };
-        // Checked again: other enrolments may have been confirmed since this one began.
         room_for_one_more(&self.login, &self.pending.generation, method)?;
-        self.is_a_new_secret(method, &vault, plain)?;
-        vault.set(
-            id,
-            place(self.claims, self.account, method, "vault").seal(
-                &self.rules.ring,
-                nonce,
-                plain.expose_secret(),
-            )?,
-        );
-        let mut login = self.login.clone();
-        login.enrolments.push(Enrolment {
+        let form = self.rules.policy.recovery();
+        let hashing = recovery::start(recovery, self.subject, form, self.now, draw)?;
+        let nonce = draw.take()?;
+        let pending_place = place(self.claims, self.account, method, "pending");
+        self.pending.secret = Some(pending_place.seal(&self.rules.ring, nonce, plain.expose_secret())?);
+        // The hashes cost something, whatever becomes of them.
+        self.pending.attempts_left = self.pending.attempts_left.saturating_sub(1);
+        let event = self.event(Kind::EffectCharged, Outcome::Info);
+        self.plan.events([event.field("effect", hashing.effect.kind().code()).field("charge", "attempt")]);
+        self.put_pending()?;
+        Ok(Confirmed::Hash(Box::new(hashing)))
+    }
+
+    /// Keeps the recovery set beside the method that waits with it, and shows it once.
+    fn show(
+        &mut self,
+        (id, state): (EnrolmentId, Option<&[u8]>),
+        digest: &SecretBytes,
+        draw: &mut Draw,
+    ) -> Result<Confirmed, Error> {
+        let Some(method) = self.rules.recovery() else { return self.refuse(Reason::Unavailable) };
+        let ready = recovery::finish(method, self.subject, (id, state), digest, self.now, draw)?;
+        let at = recovery::place(self.account, self.subject, method, "pending", id);
+        self.pending.recovery = Some(Shown {
             id,
             provider: method.name.as_str().to_owned(),
-            consecutive: 0,
-            failed_at: Timestamp::MIN,
-            created_at: login.effective(self.now),
-            data: match data {
-                Change::Set(data) => Some(data),
-                Change::Same => self.pending.data.clone(),
-                Change::Clear => None,
-            },
+            data: ready.data,
+            secret: at.seal(&self.rules.ring, draw.take()?, ready.secret.expose_secret())?,
         });
-        login.mark(self.now);
-        let event = self.event(Kind::EnrolmentConfirmed, Outcome::Success);
-        let event = event.field("authority", "host_vouched").actor(self.pending.authority.clone());
-        self.plan.events([login.take_stream(1).into_iter().fold(event, EventBuilder::stream)]);
-        let login_key = user_key(self.account, LOGIN, &self.claims.user);
-        self.plan.put(login_key, Expect::Version(self.login_version), &login, None)?;
-        self.plan.put(vault_key, vault_expect, &vault, None)?;
-        self.pending.confirmed = true;
-        self.pending.secret = None;
-        self.pending.state = None;
-        self.pending.data = None;
+        let event = self.event(Kind::RecoveryShown, Outcome::Info);
+        self.plan.events([event]);
         self.put_pending()?;
-        Ok(EnrolConfirm::Confirmed(id))
+        let issued = IssuedRecovery { id, prompt: ready.prompt, revealed: ready.revealed };
+        Ok(Confirmed::Answer(EnrolConfirm::RecoveryShown(issued)))
     }
 
-    /// Refuses a secret that the user has enrolled already: a code of it would be good twice.
-    fn is_a_new_secret(&self, method: &Registered, vault: &Vault, plain: &SecretBytes) -> Result<(), Error> {
-        let same_provider = |e: &&Enrolment| e.provider == method.name.as_str();
-        for enrolment in self.login.enrolments.iter().filter(same_provider) {
-            let of_enrolment =
-                Place { enrolment: enrolment.id, ..place(self.claims, self.account, method, "vault") };
-            let opened = vault.sealed(enrolment.id).map(|sealed| of_enrolment.open(&self.rules.ring, sealed));
-            if let Some(Ok(held)) = opened
-                && held.ct_eq(plain.expose_secret())
-                && !plain.expose_secret().is_empty()
-            {
-                return Err(
-                    FieldError::new("method", "already_enrolled", "has this very secret already").into()
-                );
-            }
-        }
-        Ok(())
+    fn pending_secret(&self, method: &Registered) -> Result<Option<SecretBytes>, Error> {
+        let place = place(self.claims, self.account, method, "pending");
+        let opened = self.pending.secret.as_ref().map(|sealed| place.open(&self.rules.ring, sealed));
+        Ok(opened.transpose()?)
     }
 
-    fn refuse(&mut self, reason: Reason) -> Result<EnrolConfirm, Error> {
+    fn refuse(&mut self, reason: Reason) -> Result<Confirmed, Error> {
         let cost = Cost::of(reason);
         let first = self.pending.told & reason.bit() == 0;
         if cost.attempt {
@@ -227,20 +262,32 @@ impl Confirming<'_> {
         if tell || cost.attempt || cost.malformed {
             self.put_pending()?;
         }
-        Ok(rejected(reason, self.pending.attempts_left))
+        Ok(Confirmed::Answer(rejected(reason, self.pending.attempts_left)))
     }
 
-    fn put_pending(&mut self) -> Result<(), Error> {
-        let id = EnrolmentId::from_bytes(self.claims.id);
-        let key = pending_key(self.account, &self.claims.user, id);
+    pub(super) fn put_pending(&mut self) -> Result<(), Error> {
+        let key = users_key(self.account, PENDING, &self.claims.user, &self.claims.id);
         self.plan.put(key, Expect::Version(self.version), &self.pending, Some(gone_at(&self.pending)))
     }
 
-    fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
+    pub(super) fn vault(&self, records: &Records) -> Result<(Vault, Expect), Error> {
+        match records.read::<Vault>(&user_key(self.account, VAULT, &self.claims.user)) {
+            Read::Absent => Ok((Vault::default(), Expect::Absent)),
+            Read::Live(vault, version) => Ok((vault, Expect::Version(version))),
+            Read::Refused(_) => Err(Error::Unavailable("a stored record cannot be trusted")),
+        }
+    }
+
+    pub(super) fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
         let event = event(self.account, &self.claims.user, kind, outcome, self.now)
             .field("method", self.pending.provider.clone())
             .field("enrolment", EnrolmentId::from_bytes(self.claims.id).to_string());
         self.request.describe(event)
+    }
+
+    pub(super) fn confirmed_event(&self) -> EventBuilder {
+        let event = self.event(Kind::EnrolmentConfirmed, Outcome::Success);
+        by(event, self.pending.right, self.pending.actor.as_deref())
     }
 }
 

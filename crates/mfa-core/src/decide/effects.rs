@@ -100,7 +100,9 @@ pub(super) fn resume(
     };
     if let (Then::Accept(_), Some(charged_at)) = (&step.then, effect.charged_at) {
         // The answer was right: its own charge was not a failure.
-        case.login.change().failures.refund(charged_at);
+        if case.is_low_entropy() {
+            case.login.change().failures.refund(charged_at);
+        }
     }
     if let (Then::Reject(reason), Some(_)) = (&step.then, effect.charged_at) {
         if case.challenge.value.status == Status::Created {
@@ -115,9 +117,11 @@ pub(super) fn resume(
 /// Gives back what was charged for an effect that provably never started.
 fn refund(case: &mut Case<'_>, effect: &PendingEffect) {
     let Some(charged_at) = effect.charged_at else { return };
-    let id = case.challenge.value.method;
+    let (id, low_entropy) = (case.challenge.value.method, case.is_low_entropy());
     let login = case.login.change();
-    login.failures.refund(charged_at);
+    if low_entropy {
+        login.failures.refund(charged_at);
+    }
     if let Some(enrolment) = login.enrolment_mut(id) {
         enrolment.consecutive = enrolment.consecutive.saturating_sub(1);
         enrolment.failed_at = effect.failed_before;

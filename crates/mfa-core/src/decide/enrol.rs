@@ -2,113 +2,107 @@
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 
-use super::{Registered, Rules, event};
+use super::manage::{Changing, Managed};
+use super::{Registered, event};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, Revealed, Then};
 use crate::record::login::{Login, MAX_ENROLMENTS};
 use crate::record::pending::PendingEnrolment;
 use crate::record::vault::Place;
-use crate::record::{LOGIN, pending_key, user_key};
-use crate::reference::{Claims, Handle, Holder};
+use crate::record::{LOGIN, PENDING, user_key, users_key};
+use crate::reference::{Claims, Handle};
 use crate::{
-    Authority, ChallengeId, Change, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect,
-    FieldError, Key, Purpose, StepEvent, Subject, Version,
+    ChallengeId, Change, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect, FieldError, Intent,
+    Purpose, Role, StepEvent, Version,
 };
 
-pub(crate) fn begin_keys(subject: &Subject) -> Vec<Key> {
-    vec![user_key(subject.account(), LOGIN, subject.user())]
+impl Changing<'_> {
+    /// Begins an enrolment. Every begin has a record of its own: it neither replaces nor shows another's.
+    pub(crate) fn enrol(&mut self, method: &Registered, choice: &Choice) -> Managed<EnrolmentStarted> {
+        let (rules, subject, now) = (self.rules, self.subject, self.now);
+        let (mut login, version) = match self.login()? {
+            Some((login, version)) => (login, Some(version)),
+            None => (Login::first(subject.generation(), now, self.draw.take()?), None),
+        };
+        room_for_one_more(&login, subject.generation(), method)?;
+        let intent = Intent::add_method(subject, &method.name);
+        let mut plan = Plan::default();
+        let allowed = match self.authorise(&intent, version.is_some().then_some(&login), &mut plan)? {
+            Ok(allowed) => allowed,
+            Err(why) => return Ok(self.refused(&intent, why)),
+        };
+        let of_another = login.generation != subject.generation();
+        if of_another {
+            // The id belongs to another person now, and nothing of the former one is left but this record.
+            subject.generation().clone_into(&mut login.generation);
+            login.raise_fence();
+        }
+        let at = login.effective(now);
+        let id = EnrolmentId::from_random(self.draw.take()?);
+        let secrets = (*id.as_bytes(), self.draw.take()?);
+        let claims = Claims::new(&rules.ring, Handle::Enrolment, subject, "", secrets);
+        let nonce = self.draw.take()?;
+        let mut cx = context(&claims, subject.account(), method, now, self.draw);
+        cx.not_before = login.barrier;
+        let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
+        let (prompt, revealed) = match step.then {
+            Then::Reveal(prompt, revealed) => (prompt, revealed),
+            Then::Prompt(prompt) => (prompt, Revealed::new()),
+            _ => return Err(Error::Unavailable("a provider that neither reveals nor prompts")),
+        };
+        let secret = match &step.secret {
+            Change::Set(plain) => {
+                Some(place(&claims, subject.account(), method, "pending").seal(&rules.ring, nonce, plain)?)
+            }
+            Change::Same | Change::Clear => None,
+        };
+        let pending = PendingEnrolment {
+            generation: subject.generation().to_owned(),
+            fence: login.fence,
+            provider: method.name.as_str().to_owned(),
+            key: claims.key.clone(),
+            binder: claims.binder_hash(&rules.ring)?,
+            right: allowed.right,
+            actor: allowed.actor.clone(),
+            bound: allowed.bound,
+            created_at: at,
+            expires_at: at.plus(rules.policy.enrolment_ttl()),
+            attempts_left: rules.policy.attempts(),
+            malformed: 0,
+            told: 0,
+            confirmed: false,
+            state: set(step.state),
+            data: set(step.enrolment),
+            secret,
+            recovery: None,
+        };
+        let key = users_key(subject.account(), PENDING, subject.user(), id.as_bytes());
+        plan.put(key, Expect::Absent, &pending, Some(gone_at(&pending)))?;
+        let event = event(subject.account(), subject.user(), Kind::EnrolmentBegun, Outcome::Info, now);
+        let mut event = allowed.describe(describe(event, method, id));
+        // The record is there from the first begin on: whatever ends open challenges ends pending enrolments too.
+        let login_key = user_key(subject.account(), LOGIN, subject.user());
+        match version {
+            Some(version) if !of_another => plan.check(login_key, version),
+            version => {
+                event = login.take_stream(1).into_iter().fold(event, EventBuilder::stream);
+                plan.put(login_key, version.map_or(Expect::Absent, Expect::Version), &login, None)?;
+            }
+        }
+        plan.events([event]);
+        let reference = claims.issue(&rules.ring)?;
+        let started = EnrolmentStarted { id, reference, prompt, revealed, expires_at: pending.expires_at };
+        Ok(Decision { plan, value: Ok(started) })
+    }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "a decision: the rules, the request, the records, time and randomness"
-)]
-/// Begins an enrolment. Every begin has a record of its own: it neither replaces nor shows another's.
-pub(crate) fn begin(
-    rules: &Rules,
-    subject: &Subject,
-    method: &Registered,
-    choice: &Choice,
-    authority: &Authority,
-    records: &Records,
-    now: Timestamp,
-    draw: &mut Draw,
-) -> Result<Decision<EnrolmentStarted>, Error> {
-    let (mut login, version) = match read_login(records, subject.account(), subject.user())? {
-        Some((login, version)) => (login, Some(version)),
-        None => (Login::first(subject.generation(), now, draw.take()?), None),
-    };
-    room_for_one_more(&login, subject.generation(), method)?;
-    let of_another = login.generation != subject.generation();
-    if of_another {
-        // The id belongs to another person now, and nothing of the former one is left but this record.
-        subject.generation().clone_into(&mut login.generation);
-        login.raise_fence();
+/// Returns why a method cannot be enrolled by an answer.
+pub(crate) fn is_enrolled_by_answer(method: &Registered) -> Result<(), FieldError> {
+    if method.code.describe().role == Role::Factor {
+        return Ok(());
     }
-    let at = login.effective(now);
-    let id = EnrolmentId::from_random(draw.take()?);
-    let claims = Claims {
-        format: Claims::FORMAT,
-        key: rules.ring.active().as_str().to_owned(),
-        handle: Handle::Enrolment,
-        user: subject.user().clone(),
-        lineage: subject.lineage().to_vec(),
-        module: String::new(),
-        label: subject.label().to_owned(),
-        id: *id.as_bytes(),
-        binder: draw.take()?,
-        holder: Holder::Binder,
-    };
-    let nonce = draw.take()?;
-    let mut cx = context(&claims, subject.account(), method, now, draw);
-    let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
-    let (prompt, revealed) = match step.then {
-        Then::Reveal(prompt, revealed) => (prompt, revealed),
-        Then::Prompt(prompt) => (prompt, Revealed::new()),
-        _ => return Err(Error::Unavailable("a provider that neither reveals nor prompts")),
-    };
-    let secret = match &step.secret {
-        Change::Set(plain) => {
-            Some(place(&claims, subject.account(), method, "pending").seal(&rules.ring, nonce, plain)?)
-        }
-        Change::Same | Change::Clear => None,
-    };
-    let pending = PendingEnrolment {
-        generation: subject.generation().to_owned(),
-        fence: login.fence,
-        provider: method.name.as_str().to_owned(),
-        key: claims.key.clone(),
-        binder: claims.binder_hash(&rules.ring)?,
-        authority: actor(authority),
-        created_at: at,
-        expires_at: at.plus(rules.policy.enrolment_ttl()),
-        attempts_left: rules.policy.attempts(),
-        malformed: 0,
-        told: 0,
-        confirmed: false,
-        state: set(step.state),
-        data: set(step.enrolment),
-        secret,
-    };
-    let mut plan = Plan::default();
-    let key = pending_key(subject.account(), subject.user(), id);
-    plan.put(key, Expect::Absent, &pending, Some(gone_at(&pending)))?;
-    let event = event(subject.account(), subject.user(), Kind::EnrolmentBegun, Outcome::Info, now);
-    let mut event = authority.describe(describe(event, method, id));
-    // The record is there from the first begin on: whatever ends open challenges ends pending enrolments too.
-    let login_key = user_key(subject.account(), LOGIN, subject.user());
-    match version {
-        Some(version) if !of_another => plan.check(login_key, version),
-        version => {
-            event = login.take_stream(1).into_iter().fold(event, EventBuilder::stream);
-            plan.put(login_key, version.map_or(Expect::Absent, Expect::Version), &login, None)?;
-        }
-    }
-    plan.events([event]);
-    let reference = claims.issue(&rules.ring)?;
-    let started = EnrolmentStarted { id, reference, prompt, revealed, expires_at: pending.expires_at };
-    Ok(Decision { plan, value: started })
+    Err(FieldError::new("method", "not_a_factor", "is issued, not enrolled; use recovery_issue"))
 }
 
 /// Returns why a user cannot enrol another method, if so.
@@ -160,6 +154,7 @@ pub(super) fn context<'a>(
         purpose: Purpose::Enrol,
         challenge: ChallengeId::from_bytes(claims.id),
         enrolment: EnrolmentId::from_bytes(claims.id),
+        not_before: Timestamp::MIN,
         settings: &method.settings,
         entropy: draw,
     }
@@ -179,13 +174,7 @@ fn describe(event: EventBuilder, method: &Registered, id: EnrolmentId) -> EventB
     event.field("method", method.name.as_str().to_owned()).field("enrolment", id.to_string())
 }
 
-fn actor(authority: &Authority) -> String {
-    match authority {
-        Authority::HostVouched { actor, .. } => actor.clone(),
-    }
-}
-
-fn set<T>(change: Change<T>) -> Option<T> {
+pub(super) fn set<T>(change: Change<T>) -> Option<T> {
     match change {
         Change::Set(value) => Some(value),
         Change::Same | Change::Clear => None,

@@ -8,19 +8,24 @@ use serde_json::Value;
 use super::call::{call, ready};
 use super::case::{Case, Opened};
 use super::effects::{EffectResult, charge_effect, interrupt, resume};
+use super::standing::settle_bound;
 use super::survey::wait_for;
-use super::{Rules, event, select, wording};
+use super::{Rules, decoy, event, select, wording};
 use crate::driver::{Decision, Records};
 use crate::grant::GrantPlan;
 use crate::machine::{Move, Status};
 use crate::plan::Plan;
 use crate::provider::{ErasedStep, Then};
-use crate::record::challenge::Proven;
-use crate::reference::Claims;
+use crate::record::challenge::Proven as ProvenRecord;
+use crate::record::login::Login;
+use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
+use crate::record::{PROOF, users_key};
+use crate::reference::{Claims, Handle};
 use crate::request::Act;
 use crate::{
-    ChallengeId, Choice, Draw, Effect, Error, Evidence, KeyId, MethodSelector, Pending, ProviderName, Reason,
-    Rejected, RequestFacts, Response, StepEvent, Strength,
+    ChallengeId, Choice, Draw, Effect, Error, Evidence, Expect, KeyId, MethodSelector, NoticeKind, Operation,
+    Pending, Proven, ProviderName, Purpose, Reason, Rejected, RequestFacts, Response, StepEvent, Strength,
+    bypass,
 };
 
 /// What is asked of a challenge by the holder of its reference.
@@ -39,6 +44,8 @@ pub(crate) enum Ask<'a> {
 #[expect(clippy::large_enum_variant, reason = "an effect is moved once, and rarely")]
 pub(crate) enum Judged {
     Granted(Box<GrantPlan>),
+    /// A step-up is done.
+    Proven(Box<Proven>),
     Rejected(Rejected),
     Pending(Pending),
     /// Switched or cancelled: what to show now.
@@ -65,13 +72,16 @@ pub(crate) fn judge(
 ) -> Result<Decision<Judged>, Error> {
     let mut case = match Case::open(rules, claims, request, records, now)? {
         Opened::Case(case) => case,
+        Opened::Decoy(challenge, version) => {
+            return decoy::judge(rules, claims, (*challenge, version), ask, now, draw);
+        }
         Opened::NotFound => return Ok(Decision::only(Judged::Rejected(refused(Reason::NotFound)))),
         Opened::Gone => return Ok(Decision::only(Judged::Rejected(refused(Reason::Superseded)))),
         Opened::Refused(record, problem) => return refused_record(claims, request, record, problem, now),
     };
     let judged = judge_open(&mut case, ask, draw)?;
-    let grants = matches!(judged, Judged::Granted(_));
-    Ok(Decision { plan: case.finish(grants)?, value: judged })
+    let grants = matches!(judged, Judged::Granted(_) | Judged::Proven(_));
+    Ok(Decision { plan: case.finish(grants, draw)?, value: judged })
 }
 
 pub(crate) const fn refused(reason: Reason) -> Rejected {
@@ -104,7 +114,7 @@ fn judge_open(case: &mut Case<'_>, ask: &Ask<'_>, draw: &mut Draw) -> Result<Jud
     match ask {
         Ask::Respond(response) => respond(case, response, draw),
         Ask::Resume(id, result) => resume(case, id, result, draw),
-        Ask::Claim => claim(case),
+        Ask::Claim => claim(case, draw),
         Ask::Switch(selector) => switch(case, selector, draw),
         Ask::Cancel => {
             case.end(Move::Cancel)?;
@@ -132,7 +142,8 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
         case.end(Move::Fail)?;
         return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
-    if let Some(selector) = &response.method
+    let way_back = way_back(case, response);
+    if let Some(selector) = response.method.as_ref().or(way_back.as_ref())
         && let Err(reason) = make_active(case, selector)
     {
         return Ok(Judged::Rejected(case.refuse(reason, None)?));
@@ -163,7 +174,7 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
     carry_out(case, step, of_answer, draw)
 }
 
-fn claim(case: &mut Case<'_>) -> Result<Judged, Error> {
+fn claim(case: &mut Case<'_>, draw: &mut Draw) -> Result<Judged, Error> {
     let Some(proven) = case.challenge.value.proven.clone() else {
         return Ok(pending(Value::Null));
     };
@@ -171,7 +182,7 @@ fn claim(case: &mut Case<'_>) -> Result<Judged, Error> {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     }
     case.step(Move::Claim)?;
-    grant(case, Kind::ChallengeClaimed, proven.strength, proven.at)
+    succeed(case, Kind::ChallengeClaimed, proven.strength, proven.at, draw)
 }
 
 fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Result<Judged, Error> {
@@ -193,6 +204,22 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
         Judged::Pending(Pending { prompt }) => Ok(Judged::Changed(prompt)),
         other => Ok(other),
     }
+}
+
+/// Finds the way back in that an answer of a kind of its own means, where the challenge offers one: a recovery
+/// code needs no switch first.
+fn way_back(case: &Case<'_>, response: &Response) -> Option<MethodSelector> {
+    let Act::Answer(answer) = &response.act else { return None };
+    let (rules, challenge) = (case.rules, &case.challenge.value);
+    let takes = |provider: &str| {
+        rules.usable(provider).is_some_and(|p| p.code.describe().answers.contains(&answer.kind()))
+    };
+    if response.method.is_some() || takes(&challenge.provider) {
+        return None;
+    }
+    let mut offered = case.login.value.enrolments.iter().filter(|e| challenge.offered.contains(&e.id));
+    let found = offered.find(|e| !rules.is_factor(e) && takes(&e.provider))?;
+    Some(MethodSelector::Enrolment(found.id))
 }
 
 /// Makes another of the offered methods the active one, if it can be used now. Counts and attempts stay.
@@ -249,12 +276,12 @@ pub(super) fn carry_out(
         Then::Accept(strength) if of_answer => {
             case.step(Move::Accept)?;
             let at = case.now;
-            grant(case, Kind::AnswerAccepted, strength, at)
+            succeed(case, Kind::AnswerAccepted, strength, at, draw)
         }
         Then::Accept(strength) => {
             case.step(Move::Complete)?;
             let at = case.now;
-            case.challenge.change().proven = Some(Proven { strength, at });
+            case.challenge.change().proven = Some(ProvenRecord { strength, at });
             let event = case.event(Kind::ChallengeVerified, Outcome::Success);
             case.note(event);
             clear_consecutive(case);
@@ -265,25 +292,72 @@ pub(super) fn carry_out(
     }
 }
 
-/// Plans the grant of a challenge that has just been redeemed.
-fn grant(case: &mut Case<'_>, kind: Kind, strength: Strength, at: Timestamp) -> Result<Judged, Error> {
+/// Ends a challenge that has just been redeemed with what it was begun for: a grant, or a proof.
+fn succeed(
+    case: &mut Case<'_>,
+    kind: Kind,
+    strength: Strength,
+    at: Timestamp,
+    draw: &mut Draw,
+) -> Result<Judged, Error> {
     clear_consecutive(case);
-    let provider =
-        ProviderName::parse(case.provider_name()).map_err(|_| Error::Unavailable("a provider's name"))?;
+    let (evidence, way_back) = evidence(case, strength, at)?;
     let challenge = case.challenge.change();
     challenge.verify_attempts =
         challenge.verify_attempts.saturating_add(u32::from(kind == Kind::AnswerAccepted));
-    let first = challenge.first_factor.clone();
+    let amr = evidence.amr().iter().map(|amr| amr.as_str()).collect::<Vec<_>>().join(" ");
+    let event = case
+        .event(kind, Outcome::Success)
+        .field("amr", amr)
+        .field("aal", evidence.aal().number().to_string())
+        .attempt(wording::accepted());
+    case.note(event);
+    if way_back {
+        come_back(case);
+    }
+    match case.challenge.value.purpose {
+        Purpose::Login => grant(case, evidence),
+        Purpose::StepUp(operation) => prove(case, operation, &evidence, way_back, draw),
+        Purpose::Enrol => Err(Error::Unavailable("a challenge of an enrolment")),
+    }
+}
+
+/// Returns what was proven, and whether by a way back in.
+fn evidence(case: &mut Case<'_>, strength: Strength, at: Timestamp) -> Result<(Evidence, bool), Error> {
+    let provider =
+        ProviderName::parse(case.provider_name()).map_err(|_| Error::Unavailable("a provider's name"))?;
+    let (id, rules) = (case.challenge.value.method, case.rules);
+    let enrolment = case.login.change().enrolment_mut(id).ok_or(Error::Unavailable("the active method"))?;
+    let way_back = !rules.is_factor(enrolment);
+    let strength = settle_bound(enrolment, strength);
+    let first = case.challenge.value.first_factor.clone();
     let evidence = Evidence {
         provider,
-        enrolment: challenge.method,
+        enrolment: id,
         strength,
         at,
         first_factor: first.kind,
         first_channel: first.channel,
     };
-    let amr = evidence.amr().iter().map(|amr| amr.as_str()).collect::<Vec<_>>().join(" ");
-    let plan = GrantPlan {
+    Ok((evidence, way_back))
+}
+
+/// After a way back in was used every other challenge ends, and the user is told.
+fn come_back(case: &mut Case<'_>) {
+    let (id, at) = (case.challenge.value.method, case.at);
+    case.login.change().raise_fence();
+    if case.provider_name() == bypass::NAME {
+        case.login.change().enrolments.retain(|enrolment| enrolment.id != id);
+        case.vault.change().remove(id);
+    } else {
+        case.login.change().recovered_at = Some(at);
+        case.tell(NoticeKind::RecoveryUsed);
+    }
+}
+
+/// Plans the grant of a login.
+fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
+    Ok(Judged::Granted(Box::new(GrantPlan {
         account: case.account.clone(),
         user: case.user().clone(),
         challenge: ChallengeId::from_bytes(case.claims.id),
@@ -291,14 +365,60 @@ fn grant(case: &mut Case<'_>, kind: Kind, strength: Strength, at: Timestamp) -> 
         key: KeyId::parse(&case.challenge.value.key)?,
         issued_at: case.now,
         evidence,
+        recovery_left: recovery_left(case.rules, &case.login.value),
+    })))
+}
+
+/// Returns how many recovery codes are left, where they are few.
+fn recovery_left(rules: &Rules, login: &Login) -> Option<u8> {
+    let sets = login.enrolments.iter().filter(|e| e.provider != bypass::NAME && !rules.is_factor(e));
+    let left =
+        sets.filter_map(|e| rules.providers.get(&e.provider)?.code.uses_left(e.data.as_deref()?)).min();
+    left.filter(|left| *left <= rules.policy.recovery_low())
+}
+
+/// Plans the proof of a step-up: a record of its own, which spending deletes.
+fn prove(
+    case: &mut Case<'_>,
+    operation: Operation,
+    evidence: &Evidence,
+    recovery: bool,
+    draw: &mut Draw,
+) -> Result<Judged, Error> {
+    let intended = case.challenge.value.intent.clone().ok_or(Error::Unavailable("a step-up for nothing"))?;
+    let ring = &case.rules.ring;
+    let claims = case.claims.another(ring, Handle::Proof, (draw.take()?, draw.take()?));
+    let expires_at = case.at.plus(PROOF_LIFE);
+    let challenge = &case.challenge.value;
+    let session = challenge.session;
+    let held = Held {
+        generation: challenge.generation.clone(),
+        fence: Some(case.login.value.fence),
+        key: challenge.key.clone(),
+        binder: claims.binder_hash(ring)?,
+        session,
+        made_at: case.at,
+        expires_at,
     };
+    let record = ProofRecord {
+        held,
+        operation,
+        intent: intended.digest,
+        enrolment: evidence.enrolment,
+        provider: evidence.provider.as_str().to_owned(),
+        aal: evidence.strength.aal,
+        recovery,
+        rank: intended.rank,
+    };
+    let key = users_key(&case.account, PROOF, case.user(), &claims.id);
+    case.also.put(key, Expect::Absent, &record, Some(expires_at))?;
     let event = case
-        .event(kind, Outcome::Success)
-        .field("amr", amr)
-        .field("aal", plan.evidence.aal().number().to_string())
-        .attempt(wording::accepted());
+        .event(Kind::ProofIssued, Outcome::Success)
+        .field("operation", operation.code())
+        .field("aal", evidence.strength.aal.number().to_string());
     case.note(event);
-    Ok(Judged::Granted(Box::new(plan)))
+    let proof = crate::Proof(claims.issue_text(ring)?);
+    Ok(Judged::Proven(Box::new(Proven { proof, operation, expires_at })))
 }
 
 fn clear_consecutive(case: &mut Case<'_>) {

@@ -1,172 +1,255 @@
-//! Management of a user's methods: list, prefer, remove, revoke, forget.
+//! Management of a user's methods: list, prefer, remove, disable, revoke.
 
-use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, UserId};
+use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 
-use super::{event, method, select};
-use crate::driver::{Decision, Read, Records};
+use super::authorise::{Allowed, Permit, Target, authorise, note_refused, spend_elsewhere};
+use super::{Rules, event, method, notice, select};
+use crate::driver::{Decision, Read, Records, Turn};
 use crate::plan::Plan;
 use crate::record::login::{Enrolment, Login};
-use crate::record::open::Open;
+use crate::record::proof::Proof;
 use crate::record::vault::Vault;
-use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
+use crate::record::{LOGIN, VAULT, user_key};
 use crate::{
-    Authority, EnrolmentId, Error, Expect, FieldError, Key, Method, MethodSelector, Subject, Version,
+    Draw, EnrolmentId, Error, Expect, FieldError, Forbidden, Intent, Key, Method, MethodSelector, NoticeKind,
+    Subject, Version,
 };
+
+/// What a change comes to; a refusal may be an event, so it is committed like a change.
+pub(crate) type Managed<T> = Result<Decision<Result<T, Forbidden>>, Error>;
 
 pub(crate) fn keys(account: &AccountId, user: &UserId) -> Vec<Key> {
     vec![user_key(account, LOGIN, user), user_key(account, VAULT, user)]
 }
 
-pub(crate) fn list(records: &Records, account: &AccountId, user: &UserId) -> Result<Vec<Method>, Error> {
+pub(crate) fn list(
+    rules: &Rules,
+    records: &Records,
+    account: &AccountId,
+    user: &UserId,
+) -> Result<Vec<Method>, Error> {
     let Some((login, _)) = read(records, account, user)? else {
         return Ok(Vec::new());
     };
-    Ok(login.enrolments.iter().filter_map(|enrolment| method(&login, enrolment)).collect())
+    Ok(login.enrolments.iter().filter_map(|enrolment| method(rules, &login, enrolment)).collect())
 }
 
-pub(crate) fn prefer(
-    subject: &Subject,
-    selector: &MethodSelector,
-    authority: &Authority,
-    records: &Records,
-    now: Timestamp,
-) -> Result<Decision<EnrolmentId>, Error> {
-    let (account, user) = (subject.account(), subject.user());
-    let (mut login, version) = read(records, account, user)?.ok_or_else(no_such_method)?;
-    let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
-    login.preferred = Some(enrolment.id);
-    let event = about(account, user, Kind::MethodPreferred, &enrolment, authority, now);
-    let mut plan = Plan::default();
-    put(&mut plan, account, user, login, version, event, now)?;
-    Ok(Decision { plan, value: enrolment.id })
+/// One change to a user: who it is, by whose right, and what was read.
+pub(crate) struct Changing<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) subject: &'a Subject,
+    pub(crate) permit: &'a Permit<'a>,
+    pub(crate) records: &'a Records,
+    pub(crate) now: Timestamp,
+    pub(crate) draw: &'a mut Draw,
 }
 
-/// Removes a method and ends every open challenge of the user.
-pub(crate) fn remove(
-    subject: &Subject,
-    selector: &MethodSelector,
-    authority: &Authority,
-    records: &Records,
-    now: Timestamp,
-) -> Result<Decision<EnrolmentId>, Error> {
-    let (account, user) = (subject.account(), subject.user());
-    let (mut login, version) = read(records, account, user)?.ok_or_else(no_such_method)?;
-    let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
-    login.enrolments.retain(|kept| kept.id != enrolment.id);
-    if login.preferred == Some(enrolment.id) {
-        login.preferred = None;
-    }
-    login.raise_fence();
-    let mut plan = Plan::default();
-    let vault_key = user_key(account, VAULT, user);
-    match records.read::<Vault>(&vault_key) {
-        Read::Live(mut vault, version) => {
-            vault.remove(enrolment.id);
-            plan.put(vault_key, Expect::Version(version), &vault, None)?;
+impl Changing<'_> {
+    /// Makes a method the one that is asked for first.
+    pub(crate) fn prefer(&mut self, selector: &MethodSelector) -> Managed<EnrolmentId> {
+        let (mut login, version) = self.login()?.ok_or_else(no_such_method)?;
+        let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
+        if !self.rules.is_factor(&enrolment) {
+            let problem = "is a way back in, not a method to ask for first";
+            return Err(FieldError::new("method", "not_a_factor", problem).into());
         }
-        Read::Absent => {}
-        Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
+        let mut plan = Plan::default();
+        let intent = Intent::prefer_method(self.subject, enrolment.id);
+        let allowed = match self.authorise(&intent, Some(&login), &mut plan)? {
+            Ok(allowed) => allowed,
+            Err(why) => return Ok(self.refused(&intent, why)),
+        };
+        login.preferred = Some(enrolment.id);
+        let event = self.about(Kind::MethodPreferred, &enrolment, &allowed);
+        self.put(&mut plan, login, version, vec![event])?;
+        Ok(Decision { plan, value: Ok(enrolment.id) })
     }
-    let event = about(account, user, Kind::EnrolmentRemoved, &enrolment, authority, now);
-    put(&mut plan, account, user, login, version, event, now)?;
-    Ok(Decision { plan, value: enrolment.id })
+
+    /// Removes a method and ends every open challenge of the user. With the last second factor go the ways back.
+    pub(crate) fn remove(&mut self, selector: &MethodSelector) -> Managed<EnrolmentId> {
+        let (mut login, version) = self.login()?.ok_or_else(no_such_method)?;
+        let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
+        let mut plan = Plan::default();
+        let intent = Intent::remove_method(self.subject, enrolment.id);
+        let allowed = match self.authorise(&intent, Some(&login), &mut plan)? {
+            Ok(allowed) => allowed,
+            Err(why) => return Ok(self.refused(&intent, why)),
+        };
+        let kept = |kept: &Enrolment| kept.id != enrolment.id;
+        let factor_left = login.enrolments.iter().any(|e| kept(e) && self.rules.is_factor(e));
+        let (staying, going): (Vec<_>, Vec<_>) =
+            login.enrolments.into_iter().partition(|e| kept(e) && factor_left);
+        login.enrolments = staying;
+        let events: Vec<_> =
+            going.iter().map(|gone| self.about(Kind::EnrolmentRemoved, gone, &allowed)).collect();
+        self.drop_secrets(&mut plan, &going)?;
+        self.tell(&mut login, NoticeKind::MethodRemoved, &mut plan)?;
+        self.end_all(&mut login);
+        self.put(&mut plan, login, version, events)?;
+        Ok(Decision { plan, value: Ok(enrolment.id) })
+    }
+
+    /// Takes every method from the user, by their own will or another's.
+    pub(crate) fn clear(&mut self, intent: &Intent, kind: Kind, told: NoticeKind) -> Managed<()> {
+        let read = self.login()?;
+        let mut plan = Plan::default();
+        let allowed = match self.authorise(intent, read.as_ref().map(|(login, _)| login), &mut plan)? {
+            Ok(allowed) => allowed,
+            Err(why) => return Ok(self.refused(intent, why)),
+        };
+        let event = allowed.describe(self.event(kind));
+        let Some((mut login, version)) = read else {
+            plan.events([event]);
+            return Ok(Decision { plan, value: Ok(()) });
+        };
+        let gone = core::mem::take(&mut login.enrolments);
+        let methods: Vec<_> = gone.iter().map(|gone| format!("{}:{}", gone.provider, gone.id)).collect();
+        let events = vec![event.field("methods", methods.join(" "))];
+        self.drop_secrets(&mut plan, &gone)?;
+        self.tell(&mut login, told, &mut plan)?;
+        self.end_all(&mut login);
+        self.put(&mut plan, login, version, events)?;
+        Ok(Decision { plan, value: Ok(()) })
+    }
+
+    /// Asks who may do what.
+    pub(crate) fn authorise(
+        &self,
+        intent: &Intent,
+        login: Option<&Login>,
+        plan: &mut Plan,
+    ) -> Result<Result<Allowed, Forbidden>, Error> {
+        let target = Target { subject: self.subject, login, now: self.now };
+        authorise(self.rules, self.permit, intent, target, self.records, plan)
+    }
+
+    pub(crate) fn refused<T>(&self, intent: &Intent, why: Forbidden) -> Decision<Result<T, Forbidden>> {
+        let plan = note_refused(self.subject, self.permit, intent.operation(), why, self.now);
+        Decision { plan, value: Err(why) }
+    }
+
+    pub(crate) fn login(&self) -> Result<Option<(Login, Version)>, Error> {
+        read(self.records, self.subject.account(), self.subject.user())
+    }
+
+    pub(crate) fn vault(&self) -> Result<(Vault, Expect), Error> {
+        match self.records.read::<Vault>(&user_key(self.subject.account(), VAULT, self.subject.user())) {
+            Read::Absent => Ok((Vault::default(), Expect::Absent)),
+            Read::Live(vault, version) => Ok((vault, Expect::Version(version))),
+            Read::Refused(_) => Err(Error::Unavailable("a stored record cannot be trusted")),
+        }
+    }
+
+    pub(crate) fn put_vault(&self, plan: &mut Plan, vault: &Vault, expect: Expect) -> Result<(), Error> {
+        plan.put(user_key(self.subject.account(), VAULT, self.subject.user()), expect, vault, None)
+    }
+
+    fn drop_secrets(&self, plan: &mut Plan, gone: &[Enrolment]) -> Result<(), Error> {
+        let (mut vault, expect) = self.vault()?;
+        if expect == Expect::Absent {
+            return Ok(());
+        }
+        gone.iter().for_each(|enrolment| vault.remove(enrolment.id));
+        self.put_vault(plan, &vault, expect)
+    }
+
+    /// Ends whatever is open, and forgets a preference for what is gone.
+    #[expect(clippy::unused_self, reason = "one of the steps of a change")]
+    pub(crate) fn end_all(&self, login: &mut Login) {
+        if login.preferred.is_some_and(|id| login.enrolment(id).is_none()) {
+            login.preferred = None;
+        }
+        login.raise_fence();
+    }
+
+    /// Tells the user's verified contacts, as the directory has them now.
+    pub(crate) fn tell(&mut self, login: &mut Login, kind: NoticeKind, plan: &mut Plan) -> Result<(), Error> {
+        let contacts: Vec<_> = self.subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
+        let whom = (self.subject.account(), self.subject.user());
+        notice::queue(self.rules, whom, login, kind, &contacts, self.now, self.draw, plan)
+    }
+
+    pub(crate) fn event(&self, kind: Kind) -> EventBuilder {
+        event(self.subject.account(), self.subject.user(), kind, Outcome::Success, self.now)
+    }
+
+    fn about(&self, kind: Kind, enrolment: &Enrolment, allowed: &Allowed) -> EventBuilder {
+        let event = self
+            .event(kind)
+            .field("method", enrolment.provider.clone())
+            .field("enrolment", enrolment.id.to_string());
+        allowed.describe(event)
+    }
+
+    pub(crate) fn put(
+        &self,
+        plan: &mut Plan,
+        mut login: Login,
+        version: Version,
+        events: Vec<EventBuilder>,
+    ) -> Result<(), Error> {
+        login.mark(self.now);
+        let streams = login.take_stream(events.len());
+        plan.events(events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)));
+        let key = user_key(self.subject.account(), LOGIN, self.subject.user());
+        plan.put(key, Expect::Version(version), &login, None)
+    }
 }
 
-/// Ends every open challenge of the user.
+/// Spends an administrator's proof in its own account, for a change in another one.
+pub(crate) fn spend(
+    rules: &Rules,
+    permit: &Permit<'_>,
+    intent: &Intent,
+    subject: &Subject,
+    turn: &Turn,
+    records: &Records,
+    now: Timestamp,
+) -> Managed<Proof> {
+    let mut plan = Plan::default();
+    let target = Target { subject, login: None, now };
+    let spent = spend_elsewhere(rules, permit, intent, target, records, &mut plan)?;
+    if spent.is_ok() {
+        let event = event(&turn.account, &turn.user, Kind::ProofSpent, Outcome::Success, now)
+            .field("operation", intent.operation().code())
+            .field("account", subject.account().as_str().to_owned());
+        plan.events([event]);
+    }
+    Ok(Decision { plan, value: spent })
+}
+
+/// Ends every open challenge of the user; nobody needs a proof for it.
 pub(crate) fn revoke(
     subject: &Subject,
-    authority: &Authority,
+    (actor, reason): (&str, &str),
     records: &Records,
     now: Timestamp,
 ) -> Result<Decision<()>, Error> {
     let (account, user) = (subject.account(), subject.user());
     let mut plan = Plan::default();
-    let event = authority.describe(event(account, user, Kind::UserRevoked, Outcome::Success, now));
+    let event = event(account, user, Kind::UserRevoked, Outcome::Success, now)
+        .field("authority", "host_vouched")
+        .actor(actor.to_owned())
+        .reason(reason.to_owned());
     match read(records, account, user)? {
         // A user without a record has no challenge that could be open.
         None => plan.events([event]),
         Some((mut login, version)) => {
             login.raise_fence();
-            put(&mut plan, account, user, login, version, event, now)?;
+            login.mark(now);
+            let streams = login.take_stream(1);
+            plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
+            plan.put(user_key(account, LOGIN, user), Expect::Version(version), &login, None)?;
         }
     }
     Ok(Decision { plan, value: () })
-}
-
-pub(crate) fn forget_keys(account: &AccountId, user: &UserId) -> Vec<Key> {
-    vec![user_key(account, OPEN, user)]
-}
-
-/// Deletes a user's records and erases the personal values of the user's events, in one commit. Challenges
-/// that are not listed any more die with the record they would need.
-pub(crate) fn forget(
-    account: &AccountId,
-    user: &UserId,
-    authority: &Authority,
-    pending: &[Key],
-    records: &Records,
-    now: Timestamp,
-) -> Result<Decision<()>, Error> {
-    let mut plan = Plan::default();
-    plan.delete(user_key(account, LOGIN, user), Expect::Any);
-    plan.delete(user_key(account, VAULT, user), Expect::Any);
-    for key in pending {
-        plan.delete(key.clone(), Expect::Any);
-    }
-    // The list is deleted as it was read, so that no challenge is begun unseen. An unreadable one is deleted
-    // all the same: its challenges find no record to be judged by.
-    let expect = match records.read::<Open>(&user_key(account, OPEN, user)) {
-        Read::Absent => Expect::Absent,
-        Read::Refused(_) => Expect::Any,
-        Read::Live(open, version) => {
-            for entry in open.challenges {
-                plan.delete(challenge_key(account, entry.id), Expect::Any);
-            }
-            Expect::Version(version)
-        }
-    };
-    plan.delete(user_key(account, OPEN, user), expect);
-    plan.erase(user.clone());
-    let scope = Scope::Account(account.clone());
-    let event = EventBuilder::new(scope, Kind::UserForgotten, Outcome::Success, now);
-    plan.events([authority.describe(event)]);
-    Ok(Decision { plan, value: () })
-}
-
-fn put(
-    plan: &mut Plan,
-    account: &AccountId,
-    user: &UserId,
-    mut login: Login,
-    version: Version,
-    event: EventBuilder,
-    now: Timestamp,
-) -> Result<(), Error> {
-    login.mark(now);
-    let streams = login.take_stream(1);
-    plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
-    plan.put(user_key(account, LOGIN, user), Expect::Version(version), &login, None)
-}
-
-fn about(
-    account: &AccountId,
-    user: &UserId,
-    kind: Kind,
-    enrolment: &Enrolment,
-    authority: &Authority,
-    now: Timestamp,
-) -> EventBuilder {
-    let event = event(account, user, kind, Outcome::Success, now)
-        .field("method", enrolment.provider.clone())
-        .field("enrolment", enrolment.id.to_string());
-    authority.describe(event)
 }
 
 fn read(records: &Records, account: &AccountId, user: &UserId) -> Result<Option<(Login, Version)>, Error> {
     super::enrol::read_login(records, account, user)
 }
 
-fn no_such_method() -> Error {
+pub(crate) fn no_such_method() -> Error {
     let problem = "is not one of the user's methods, or names a provider of which the user has several";
     FieldError::new("method", "unknown_method", problem).into()
 }

@@ -12,14 +12,17 @@ use super::{Rules, select};
 use crate::driver::Read;
 use crate::record::login::{Enrolment, Login};
 use crate::record::vault::{Place, Vault};
-use crate::{Denied, DeniedReason, EnrolmentId, MethodSelector, NotRequired, Rule, SecretBytes, Subject};
+use crate::{
+    Denied, DeniedReason, EnrolmentId, Intent, MethodSelector, NotRequired, Role, Rule, SecretBytes, Subject,
+};
 
 /// What a login needs.
 #[derive(Debug)]
 pub(crate) struct Survey {
     pub(crate) verdict: Verdict,
-    /// The enrolments that can be used now, oldest first, with their secrets.
-    pub(crate) usable: Vec<(EnrolmentId, SecretBytes)>,
+    /// The enrolments that can be used now, oldest first, with their secrets. Those of ways back in are opened
+    /// when they are used.
+    pub(crate) usable: Vec<(EnrolmentId, Option<SecretBytes>)>,
     /// Records that were there and could not be trusted.
     pub(crate) refused: Vec<(&'static str, &'static str)>,
     /// What was decided by what, in order; kept only where somebody asks for it.
@@ -37,9 +40,9 @@ pub(crate) enum Verdict {
 pub(crate) fn survey(
     rules: &Rules,
     subject: &Subject,
-    login: &Read<Login>,
-    vault: &Read<Vault>,
+    (login, vault): (&Read<Login>, &Read<Vault>),
     wanted: Option<&MethodSelector>,
+    intent: Option<&Intent>,
     now: Timestamp,
     explain: bool,
 ) -> Survey {
@@ -51,7 +54,7 @@ pub(crate) fn survey(
     };
     let login = match login {
         Read::Absent => {
-            survey.without_method(rules);
+            survey.without_method(rules, intent);
             return survey;
         }
         Read::Refused(problem) => {
@@ -61,8 +64,9 @@ pub(crate) fn survey(
         }
         Read::Live(login, _) => login,
     };
-    if login.enrolments.is_empty() {
-        survey.without_method(rules);
+    let at = login.effective(now);
+    if !rules.has_method(login, at) {
+        survey.without_method(rules, intent);
         return survey;
     }
     survey.note("enrolments", login.enrolments.len(), "store");
@@ -71,8 +75,14 @@ pub(crate) fn survey(
         survey.verdict = denied(DeniedReason::Generation, None);
         return survey;
     }
-    survey.look_at_each(rules, subject, login, vault);
-    survey.choose(rules, login, wanted, login.effective(now));
+    survey.look_at_each(rules, subject, login, vault, at);
+    if let Some(intent) = intent {
+        survey
+            .usable
+            .retain(|(id, _)| login.enrolment(*id).is_some_and(|e| rules.may_prove(login, e, intent)));
+        survey.note("proves", survey.usable.len(), "policy");
+    }
+    survey.choose(rules, login, wanted, at);
     survey
 }
 
@@ -83,20 +93,30 @@ impl Survey {
         }
     }
 
-    fn without_method(&mut self, rules: &Rules) {
+    fn without_method(&mut self, rules: &Rules, intent: Option<&Intent>) {
         self.note("enrolments", "0", "store");
         let enforced = rules.policy.enforced();
         self.note("enforced", enforced, "policy");
-        self.verdict =
-            if enforced { Verdict::EnrolmentRequired } else { Verdict::NotRequired(NotRequired::NoMethod) };
+        self.verdict = if enforced && intent.is_none() {
+            Verdict::EnrolmentRequired
+        } else {
+            Verdict::NotRequired(NotRequired::NoMethod)
+        };
     }
 
-    fn look_at_each(&mut self, rules: &Rules, subject: &Subject, login: &Login, vault: &Read<Vault>) {
+    fn look_at_each(
+        &mut self,
+        rules: &Rules,
+        subject: &Subject,
+        login: &Login,
+        vault: &Read<Vault>,
+        at: Timestamp,
+    ) {
         if let Read::Refused(problem) = vault {
             self.refused.push(("vault", problem));
             self.note("vault_record", problem, "store");
         }
-        for enrolment in &login.enrolments {
+        for enrolment in login.enrolments.iter().filter(|enrolment| rules.counts(enrolment, at)) {
             let found = usable(rules, subject, enrolment, vault);
             let word = found.as_ref().map_or_else(|problem| *problem, |_| "usable");
             self.note("method", format_args!("{} {}: {word}", enrolment.provider, enrolment.id), "store");
@@ -119,8 +139,11 @@ impl Survey {
         let mut open = Vec::new();
         for enrolment in login.enrolments.iter().filter(|e| self.usable.iter().any(|(id, _)| *id == e.id)) {
             let wait = wait_for(rules, login, enrolment, at);
-            if wait == Duration::ZERO { open.push(enrolment.id) } else { waits.push(wait) }
+            if wait == Duration::ZERO { open.push(enrolment) } else { waits.push(wait) }
         }
+        // A way back in is asked for only where nothing else can be.
+        open.sort_by_key(|enrolment| !rules.is_factor(enrolment));
+        let open: Vec<_> = open.into_iter().map(|enrolment| enrolment.id).collect();
         if open.is_empty() {
             self.note("locked", "every usable method", "budget");
             self.verdict = denied(DeniedReason::Locked, waits.into_iter().min());
@@ -142,20 +165,21 @@ fn usable(
     subject: &Subject,
     enrolment: &Enrolment,
     vault: &Read<Vault>,
-) -> Result<SecretBytes, &'static str> {
+) -> Result<Option<SecretBytes>, &'static str> {
     if enrolment.is_stopped() {
         return Err("stopped");
     }
-    if !rules.providers.contains_key(&enrolment.provider) {
-        return Err("not_registered");
-    }
-    if !rules.policy.offers(&enrolment.provider) {
+    let provider = rules.providers.get(&enrolment.provider).ok_or("not_registered")?;
+    if !rules.offers(provider) {
         return Err("not_offered");
     }
     let Read::Live(vault, _) = vault else {
         return Err("no_vault");
     };
     let sealed = vault.sealed(enrolment.id).ok_or("no_secret")?;
+    if provider.code.describe().role == Role::Recovery {
+        return Ok(None);
+    }
     let place = Place {
         account: subject.account(),
         user: subject.user(),
@@ -163,7 +187,7 @@ fn usable(
         provider: &enrolment.provider,
         enrolment: enrolment.id,
     };
-    place.open(&rules.ring, sealed).map_err(|_| "does_not_open")
+    place.open(&rules.ring, sealed).map(Some).map_err(|_| "does_not_open")
 }
 
 /// Returns how long answers with an enrolment are refused without being judged; zero if they are judged.

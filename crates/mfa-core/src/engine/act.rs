@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    async fn within_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
+    pub(super) async fn within_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         let mut deadline = self.inner.driver.runtime.sleep(EFFECT_DEADLINE);
         poll_fn(|cx| {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{Engine, Inner};
+use crate::bypass::Bypass;
 use crate::decide::{Registered, Rules};
 use crate::driver::Driver;
 use crate::entropy::CheckedEntropy;
@@ -133,6 +134,10 @@ impl EngineBuilder {
 
     fn registered(&self) -> Result<BTreeMap<String, Registered>, BuildError> {
         let mut providers = BTreeMap::new();
+        let bypass: Arc<dyn AnyProvider> = Arc::new(Bypass::new().ok_or(BuildError::Event)?);
+        let name = bypass.describe().name.clone();
+        let registered = Registered { name: name.clone(), code: bypass, settings: Value::Null };
+        providers.insert(name.as_str().to_owned(), registered);
         for (code, settings) in &self.providers {
             let descriptor = code.describe();
             let name = descriptor.name.clone();
@@ -162,14 +167,13 @@ impl Engine {
         let kind = |double| if double { "test_double" } else { "real" };
         let now = driver.runtime.now();
         let dangers = if self.dangers().is_empty() { "none".to_owned() } else { self.dangers().join(" ") };
-        let ring: Vec<_> = driver.ring.ids().map(crate::KeyId::as_str).collect();
         let event = EventBuilder::new(Scope::System, Kind::EngineOpened, Outcome::Info, now)
             .field("preset", if *self.policy() == Policy::recommended() { "recommended" } else { "custom" })
             .field("dangers", dangers)
             .field("clock", kind(driver.runtime.is_test_double()))
             .field("entropy", kind(driver.entropy.is_test_double()))
-            .field("ring", ring.join(" "));
-        let mut draw = driver.entropy.draw()?;
+            .field("ring", driver.ring.ids().join(" "));
+        let mut draw = driver.entropy.draw();
         let mut commit = Commit::new(Scope::System, Version::from_bytes(draw.take()?), now);
         let id = EventId::new(now, draw.take()?);
         let event = event.build(id, draw.take()?).map_err(|_| BuildError::Event)?;

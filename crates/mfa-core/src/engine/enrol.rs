@@ -4,13 +4,16 @@ use audit_model::{AccountId, UserId};
 use tracing::Instrument;
 
 use super::Engine;
+use crate::decide::confirm::{Ask, Confirmed};
+use crate::decide::manage::Changing;
 use crate::decide::{confirm, enrol};
 use crate::driver::{Records, Turn};
+use crate::record::PENDING;
 use crate::reference::{Claims, Handle};
 use crate::request::Act;
 use crate::{
-    Answer, Authority, Choice, EnrolConfirm, EnrolmentStarted, Error, FieldError, ProviderName, Reason,
-    Reference, Rejected, Response, Subject,
+    Answer, Authority, Choice, EnrolConfirm, EnrolmentStarted, Error, FieldError, Intent, ProviderName,
+    Reason, Reference, Rejected, RequestFacts, Response, Subject,
 };
 
 /// The most pending enrolments of a user, those of the last day that ended included.
@@ -60,16 +63,15 @@ impl Engine {
                     FieldError::new("method", "method_not_offered", "is not offered by this policy").into()
                 );
             };
-            if self.pending_enrolments(subject.account(), subject.user()).await?.len() >= MAX_PENDING {
+            if self.records_of(subject.account(), subject.user(), PENDING).await?.len() >= MAX_PENDING {
                 let problem =
                     format!("has {MAX_PENDING} pending enrolments of the last day, the most there may be");
                 return Err(FieldError::new("user", "too_many_pending", problem).into());
             }
-            let turn = turn(&subject, enrol::begin_keys(&subject));
-            let decide = |records: &Records, now, draw: &mut crate::Draw| {
-                enrol::begin(rules, &subject, method, choice, authority, records, now, draw)
-            };
-            Ok(self.inner.driver.run(&turn, None, decide).await?.value)
+            enrol::is_enrolled_by_answer(method)?;
+            let intent = Intent::add_method(&subject, provider);
+            let decide = |changing: &mut Changing<'_>| changing.enrol(method, choice);
+            self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await
         };
         let begun = begun.instrument(span).await;
         crate::observe::step("enrol_begin", begun.as_ref().map_or_else(Error::code, |_| "begun"));
@@ -117,27 +119,75 @@ impl Engine {
                     );
                 }
             };
-            let Some(claims) = Claims::read(self.ring(), reference, Handle::Enrolment) else {
-                let rejected = Rejected { reason: Reason::NotFound, attempts_left: 0, retry_after: None };
-                return Ok(EnrolConfirm::Rejected(rejected));
-            };
-            let account = claims.account()?.clone();
-            let subject = self.subject(&account, &claims.user).await?;
-            let turn = Turn { account, user: claims.user.clone(), keys: confirm::keys(&claims)? };
-            let rules = &self.inner.rules;
-            let decide = |records: &Records, now, draw: &mut crate::Draw| {
-                confirm::confirm(rules, &claims, &subject, (answer, &response.request), records, now, draw)
-            };
-            Ok(self.inner.driver.run(&turn, None, decide).await?.value)
+            self.confirming(reference, Ask::Answer(answer), &response.request).await
         };
         let confirmed: Result<_, Error> = confirmed.instrument(span).await;
-        let outcome = match &confirmed {
-            Ok(EnrolConfirm::Confirmed(_)) => "confirmed",
-            Ok(EnrolConfirm::Rejected(rejected)) => rejected.reason.code(),
-            Err(error) => error.code(),
-        };
-        crate::observe::step("enrol_confirm", outcome);
+        crate::observe::step("enrol_confirm", outcome(&confirmed));
         confirmed
+    }
+
+    /// Makes a method count whose recovery codes or key the user has kept
+    /// ([`EnrolConfirm::RecoveryShown`]). Without this call, until the pending enrolment ends, nothing changes.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, acme, totp, vouched};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let bob = host.add("bob").await;
+    /// let started = host.engine.enrol_begin(&acme(), bob.user(), &totp(), &Choice::none(), &vouched()).await?;
+    /// // Nothing was shown yet that could be acknowledged.
+    /// let early = host.engine.enrol_acknowledge(&started.reference, &RequestFacts::new()).await;
+    /// assert_eq!(early.unwrap_err().code(), "not_confirmed");
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with code `not_confirmed` before the right answer; otherwise as
+    /// [`Engine::enrol_confirm`].
+    pub async fn enrol_acknowledge(
+        &self,
+        reference: &Reference,
+        request: &RequestFacts,
+    ) -> Result<EnrolConfirm, Error> {
+        let span = tracing::info_span!(target: "mfa", "mfa.enrol");
+        let confirmed = self.confirming(reference, Ask::Acknowledge, request).instrument(span).await;
+        crate::observe::step("enrol_acknowledge", outcome(&confirmed));
+        confirmed
+    }
+
+    async fn confirming(
+        &self,
+        reference: &Reference,
+        ask: Ask<'_>,
+        request: &RequestFacts,
+    ) -> Result<EnrolConfirm, Error> {
+        let Some(claims) = Claims::read(self.ring(), reference, Handle::Enrolment) else {
+            let rejected = Rejected { reason: Reason::NotFound, attempts_left: 0, retry_after: None };
+            return Ok(EnrolConfirm::Rejected(rejected));
+        };
+        let account = claims.account()?.clone();
+        let subject = self.subject(&account, &claims.user).await?;
+        let turn = Turn { account, user: claims.user.clone(), keys: confirm::keys(&claims)? };
+        let (driver, rules) = (&self.inner.driver, &self.inner.rules);
+        let settled = driver
+            .run(&turn, None, |records: &Records, now, draw: &mut crate::Draw| {
+                confirm::confirm(rules, &claims, &subject, (&ask, request), records, now, draw)
+            })
+            .await?;
+        let hashing = match settled.value {
+            Confirmed::Answer(answer) => return Ok(answer),
+            Confirmed::Hash(hashing) => hashing,
+        };
+        let digest = self.hashed(hashing.effect).await?;
+        let ask = Ask::Show(hashing.id, hashing.state.as_deref(), &digest);
+        let settled = driver.run(&turn, Some(settled.records), |records, now, draw| {
+            confirm::confirm(rules, &claims, &subject, (&ask, request), records, now, draw)
+        });
+        match settled.await?.value {
+            Confirmed::Answer(answer) => Ok(answer),
+            Confirmed::Hash(_) => Err(Error::Unavailable("a recovery set that is hashed twice")),
+        }
     }
 
     /// Asks the directory for the user that somebody named, and goes on with the directory's own ids.
@@ -148,4 +198,13 @@ impl Engine {
 
 pub(super) fn turn(subject: &Subject, keys: Vec<crate::Key>) -> Turn {
     Turn { account: subject.account().clone(), user: subject.user().clone(), keys }
+}
+
+fn outcome(confirmed: &Result<EnrolConfirm, Error>) -> &'static str {
+    match confirmed {
+        Ok(EnrolConfirm::Confirmed(_)) => "confirmed",
+        Ok(EnrolConfirm::RecoveryShown(_)) => "recovery_shown",
+        Ok(EnrolConfirm::Rejected(rejected)) => rejected.reason.code(),
+        Err(error) => error.code(),
+    }
 }

@@ -5,17 +5,17 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::step::not_found;
-use crate::decide::begin;
 use crate::decide::judge::Ask;
 use crate::decide::survey::{Verdict, survey};
+use crate::decide::{begin, decoy};
 use crate::driver::Read;
 use crate::machine::Status;
 use crate::record::challenge::Challenge as ChallengeRecord;
 use crate::record::{LOGIN, VAULT, challenge_key, user_key};
 use crate::reference::{Claims, Handle};
 use crate::{
-    Begin, ChallengeId, ChallengeStatus, Changed, Error, ExplainedOutcome, Explanation, Login,
-    MethodSelector, ProviderName, Reference, RequestFacts, Response, Target, Verify,
+    Begin, Challenge, ChallengeId, ChallengeStatus, Changed, Error, ExplainedOutcome, Explanation, Intent,
+    Login, MethodSelector, ProviderName, Reference, RequestFacts, Response, Target, Verify,
 };
 
 impl Engine {
@@ -49,16 +49,80 @@ impl Engine {
     /// second factor is never let through by an error: without an answer there is no login.
     pub async fn begin(&self, login: Login) -> Result<Begin, Error> {
         let span = tracing::info_span!(target: "mfa", "mfa.begin", outcome = tracing::field::Empty);
-        let begun = self.begin_unobserved(login).instrument(span.clone()).await;
-        let outcome = match &begun {
-            Ok(Begin::Challenge(_)) => "challenge",
-            Ok(Begin::NotRequired(_)) => "not_required",
-            Ok(Begin::EnrolmentRequired(_)) => "enrolment_required",
-            Ok(Begin::Denied(_)) => "denied",
-            Err(error) => error.code(),
-        };
-        span.record("outcome", outcome);
-        crate::observe::step("begin", outcome);
+        let begun = self.begin_unobserved(login, None).instrument(span.clone()).await;
+        observe_begin("begin", &span, &begun);
+        begun
+    }
+
+    /// Begins a challenge that nobody is behind, for a host that does not tell who is a user: call it where the
+    /// first factor was wrong or the user unknown, and show what it returns as any other challenge. Every answer
+    /// to it is refused, with the texts, the counts and the cost of real ones. `login` names what was typed; no
+    /// user's record is read by it, and what was typed is not logged.
+    ///
+    /// It writes a record for whoever calls it: limit the calls as you limit attempts at the first factor.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, login, subject};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let challenge = host.engine.begin_decoy(login(&subject("nobody"))).await?;
+    /// let refused = host.engine.verify(&challenge.reference, Response::code("123456")).await?;
+    /// assert!(matches!(refused, Verify::Rejected(Rejected { reason: Reason::WrongCode, attempts_left: 4, .. })));
+    ///
+    /// // An engine without a provider has nothing to act as.
+    /// let bare = Engine::builder(
+    ///     host.store.clone(),
+    ///     host.directory.clone(),
+    ///     host.ring.clone(),
+    ///     std::sync::Arc::new(host.clock.clone()),
+    /// );
+    /// let bare = bare.danger_test_doubles().build().await.unwrap();
+    /// assert_eq!(bare.begin_decoy(login(&subject("nobody"))).await.unwrap_err().code(), "unavailable");
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::begin`].
+    pub async fn begin_decoy(&self, login: Login) -> Result<Challenge, Error> {
+        let span = tracing::info_span!(target: "mfa", "mfa.begin");
+        let turn = super::step::turn_of(&login, begin::keys(&login));
+        let decide = |_: &_, now, draw: &mut _| decoy::begin(&self.inner.rules, &login, now, draw);
+        Ok(self.inner.driver.run(&turn, None, decide).instrument(span).await?.value)
+    }
+
+    /// Begins a step-up: a challenge whose completion yields a [`Proof`](crate::Proof) for the one change that
+    /// `intent` names, and logs nobody in. `login` says who asks, in which session and how that session was begun;
+    /// for a change to another user it is the administrator. Costs as [`Engine::begin`].
+    ///
+    /// Only methods that can prove the change are offered: as strong as the user's strongest, none that is itself
+    /// removed, and recovery for a new method alone.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, acme, login, session, subject, totp, vouched};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let (bob, app) = host.enrol("bob").await;
+    /// let begun = host.engine.step_up_begin(login(&bob), &Intent::disable(&bob)).await?;
+    /// let Begin::Challenge(challenge) = begun else { panic!() };
+    /// let code = Response::code(&app.code_at(host.now()));
+    /// let Verify::Proven(proven) = host.engine.verify(&challenge.reference, code).await? else { panic!() };
+    /// assert_eq!(proven.operation, Operation::Disable);
+    ///
+    /// // The proof of one change is none for another.
+    /// let other = Authority::proof(proven.proof, Some(&session(&bob)));
+    /// let refused = host.engine.method_prefer(bob.account(), bob.user(), &"totp".parse()?, &other).await;
+    /// assert_eq!(refused.unwrap_err().code(), "step_up_required");
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::begin`]. A user without a method gets [`Begin::NotRequired`]: a first method needs no proof.
+    pub async fn step_up_begin(&self, login: Login, intent: &Intent) -> Result<Begin, Error> {
+        let span = tracing::info_span!(target: "mfa", "mfa.begin", outcome = tracing::field::Empty);
+        let begun = self.begin_unobserved(login, Some(intent)).instrument(span.clone()).await;
+        observe_begin("step_up_begin", &span, &begun);
         begun
     }
 
@@ -251,8 +315,15 @@ impl Engine {
         let mut read = records.read(&user_key(account, LOGIN, user));
         begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
-        let survey =
-            survey(&self.inner.rules, &login.subject, &read, &vault, login.method.as_ref(), now, true);
+        let survey = survey(
+            &self.inner.rules,
+            &login.subject,
+            (&read, &vault),
+            login.method.as_ref(),
+            None,
+            now,
+            true,
+        );
         let outcome = match survey.verdict {
             Verdict::Challenge(id) => ExplainedOutcome::Challenge(id),
             Verdict::NotRequired(why) => ExplainedOutcome::NotRequired(why),
@@ -263,9 +334,22 @@ impl Engine {
     }
 }
 
+fn observe_begin(step: &'static str, span: &tracing::Span, begun: &Result<Begin, Error>) {
+    let outcome = match begun {
+        Ok(Begin::Challenge(_)) => "challenge",
+        Ok(Begin::NotRequired(_)) => "not_required",
+        Ok(Begin::EnrolmentRequired(_)) => "enrolment_required",
+        Ok(Begin::Denied(_)) => "denied",
+        Err(error) => error.code(),
+    };
+    span.record("outcome", outcome);
+    crate::observe::step(step, outcome);
+}
+
 fn observe_verify(step: &'static str, span: &tracing::Span, outcome: &Result<Verify, Error>) {
     let outcome = match outcome {
         Ok(Verify::Verified(_)) => "verified",
+        Ok(Verify::Proven(_)) => "proven",
         Ok(Verify::Pending(_)) => "pending",
         Ok(Verify::Rejected(rejected)) => rejected.reason.code(),
         Err(error) => error.code(),

@@ -1,15 +1,20 @@
 //! The calls that manage a user's methods.
 
-use audit_model::{AccountId, Scope, Timestamp, UserId};
+use audit_model::{AccountId, Kind, Scope, UserId};
 
 use super::Engine;
 use super::enrol::turn;
-use crate::decide::manage;
-use crate::driver::{Decision, Records, Turn};
-use crate::record::{PENDING, pending_prefix};
-use crate::{Authority, EnrolmentId, Error, Key, Method, MethodSelector, Subject};
+use crate::decide::authorise::Permit;
+use crate::decide::manage::{Changing, Managed};
+use crate::decide::{manage, select};
+use crate::driver::{Records, Turn};
+use crate::record::{INVITATION, NOTICE, PENDING, PROOF, TICKET, users_prefix};
+use crate::{
+    Authority, EnrolmentId, Error, Forbidden, Intent, Key, Method, MethodSelector, NoticeKind, RecordKind,
+    Subject,
+};
 
-/// How many pending enrolments one read lists.
+/// How many records of a user one read lists.
 const PAGE: usize = 100;
 
 impl Engine {
@@ -34,7 +39,7 @@ impl Engine {
         let subject = self.subject(account, user).await?;
         let keys = manage::keys(subject.account(), subject.user());
         let records = self.inner.driver.load(&keys, self.inner.driver.runtime.now()).await?;
-        manage::list(&records, subject.account(), subject.user())
+        manage::list(&self.inner.rules, &records, subject.account(), subject.user())
     }
 
     /// Makes a method the one that is asked for first.
@@ -54,7 +59,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] with code `unknown_method`; [`Error::UnknownUser`]; errors with code `unavailable`.
+    /// [`Error::Invalid`] with code `unknown_method` or `not_a_factor`; [`Error::Forbidden`];
+    /// [`Error::UnknownUser`]; errors with code `unavailable`.
     pub async fn method_prefer(
         &self,
         account: &AccountId,
@@ -62,10 +68,9 @@ impl Engine {
         method: &MethodSelector,
         authority: &Authority,
     ) -> Result<EnrolmentId, Error> {
-        self.managed(account, user, |subject, records, now| {
-            manage::prefer(subject, method, authority, records, now)
-        })
-        .await
+        let subject = self.subject(account, user).await?;
+        let intent = |records: &Records| named(records, &subject, method, Intent::prefer_method);
+        self.managed(&subject, authority, &[], intent, |changing| changing.prefer(method)).await
     }
 
     /// Removes a method and ends every open challenge of the user. Counts of failures stay.
@@ -93,13 +98,48 @@ impl Engine {
         method: &MethodSelector,
         authority: &Authority,
     ) -> Result<EnrolmentId, Error> {
-        self.managed(account, user, |subject, records, now| {
-            manage::remove(subject, method, authority, records, now)
-        })
-        .await
+        let subject = self.subject(account, user).await?;
+        let intent = |records: &Records| named(records, &subject, method, Intent::remove_method);
+        self.managed(&subject, authority, &[], intent, |changing| changing.remove(method)).await
     }
 
-    /// Ends every open challenge of a user: for a host that disables a user or changes a password.
+    /// Gives up the second factor of a user: every method, recovery included. With the user's own proof, unless
+    /// the policy asks every user for a method; by an administrator it is a reset.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, acme, login, session, subject, totp, vouched};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let (bob, app) = host.enrol("bob").await;
+    /// let proof = host.prove(&bob, &app, &Intent::disable(&bob)).await;
+    /// host.engine.disable(bob.account(), bob.user(), &Authority::proof(proof.clone(), Some(&session(&bob)))).await?;
+    /// assert!(host.engine.methods(bob.account(), bob.user()).await?.is_empty());
+    ///
+    /// // A proof is good once.
+    /// let again = Authority::proof(proof, Some(&session(&bob)));
+    /// let refused = host.engine.disable(bob.account(), bob.user(), &again).await;
+    /// assert_eq!(refused.unwrap_err().code(), "step_up_required");
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`]; [`Error::UnknownUser`]; errors with code `unavailable`.
+    pub async fn disable(
+        &self,
+        account: &AccountId,
+        user: &UserId,
+        authority: &Authority,
+    ) -> Result<(), Error> {
+        let subject = self.subject(account, user).await?;
+        let intent = Intent::disable(&subject);
+        let decide =
+            |changing: &mut Changing<'_>| changing.clear(&intent, Kind::MfaDisabled, NoticeKind::Disabled);
+        self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await
+    }
+
+    /// Ends every open challenge of a user, with the proofs and pending enrolments: for a host that disables a
+    /// user or changes a password. Only the host's own word does it.
     ///
     /// ```
     /// # use mfa_core::*;
@@ -116,20 +156,27 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::UnknownUser`], or errors with code `unavailable`.
+    /// [`Error::Forbidden`] for any other authority; [`Error::UnknownUser`], or errors with code `unavailable`.
     pub async fn revoke(
         &self,
         account: &AccountId,
         user: &UserId,
         authority: &Authority,
     ) -> Result<(), Error> {
-        self.managed(account, user, |subject, records, now| manage::revoke(subject, authority, records, now))
-            .await
+        let Authority::HostVouched { actor, reason } = authority else {
+            return Err(Forbidden::NotPermitted.into());
+        };
+        let subject = self.subject(account, user).await?;
+        let turn = turn(&subject, manage::keys(subject.account(), subject.user()));
+        let decide =
+            |records: &Records, now, _: &mut _| manage::revoke(&subject, (actor, reason), records, now);
+        self.inner.driver.run(&turn, None, decide).await?;
+        Ok(())
     }
 
     /// Deletes everything that is kept of a user and erases the personal values of the user's events, in one
     /// commit with its own event. The user need not be in the directory any more, so the ids are taken as
-    /// they are given: give the ones the directory had.
+    /// they are given: give the ones the directory had. Notices that wait are not sent any more.
     ///
     /// ```
     /// # use mfa_core::*;
@@ -147,48 +194,83 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// Errors of the store with code `unavailable`.
+    /// [`Error::Forbidden`]; errors of the store with code `unavailable`.
     pub async fn forget_user(
         &self,
         account: &AccountId,
         user: &UserId,
         authority: &Authority,
     ) -> Result<(), Error> {
-        let pending = self.pending_enrolments(account, user).await?;
-        let turn =
-            Turn { account: account.clone(), user: user.clone(), keys: manage::forget_keys(account, user) };
-        let settled = self.inner.driver.run(&turn, None, |records, now, _| {
-            manage::forget(account, user, authority, &pending, records, now)
+        let subject = Subject::new(account.clone(), user.clone());
+        let mut listed = Vec::new();
+        for kind in [PENDING, PROOF, TICKET, INVITATION, NOTICE] {
+            listed.extend(self.records_of(account, user, kind).await?);
+        }
+        let intent = Intent::forget(&subject);
+        let keys = crate::decide::forget::keys(account, user);
+        let decide = |changing: &mut Changing<'_>| changing.forget(&listed);
+        self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await
+    }
+
+    /// Decides about a change to `subject`. A proof of another account is spent there first, in a commit of its
+    /// own: a crash in between leaves it spent and nothing changed.
+    pub(super) async fn managed<T: Send>(
+        &self,
+        subject: &Subject,
+        authority: &Authority,
+        keys: &[Key],
+        intent: impl Fn(&Records) -> Result<Intent, Error> + Send + Sync,
+        mut decide: impl FnMut(&mut Changing<'_>) -> Managed<T> + Send,
+    ) -> Result<T, Error> {
+        let (driver, rules) = (&self.inner.driver, &self.inner.rules);
+        let mut permit = Permit::read(self.ring(), authority)?;
+        let mut turn = turn(subject, manage::keys(subject.account(), subject.user()));
+        for key in keys.iter().cloned().chain(permit.keys(subject.account(), subject.user())?) {
+            if !turn.keys.contains(&key) {
+                turn.keys.push(key);
+            }
+        }
+        self.spend_elsewhere(&mut permit, subject, &turn.keys, intent).await?;
+        let settled = driver.run(&turn, None, |records, now, draw| {
+            decide(&mut Changing { rules, subject, permit: &permit, records, now, draw })
         });
-        settled.await?;
+        Ok(settled.await?.value?)
+    }
+
+    /// Spends a proof of another account, if it is one.
+    async fn spend_elsewhere(
+        &self,
+        permit: &mut Permit<'_>,
+        subject: &Subject,
+        keys: &[Key],
+        intent: impl Fn(&Records) -> Result<Intent, Error> + Send + Sync,
+    ) -> Result<(), Error> {
+        let Some((account, user)) = permit.elsewhere(subject.account())? else { return Ok(()) };
+        let driver = &self.inner.driver;
+        let intent = intent(&driver.load(keys, driver.runtime.now()).await?)?;
+        let turn = Turn { keys: permit.keys(&account, &user)?, account, user };
+        let settled = driver.run(&turn, None, |records, now, _| {
+            manage::spend(&self.inner.rules, permit, &intent, subject, &turn, records, now)
+        });
+        let proof = settled.await?.value?;
+        permit.set_spent(proof);
         Ok(())
     }
 
-    /// Decides about the user that the directory has under the given ids.
-    async fn managed<T: Send>(
+    /// Lists the records of a kind of which a user may have several.
+    pub(super) async fn records_of(
         &self,
         account: &AccountId,
         user: &UserId,
-        decide: impl Fn(&Subject, &Records, Timestamp) -> Result<Decision<T>, Error> + Send + Sync,
-    ) -> Result<T, Error> {
-        let subject = self.subject(account, user).await?;
-        let turn = turn(&subject, manage::keys(subject.account(), subject.user()));
-        let settled = self.inner.driver.run(&turn, None, |records, now, _| decide(&subject, records, now));
-        Ok(settled.await?.value)
-    }
-
-    pub(super) async fn pending_enrolments(
-        &self,
-        account: &AccountId,
-        user: &UserId,
+        kind: RecordKind,
     ) -> Result<Vec<Key>, Error> {
         let driver = &self.inner.driver;
         let (scope, prefix, now) =
-            (Scope::Account(account.clone()), pending_prefix(user), driver.runtime.now());
+            (Scope::Account(account.clone()), users_prefix(user), driver.runtime.now());
         let mut keys: Vec<Key> = Vec::new();
         loop {
             let after = keys.last().map(|key| key.id.to_vec());
-            let page = driver.store.list(&scope, PENDING, &prefix, after.as_deref(), PAGE, now).await?;
+            let page = driver.store.list(&scope, kind, &prefix, after.as_deref(), PAGE, now).await?;
             let full = page.len() == PAGE;
             keys.extend(page.into_iter().map(|record| record.key));
             if !full {
@@ -196,4 +278,17 @@ impl Engine {
             }
         }
     }
+}
+
+/// Says what change to the named method is meant.
+fn named(
+    records: &Records,
+    subject: &Subject,
+    method: &MethodSelector,
+    intent: fn(&Subject, EnrolmentId) -> Intent,
+) -> Result<Intent, Error> {
+    let read = crate::decide::enrol::read_login(records, subject.account(), subject.user())?;
+    let (login, _) = read.ok_or_else(manage::no_such_method)?;
+    let enrolment = select(&login, method).ok_or_else(manage::no_such_method)?;
+    Ok(intent(subject, enrolment.id))
 }

@@ -17,15 +17,19 @@ use crate::record::open::Open;
 use crate::record::{OPEN, challenge_key, user_key};
 use crate::reference::{Claims, Handle, Holder, session_hash};
 use crate::{
-    Begin, ChallengeId, Changed, Error, Grant, Login, Reason, Reference, RequestFacts, Response, Target,
-    Verify,
+    Begin, ChallengeId, Changed, Error, Grant, Intent, Login, Reason, Reference, RequestFacts, Response,
+    Target, Verify,
 };
 
 /// How many effects one call runs at most, such as a message and its fallback.
 const MAX_EFFECTS: usize = 4;
 
 impl Engine {
-    pub(super) async fn begin_unobserved(&self, mut login: Login) -> Result<Begin, Error> {
+    pub(super) async fn begin_unobserved(
+        &self,
+        mut login: Login,
+        intent: Option<&Intent>,
+    ) -> Result<Begin, Error> {
         let driver = &self.inner.driver;
         login.first_factor.at = Some(driver.runtime.now());
         let turn = turn_of(&login, begin::keys(&login));
@@ -34,14 +38,14 @@ impl Engine {
             let known = ended.as_deref();
             let settled = driver
                 .run(&turn, None, |records, now, draw| {
-                    begin::begin(&self.inner.rules, &login, known, records, now, draw)
+                    begin::begin(&self.inner.rules, &login, intent, known, records, now, draw)
                 })
                 .await?;
             match settled.value {
                 Begun::Answer(begin) => return Ok(begin),
                 Begun::LookAt(ids) => ended = Some(self.ended(login.subject.account(), ids).await?),
                 Begun::Act { claims, mut answer, effect, id } => {
-                    let judged = self.act_on(&claims, &login.request, effect, id).await?;
+                    let judged = Box::pin(self.act_on(&claims, &login.request, effect, id)).await?;
                     return Ok(match judged {
                         Judged::Pending(pending) => {
                             answer.prompt = pending.prompt;
@@ -95,7 +99,7 @@ impl Engine {
         let hash = |id: &crate::KeyId| {
             session.map(|s| session_hash(self.ring(), id.as_str(), account, user, s)).transpose()
         };
-        let sessions = self.ring().ids().map(hash).collect::<Result<Vec<_>, _>>()?;
+        let sessions = self.ring().ids().iter().map(hash).collect::<Result<Vec<_>, _>>()?;
         let Some((id, session)) = open.current(login.module.as_str(), &sessions) else { return Ok(None) };
         Ok(Some(Claims {
             format: Claims::FORMAT,
@@ -121,7 +125,9 @@ impl Engine {
             Judged::Rejected(rejected) => Ok(Changed::Rejected(rejected)),
             Judged::Pending(pending) => Ok(Changed::Done(pending.prompt)),
             Judged::Unjudged(why) => Err(Error::Unavailable(why)),
-            Judged::Granted(_) | Judged::Act { .. } | Judged::Refunded => Ok(Changed::Done(Value::Null)),
+            Judged::Granted(_) | Judged::Proven(_) | Judged::Act { .. } | Judged::Refunded => {
+                Ok(Changed::Done(Value::Null))
+            }
         }
     }
 
@@ -145,7 +151,8 @@ impl Engine {
                 return Ok(Answered { grant: Some(grant), judged: Judged::Changed(Value::Null) });
             }
             Judged::Act { effect, id } => {
-                return self.continue_with(claims, request, effect, id, settled.records).await;
+                // Boxed: it is rare, and would make the future of every call as large.
+                return Box::pin(self.continue_with(claims, request, effect, id, settled.records)).await;
             }
             other => other,
         };
@@ -216,6 +223,7 @@ impl Answered {
             return Ok(Verify::Verified(grant));
         }
         match self.judged {
+            Judged::Proven(proven) => Ok(Verify::Proven(*proven)),
             Judged::Rejected(rejected) => Ok(Verify::Rejected(rejected)),
             Judged::Pending(pending) => Ok(Verify::Pending(pending)),
             Judged::Changed(prompt) => Ok(Verify::Pending(crate::Pending { prompt })),
@@ -231,7 +239,7 @@ pub(super) fn not_found() -> Verify {
     Verify::Rejected(refused(Reason::NotFound))
 }
 
-fn turn_of(login: &Login, keys: Vec<crate::Key>) -> Turn {
+pub(super) fn turn_of(login: &Login, keys: Vec<crate::Key>) -> Turn {
     Turn { account: login.subject.account().clone(), user: login.subject.user().clone(), keys }
 }
 

@@ -32,6 +32,8 @@ pub enum AnswerKind {
     Code,
     /// A recovery code or key.
     Recovery,
+    /// A bypass code of an administrator.
+    Bypass,
     /// A provider's own reply, such as Duo's, as text.
     Reply,
 }
@@ -47,6 +49,12 @@ impl Answer {
     #[must_use]
     pub fn recovery(typed: &str) -> Self {
         Self { kind: AnswerKind::Recovery, text: SecretText::new(cut(typed)) }
+    }
+
+    /// Takes a bypass code as the user typed it.
+    #[must_use]
+    pub fn bypass(typed: &str) -> Self {
+        Self { kind: AnswerKind::Bypass, text: SecretText::new(cut(typed)) }
     }
 
     /// Takes a provider's own reply.

@@ -13,6 +13,8 @@ use crate::ProviderName;
 pub struct Descriptor {
     /// Its name.
     pub name: ProviderName,
+    /// What its enrolments are to a user.
+    pub role: Role,
     /// The kind of factor it proves.
     pub factor: Factor,
     /// The way its answer travels.
@@ -31,6 +33,8 @@ pub struct Descriptor {
     pub effects: Vec<EffectKind>,
     /// Whether a user may hold several enrolments of it.
     pub several: bool,
+    /// Whether three consecutive answers of it lift a delay.
+    pub unlocks: bool,
     /// The names of the `danger_` values it was set up with; the engine lists them with its own.
     pub dangers: Vec<&'static str>,
 }
@@ -42,6 +46,7 @@ impl Descriptor {
     pub fn one_time_code(name: ProviderName, answer_bits: u16) -> Self {
         Self {
             name,
+            role: Role::Factor,
             factor: Factor::Possession,
             channel: Channel::Device,
             amr: vec![Amr::Otp],
@@ -51,6 +56,28 @@ impl Descriptor {
             answers: vec![AnswerKind::Code],
             effects: Vec::new(),
             several: true,
+            unlocks: false,
+            dangers: Vec::new(),
+        }
+    }
+
+    /// Describes a provider of saved secrets that let a user in who lost every other method (SP 800-63B-4 §4.2.1.1):
+    /// evidence of AAL1 without an AMR value, as RFC 8176 has none for recovery. A user holds one set of them.
+    #[must_use]
+    pub fn recovery(name: ProviderName, answer_bits: u16) -> Self {
+        Self {
+            name,
+            role: Role::Recovery,
+            factor: Factor::Possession,
+            channel: Channel::Direct,
+            amr: Vec::new(),
+            aal: Aal::One,
+            phishing_resistant: false,
+            answer_bits,
+            answers: vec![AnswerKind::Recovery],
+            effects: Vec::new(),
+            several: false,
+            unlocks: false,
             dangers: Vec::new(),
         }
     }
@@ -72,6 +99,17 @@ impl Descriptor {
     pub const fn is_low_entropy(&self) -> bool {
         self.answer_bits < 64
     }
+}
+
+/// What an enrolment is to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// A second factor: having one means that logins are asked for it.
+    Factor,
+    /// A way back in for a user who lost the others. It is issued and acknowledged instead of confirmed by an
+    /// answer, never asked for first, and proves nothing that a change of the user's methods needs.
+    Recovery,
 }
 
 /// What an accepted answer proves.

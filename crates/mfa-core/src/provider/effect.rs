@@ -6,7 +6,8 @@ use core::time::Duration;
 use async_trait::async_trait;
 use thiserror::Error;
 
-use crate::{SecretBytes, SecretText};
+use super::Channel;
+use crate::{Contact, NoticeKind, SecretBytes, SecretText};
 
 /// Something that must happen outside of the decision. Its `Debug` shows of a request the method and the host.
 #[non_exhaustive]
@@ -122,6 +123,10 @@ impl fmt::Debug for HashJob {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Message {
+    /// The same for every sending of one message, so that a receiver can tell a repeated one.
+    pub id: Option<String>,
+    /// The way it goes.
+    pub channel: Channel,
     /// The canonical address or number.
     pub to: SecretText,
     /// The subject, where the channel has one.
@@ -131,10 +136,28 @@ pub struct Message {
 }
 
 impl Message {
-    /// Makes a message.
+    /// Makes a message that goes by e-mail, without an id.
     #[must_use]
     pub const fn new(to: SecretText, subject: Option<String>, body: SecretText) -> Self {
-        Self { to, subject, body }
+        Self { id: None, channel: Channel::Email, to, subject, body }
+    }
+
+    /// Sends it another way.
+    #[must_use]
+    pub const fn over(mut self, channel: Channel) -> Self {
+        self.channel = channel;
+        self
+    }
+
+    /// Makes the message of a notice.
+    pub(crate) fn notice(id: String, contact: &Contact, kind: NoticeKind) -> Self {
+        Self {
+            id: Some(id),
+            channel: contact.channel(),
+            to: contact.address().clone(),
+            subject: (contact.channel() == Channel::Email).then(|| kind.subject().to_owned()),
+            body: SecretText::new(kind.text()),
+        }
     }
 }
 

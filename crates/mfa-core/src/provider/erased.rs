@@ -28,6 +28,7 @@ pub(crate) struct ErasedStep {
 pub(crate) trait AnyProvider: fmt::Debug + Send + Sync + 'static {
     fn describe(&self) -> &Descriptor;
     fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>>;
+    fn uses_left(&self, enrolment: &[u8]) -> Option<u8>;
     fn handle(
         &self,
         cx: &mut Cx<'_>,
@@ -43,6 +44,10 @@ impl<P: Provider> AnyProvider for P {
 
     fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>> {
         Provider::validate(self, settings)
+    }
+
+    fn uses_left(&self, enrolment: &[u8]) -> Option<u8> {
+        Provider::uses_left(self, &P::Enrolment::decode(enrolment).ok()?)
     }
 
     fn handle(

@@ -6,6 +6,7 @@ use core::time::Duration;
 use audit_model::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
+use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
 use crate::{Channel, CodecError, EnrolmentId, Purpose, Strength, Versioned};
@@ -50,6 +51,20 @@ pub(crate) struct Challenge {
     pub(crate) effect: Option<PendingEffect>,
     /// What was proven, while it waits to be claimed.
     pub(crate) proven: Option<Proven>,
+    /// What a proof is asked for, where one is.
+    pub(crate) intent: Option<Intended>,
+    /// The user's verified contacts when it began.
+    pub(crate) contacts: Option<Sealed>,
+    /// Nobody is behind it: no answer is right.
+    pub(crate) decoy: bool,
+}
+
+/// The change that a step-up challenge was begun for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Intended {
+    pub(crate) digest: [u8; 32],
+    /// The rank of the one who asks, as the host gave it.
+    pub(crate) rank: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,13 +3,15 @@
 use audit_model::AccountId;
 use serde::{Deserialize, Serialize};
 
-use crate::{CodecError, Versioned};
+use crate::{CodecError, Contact, Versioned};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DirectoryUser {
     pub(crate) label: String,
     pub(crate) generation: String,
     pub(crate) lineage: Vec<(AccountId, bool, bool)>,
+    pub(crate) contacts: Vec<Contact>,
+    pub(crate) rank: u8,
 }
 
 impl Versioned for DirectoryUser {

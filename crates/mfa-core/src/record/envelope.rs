@@ -19,7 +19,8 @@ pub(crate) fn wrap(
     version: Version,
     payload: &[u8],
 ) -> Result<Vec<u8>, KeyRingError> {
-    let id = ring.active().as_str();
+    let id = ring.active();
+    let id = id.as_str();
     let mac = ring.mac(id, Label::MacRecord, &parts(key, &version.to_bytes(), payload))?;
     let mut body = Vec::with_capacity(payload.len().saturating_add(MAC_BYTES).saturating_add(18));
     body.push(FORMAT);
@@ -55,6 +56,12 @@ pub(crate) fn unwrap(
         Ok(false) => Err("not_authentic"),
         Err(_) => Err("unknown_key"),
     }
+}
+
+/// Returns the id of the key that authenticates a body.
+pub(crate) fn key_of(body: &[u8]) -> Option<&str> {
+    let (length, rest) = body.get(1..)?.split_first()?;
+    core::str::from_utf8(rest.get(..usize::from(*length))?).ok()
 }
 
 fn parts<'a>(key: &'a Key, version: &'a [u8; 16], payload: &'a [u8]) -> [&'a [u8]; 5] {

@@ -33,6 +33,14 @@ pub(crate) struct Login {
     pub(crate) enrolments: Vec<Enrolment>,
     /// Judged failures over all methods of low entropy.
     pub(crate) failures: Failures,
+    /// In which hour a notice of a kind was written last: one an hour.
+    pub(crate) noticed: Vec<(u8, u32)>,
+    /// When a recovery code was used last.
+    pub(crate) recovered_at: Option<Timestamp>,
+    /// On which day unlocking by codes was tried last, and how often.
+    pub(crate) unlocks: (u32, u8),
+    /// What was possible before then is not accepted: a backup came back.
+    pub(crate) barrier: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +54,20 @@ pub(crate) struct Enrolment {
     pub(crate) created_at: Timestamp,
     /// The provider's bytes.
     pub(crate) data: Option<Vec<u8>>,
+    /// By whose right it was bound.
+    pub(crate) bound: Bound,
+}
+
+/// By whose right an enrolment was bound: how far its evidence can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Bound {
+    /// By the user with a method, or by the host's own word.
+    #[default]
+    Own,
+    /// By the user with a first factor alone, where the policy asks for a method: AAL1 until its first use.
+    FirstFactor,
+    /// By an administrator, who may have seen the secret: AAL1 until the user binds one of their own.
+    Administrator,
 }
 
 impl Versioned for Login {
@@ -164,6 +186,7 @@ mod tests {
             failed_at: at,
             created_at: at,
             data: Some(vec![0xff; 16]),
+            bound: Bound::Own,
         };
         Login {
             generation: "1234567890".to_owned(),
@@ -174,6 +197,10 @@ mod tests {
             preferred: Some(EnrolmentId::from_bytes([1; 16])),
             enrolments: (0..u8::try_from(enrolments).unwrap()).map(enrolment).collect(),
             failures: Failures::default(),
+            noticed: vec![(3, 500_000), (4, 500_000)],
+            recovered_at: Some(at),
+            unlocks: (20_000, 2),
+            barrier: at,
         }
     }
 

@@ -6,7 +6,7 @@ use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::login::TOLERATED_SKEW;
-use crate::{ChallengeId, CodecError, Versioned};
+use crate::{ChallengeId, CodecError, Purpose, Versioned};
 
 /// The most challenges of one user that may be open at a time.
 pub(crate) const MAX_OPEN: usize = 64;
@@ -23,6 +23,7 @@ pub(crate) struct Open {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     pub(crate) id: ChallengeId,
+    pub(crate) purpose: Purpose,
     pub(crate) module: String,
     /// The keyed hash of the host's session, if it has one.
     pub(crate) session: Option<[u8; 32]>,
@@ -51,13 +52,14 @@ impl Open {
         });
     }
 
-    /// Returns the newest challenge of a module that was begun in one of `sessions`, with that session.
+    /// Returns the newest login challenge of a module that was begun in one of `sessions`, with that session.
     pub(crate) fn current<'a>(
         &self,
         module: &str,
         sessions: &'a [Option<[u8; 32]>],
     ) -> Option<(ChallengeId, &'a Option<[u8; 32]>)> {
-        let of_module = self.challenges.iter().rev().filter(|entry| entry.module == module);
+        let of_module =
+            self.challenges.iter().rev().filter(|e| e.purpose == Purpose::Login && e.module == module);
         of_module.filter_map(|e| Some((e.id, sessions.iter().find(|session| **session == e.session)?))).next()
     }
 }

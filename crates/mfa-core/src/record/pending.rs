@@ -3,8 +3,10 @@
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::login::Bound;
 use crate::keyring::Sealed;
-use crate::{CodecError, Versioned};
+use crate::permission::Right;
+use crate::{CodecError, EnrolmentId, Versioned};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingEnrolment {
@@ -14,8 +16,10 @@ pub(crate) struct PendingEnrolment {
     pub(crate) provider: String,
     pub(crate) key: String,
     pub(crate) binder: [u8; 32],
-    /// Who vouched for its beginning.
-    pub(crate) authority: String,
+    /// By whose right it was begun, by whom where it was not the user, and how far its evidence will be trusted.
+    pub(crate) right: Right,
+    pub(crate) actor: Option<String>,
+    pub(crate) bound: Bound,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) attempts_left: u8,
@@ -25,7 +29,18 @@ pub(crate) struct PendingEnrolment {
     pub(crate) confirmed: bool,
     pub(crate) state: Option<Vec<u8>>,
     pub(crate) data: Option<Vec<u8>>,
+    /// What was shown with it, and waits to be acknowledged.
+    pub(crate) recovery: Option<Shown>,
     pub(crate) secret: Option<Sealed>,
+}
+
+/// A recovery set that was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub(crate) id: EnrolmentId,
+    pub(crate) provider: String,
+    pub(crate) data: Option<Vec<u8>>,
+    pub(crate) secret: Sealed,
 }
 
 impl Versioned for PendingEnrolment {

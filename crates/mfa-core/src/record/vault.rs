@@ -3,7 +3,7 @@
 use audit_model::{AccountId, UserId};
 use serde::{Deserialize, Serialize};
 
-use crate::keyring::Sealed;
+use crate::keyring::{Label, Sealed};
 use crate::{CodecError, EnrolmentId, KeyRing, KeyRingError, SecretBytes, Versioned};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,11 +47,11 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     pub(crate) fn seal(&self, ring: &KeyRing, nonce: [u8; 12], plain: &[u8]) -> Result<Sealed, KeyRingError> {
-        ring.seal(&self.context(), nonce, plain)
+        ring.seal(Label::SealVault, &self.context(), nonce, plain)
     }
 
     pub(crate) fn open(&self, ring: &KeyRing, sealed: &Sealed) -> Result<SecretBytes, KeyRingError> {
-        ring.open(&self.context(), sealed)
+        ring.open(Label::SealVault, &self.context(), sealed)
     }
 
     pub(crate) fn context(&self) -> [&[u8]; 7] {

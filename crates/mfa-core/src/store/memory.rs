@@ -1,10 +1,12 @@
 //! The store in memory: the reference that the conformance suite is written against.
 
+mod checkpoints;
+
 use core::fmt;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use audit_model::{
@@ -38,10 +40,18 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct State {
-    records: BTreeMap<Key, Stored>,
-    events: BTreeMap<(Scope, Position), Event>,
-    /// Where each event is.
-    places: BTreeMap<(Scope, EventId), Timestamp>,
+    ledger: checkpoints::Ledger,
+    scopes: BTreeMap<Scope, Shelf>,
+}
+
+/// What one scope holds.
+#[derive(Debug, Default)]
+struct Shelf {
+    /// By kind, then by id: few kinds, and ids that are compared by their bytes alone.
+    records: BTreeMap<RecordKind, BTreeMap<Arc<[u8]>, Stored>>,
+    events: BTreeMap<Position, Event>,
+    /// When each event happened.
+    times: HashMap<EventId, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -67,7 +77,8 @@ impl MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        let (records, events) = (state.records.len(), state.events.len());
+        let records: usize = state.scopes.values().flat_map(|s| s.records.values()).map(BTreeMap::len).sum();
+        let events: usize = state.scopes.values().map(|shelf| shelf.events.len()).sum();
         f.debug_struct("MemoryStore").field("records", &records).field("events", &events).finish()
     }
 }
@@ -77,25 +88,33 @@ impl Stored {
         self.expires_at.is_none_or(|at| now < at)
     }
 
-    fn to_record(&self, key: &Key) -> Record {
-        Record::new(key.clone(), self.version, self.body.clone(), self.expires_at)
+    fn to_record(&self, key: Key) -> Record {
+        Record::new(key, self.version, self.body.clone(), self.expires_at)
     }
 }
 
 impl State {
+    fn event(&self, scope: &Scope, position: Position) -> Option<&Event> {
+        self.scopes.get(scope)?.events.get(&position)
+    }
+}
+
+impl Shelf {
     fn live(&self, key: &Key, now: Timestamp) -> Option<&Stored> {
-        self.records.get(key).filter(|stored| stored.is_live(now))
+        self.records.get(&key.kind)?.get(&key.id).filter(|stored| stored.is_live(now))
     }
 
-    /// Lists live records from a bound on, while `wanted` holds.
-    fn range(
-        &self,
-        from: Bound<&Key>,
+    /// Lists live records of a kind from a bound on.
+    fn range<'a>(
+        &'a self,
+        scope: &'a Scope,
+        kind: RecordKind,
+        from: Bound<&[u8]>,
         now: Timestamp,
-        wanted: impl Fn(&Key) -> bool,
-    ) -> impl Iterator<Item = Record> {
-        let range = self.records.range((from, Bound::Unbounded)).take_while(move |(key, _)| wanted(key));
-        range.filter(move |(_, stored)| stored.is_live(now)).map(|(key, stored)| stored.to_record(key))
+    ) -> impl Iterator<Item = Record> + 'a {
+        let range = self.records.get(&kind).map(|ids| ids.range::<[u8], _>((from, Bound::Unbounded)));
+        let live = range.into_iter().flatten().filter(move |(_, stored)| stored.is_live(now));
+        live.map(move |(id, stored)| stored.to_record(Key::new(scope.clone(), kind, Arc::clone(id))))
     }
 }
 
@@ -103,7 +122,17 @@ impl State {
 impl Store for MemoryStore {
     async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
         let state = self.lock();
-        Ok(keys.iter().map(|key| state.live(key, now).map(|stored| stored.to_record(key))).collect())
+        let mut shelf: Option<(&Scope, Option<&Shelf>)> = None;
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            let shelf = match shelf {
+                Some((scope, shelf)) if *scope == key.scope => shelf,
+                _ => shelf.insert((&key.scope, state.scopes.get(&key.scope))).1,
+            };
+            let live = shelf.and_then(|shelf| shelf.live(key, now));
+            found.push(live.map(|stored| stored.to_record(key.clone())));
+        }
+        Ok(found)
     }
 
     async fn list(
@@ -115,14 +144,15 @@ impl Store for MemoryStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
-        let start = Key::new(scope.clone(), kind, after.filter(|after| *after > prefix).unwrap_or(prefix));
-        let from = if after.is_some_and(|after| after >= prefix) {
-            Bound::Excluded(&start)
-        } else {
-            Bound::Included(&start)
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
         };
-        let wanted = |key: &Key| key.scope == *scope && key.kind == kind && key.id.starts_with(prefix);
-        Ok(self.lock().range(from, now, wanted).take(limit).collect())
+        let state = self.lock();
+        let Some(shelf) = state.scopes.get(scope) else { return Ok(Vec::new()) };
+        let of_prefix =
+            shelf.range(scope, kind, from, now).take_while(|record| record.key.id.starts_with(prefix));
+        Ok(of_prefix.take(limit).collect())
     }
 
     async fn scan(
@@ -132,63 +162,68 @@ impl Store for MemoryStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(self
-            .lock()
-            .range(from, now, |_| true)
-            .filter(|record| record.key.kind == kind)
-            .take(limit)
-            .collect())
+        let state = self.lock();
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Included(&after.scope));
+        let of_kind = state.scopes.range::<Scope, _>((from, Bound::Unbounded)).flat_map(|(scope, shelf)| {
+            let behind = after.filter(|after| after.scope == *scope).map(|after| &*after.id);
+            shelf.range(scope, kind, behind.map_or(Bound::Unbounded, Bound::Excluded), now)
+        });
+        Ok(of_kind.take(limit).collect())
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         commit.check()?;
         let mut state = self.lock();
+        let State { scopes, ledger } = &mut *state;
+        let shelf = match scopes.get_mut(&commit.scope) {
+            Some(shelf) => shelf,
+            None => scopes.entry(commit.scope.clone()).or_default(),
+        };
         for write in &commit.writes {
-            let current = state.live(write.key(), commit.now).map(|stored| stored.version);
+            let current = shelf.live(write.key(), commit.now).map(|stored| stored.version);
             if !write.expect().holds(current) {
                 return Ok(Committed::Conflict(write.key().clone()));
             }
         }
         if let Some(user) = &commit.erase {
-            let first =
-                (commit.scope.clone(), Position::new(Timestamp::MIN, EventId::new(Timestamp::MIN, [0; 16])));
-            let of_scope =
-                state.events.range_mut(first..).take_while(|((scope, _), _)| *scope == commit.scope);
-            for (_, event) in of_scope.filter(|(_, event)| event.user() == Some(user)) {
+            for event in shelf.events.values_mut().filter(|event| event.user() == Some(user)) {
                 *event = erased(event)?;
             }
         }
         for write in commit.writes {
             match write {
                 Write::Put { key, body, expires_at, .. } => {
-                    state.records.insert(key, Stored { version: commit.version, body, expires_at });
+                    let stored = Stored { version: commit.version, body, expires_at };
+                    shelf.records.entry(key.kind).or_default().insert(key.id, stored);
                 }
                 Write::Delete { key, .. } => {
-                    state.records.remove(&key);
+                    shelf.records.get_mut(&key.kind).and_then(|ids| ids.remove(&key.id));
                 }
                 Write::Check { .. } => {}
             }
         }
         for event in commit.events {
             let (at, id) = (event.at(), event.id());
-            if let Entry::Vacant(place) = state.places.entry((commit.scope.clone(), id)) {
-                place.insert(at);
-                state.events.insert((commit.scope.clone(), Position::new(at, id)), event);
+            if let Entry::Vacant(time) = shelf.times.entry(id) {
+                time.insert(at);
+                ledger.append(commit.scope.clone(), Position::new(at, id));
+                shelf.events.insert(Position::new(at, id), event);
             }
         }
         Ok(Committed::Done)
     }
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        let mut left = limit;
         let mut state = self.lock();
-        let expired =
-            state.records.iter().filter(|(_, stored)| stored.expires_at.is_some_and(|at| at < before));
-        let keys: Vec<_> = expired.map(|(key, _)| key.clone()).take(limit).collect();
-        for key in &keys {
-            state.records.remove(key);
+        for ids in state.scopes.values_mut().flat_map(|shelf| shelf.records.values_mut()) {
+            ids.retain(|_, stored| {
+                let goes = left > 0 && stored.expires_at.is_some_and(|at| at < before);
+                left = left.saturating_sub(usize::from(goes));
+                !goes
+            });
         }
-        Ok(u64::try_from(keys.len()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(limit.saturating_sub(left)).unwrap_or(u64::MAX))
     }
 }
 
@@ -210,9 +245,9 @@ impl AuditLog for MemoryStore {
         {
             return Ok(Vec::new());
         }
-        let in_scope = |bound: Bound<Position>| bound.map(|position| (query.scope.clone(), position));
         let state = self.lock();
-        let range = state.events.range((in_scope(low), in_scope(high))).map(|(_, event)| event);
+        let Some(shelf) = state.scopes.get(&query.scope) else { return Ok(Vec::new()) };
+        let range = shelf.events.range((low, high)).map(|(_, event)| event);
         let matching = |event: &&Event| query.matches(event);
         Ok(match query.order {
             Order::Ascending => range.filter(matching).take(query.limit).cloned().collect(),
@@ -222,8 +257,9 @@ impl AuditLog for MemoryStore {
 
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         let state = self.lock();
-        let place = state.places.get(&(scope.clone(), id)).map(|at| (scope.clone(), Position::new(*at, id)));
-        Ok(place.and_then(|place| state.events.get(&place)).cloned())
+        let Some(shelf) = state.scopes.get(scope) else { return Ok(None) };
+        let at = shelf.times.get(&id).copied();
+        Ok(at.and_then(|at| shelf.events.get(&Position::new(at, id))).cloned())
     }
 }
 

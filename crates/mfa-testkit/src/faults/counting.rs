@@ -3,7 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Scope, Timestamp};
+use audit_model::{
+    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
+    Scope, Timestamp,
+};
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 
 /// What was asked of a [`CountingStore`].
@@ -143,5 +146,23 @@ impl<S: AuditLog> AuditLog for CountingStore<S> {
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         self.add(|c| &mut c.queries, 1);
         self.inner.event(scope, id).await
+    }
+}
+
+#[async_trait]
+impl<S: Checkpoints> Checkpoints for CountingStore<S> {
+    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
+        self.add(|c| &mut c.queries, 1);
+        self.inner.checkpoint(key, now).await
+    }
+
+    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
+        self.add(|c| &mut c.queries, 1);
+        self.inner.checkpoints(after, limit).await
+    }
+
+    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
+        self.add(|c| &mut c.queries, 1);
+        self.inner.leaves(after, limit).await
     }
 }

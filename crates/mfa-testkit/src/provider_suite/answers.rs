@@ -7,21 +7,46 @@ use mfa_core::{Answer, AnswerKind, Provider, Reason, StepEvent};
 use super::ProviderCase;
 use super::session::{End, Session};
 
-/// The right answer confirms an enrolment and completes logins, each new one again.
+/// The right answer confirms an enrolment and completes logins, each new one again; where the uses of an
+/// enrolment run out, so does a new one's.
 pub fn the_right_answer_is_accepted<C: ProviderCase>(case: &C) {
     let mut session = Session::logging_in(case, 1);
     for login in 0..3 {
         let end = session.answer(&session.right());
         assert!(matches!(end, End::Accepted(_)), "login {login}: {end:?}");
         session.pass(case.next_answer_after());
+        session.renew();
         session.begin_login();
+    }
+}
+
+/// An enrolment of a factor is confirmed by the right answer. One of recovery is issued: it ends with something
+/// that is revealed and something that is kept, and no answer is judged, charged or accepted in it.
+pub fn an_enrolment_ends_as_its_role_says<C: ProviderCase>(case: &C) {
+    let mut session = Session::enrolling(case, 1);
+    let right = session.right();
+    if !session.is_issued() {
+        let end = session.answer(&right);
+        assert!(matches!(end, End::Accepted(_)), "the right answer confirms a factor: {end:?}");
+        return;
+    }
+    let last = session.seen.last().expect("an enrolment has a step");
+    assert!(!last.revealed.is_empty(), "what is issued is revealed");
+    assert!(last.kept.secret.is_some(), "what is issued is kept");
+    let answers = [vec![right, session.wrong()], case.malformed_answers()].concat();
+    for answer in &answers {
+        let mut after = session.clone();
+        let end = after.answer(answer);
+        assert!(!matches!(end, End::Accepted(_)), "an answer confirms what is issued: {end:?}");
+        assert_eq!(after.asked, session.asked, "an answer in an enrolment costs something");
+        assert_eq!(after.kept, session.kept, "an answer in an enrolment changes what is kept");
     }
 }
 
 /// A wrong answer is a rejection, in an enrolment and in a login, never an error; a right one still counts
 /// after it.
 pub fn a_wrong_answer_is_rejected<C: ProviderCase>(case: &C) {
-    for mut session in [Session::enrolling(case, 1), Session::logging_in(case, 1)] {
+    for mut session in Session::answering(case) {
         for _ in 0..2 {
             let end = session.answer(&session.wrong());
             let judged = [Reason::WrongCode, Reason::Denied].map(End::Rejected);
@@ -37,7 +62,7 @@ pub fn a_wrong_answer_is_rejected<C: ProviderCase>(case: &C) {
 pub fn a_malformed_answer_is_rejected_as_such<C: ProviderCase>(case: &C) {
     let answers = case.malformed_answers();
     assert!(!answers.is_empty(), "the case names malformed answers");
-    for session in [Session::enrolling(case, 1), Session::logging_in(case, 1)] {
+    for session in Session::answering(case) {
         for answer in &answers {
             let mut judged = session.clone();
             let end = judged.answer(answer);
@@ -90,9 +115,7 @@ pub fn an_answer_of_another_kind_is_not_accepted<C: ProviderCase>(case: &C) {
 /// the enrolment's values that came with the acceptance are there; so is the one that confirmed the
 /// enrolment.
 pub fn an_accepted_answer_is_not_accepted_again<C: ProviderCase>(case: &C) {
-    let mut confirmed = Session::enrolling(case, 1);
-    let mut logged_in = Session::logging_in(case, 2);
-    for session in [&mut confirmed, &mut logged_in] {
+    for mut session in Session::answering(case) {
         let used = session.right();
         let end = session.answer(&used);
         assert!(matches!(end, End::Accepted(_)), "the first time: {end:?}");
@@ -113,8 +136,43 @@ pub fn the_answer_of_another_enrolment_is_not_accepted<C: ProviderCase>(case: &C
     let end = one.answer(&two.right());
     assert!(matches!(end, End::Rejected(_)), "another user's answer: {end:?}");
     let mut enrolling = Session::enrolling(case, 3);
+    if enrolling.is_issued() {
+        return;
+    }
     let end = enrolling.event("answer", StepEvent::Answer(&two.right()));
     assert!(matches!(end, End::Rejected(_)), "another user's answer in an enrolment: {end:?}");
+}
+
+/// An enrolment whose uses are counted is good for so many right answers, each of which takes one, and for none
+/// after the last. A refused answer takes none. What is issued for recovery is counted.
+pub fn uses_are_counted_down<C: ProviderCase>(case: &C) {
+    const MOST: u8 = 100;
+    let mut session = Session::logging_in(case, 1);
+    let Some(total) = session.uses_left() else {
+        assert!(!session.is_issued(), "what is issued for recovery is counted");
+        let _ = session.answer(&session.right());
+        assert_eq!(session.uses_left(), None, "uses are counted from the beginning or not at all");
+        return;
+    };
+    assert!((1..=MOST).contains(&total), "{total} uses of a new enrolment");
+    let mut answers = Vec::new();
+    for left in (0..total).rev() {
+        for refused in [vec![session.wrong()], case.malformed_answers()].concat() {
+            let _ = session.answer(&refused);
+            assert_eq!(session.uses_left(), Some(left + 1), "a refused answer takes no use");
+        }
+        answers.push(session.right());
+        let end = session.answer(&answers[answers.len() - 1]);
+        assert!(matches!(end, End::Accepted(_)), "with {} uses left: {end:?}", left + 1);
+        assert_eq!(session.uses_left(), Some(left), "an accepted answer takes one use");
+        session.pass(case.next_answer_after());
+        session.begin_login();
+    }
+    answers.push(session.right());
+    for answer in &answers {
+        let end = session.answer(answer);
+        assert!(matches!(end, End::Rejected(_)), "with no uses left: {end:?}");
+    }
 }
 
 fn of_kind(kind: AnswerKind, text: &str) -> Answer {

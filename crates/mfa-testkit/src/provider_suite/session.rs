@@ -7,8 +7,8 @@ use std::sync::Arc;
 use audit_model::{AccountId, Timestamp, UserId};
 use mfa_core::{
     Answer, ChallengeId, Change, Charge, Choice, Cx, Draw, Effect, EffectKind, EnrolmentId, Held, HttpFault,
-    HttpReply, Provider, ProviderError, Purpose, Reason, Receipt, SecretBytes, Step, StepEvent, Strength,
-    Then, Versioned,
+    HttpReply, Provider, ProviderError, Purpose, Reason, Receipt, Role, SecretBytes, Step, StepEvent,
+    Strength, Then, Versioned,
 };
 use serde_json::Value;
 
@@ -68,6 +68,7 @@ pub(super) struct Asked {
     pub(super) effect: EffectKind,
     pub(super) charge: Charge,
     pub(super) upon: &'static str,
+    pub(super) purpose: Purpose,
 }
 
 /// What one event did, without its secrets: the values kept after it, and the printed form of the step.
@@ -116,11 +117,14 @@ impl<'c, C: ProviderCase> Session<'c, C> {
         session
     }
 
-    /// Enrols the user with this number, and lets the time of the confirming answer pass.
+    /// Enrols the user with this number, and lets the time of the confirming answer pass. What is issued needs
+    /// none.
     pub(super) fn enrolled(case: &'c C, user: u64) -> Self {
         let mut session = Self::enrolling(case, user);
-        let end = session.answer(&session.right());
-        assert!(matches!(end, End::Accepted(_)), "the right answer confirms the enrolment: {end:?}");
+        if !session.is_issued() {
+            let end = session.answer(&session.right());
+            assert!(matches!(end, End::Accepted(_)), "the right answer confirms the enrolment: {end:?}");
+        }
         session.kept.state = None;
         session.pass(case.next_answer_after());
         session.purpose = Purpose::Login;
@@ -132,6 +136,12 @@ impl<'c, C: ProviderCase> Session<'c, C> {
         let mut session = Self::enrolled(case, user);
         session.begin_login();
         session
+    }
+
+    /// A session for each of the places where an answer is judged: an enrolment, unless it is issued, and a login.
+    pub(super) fn answering(case: &'c C) -> Vec<Self> {
+        let login = Self::logging_in(case, 1);
+        if login.is_issued() { vec![login] } else { vec![Self::enrolling(case, 1), login] }
     }
 
     /// An enrolment that has not begun.
@@ -157,6 +167,28 @@ impl<'c, C: ProviderCase> Session<'c, C> {
         self.login += 1;
         let end = self.event("begin", StepEvent::Begin(&Choice::none()));
         assert_eq!(end, End::Shown, "a login begins with something to show");
+    }
+
+    /// Whether an enrolment ends with what it shows, without an answer.
+    pub(super) fn is_issued(&self) -> bool {
+        self.case.provider().describe().role == Role::Recovery
+    }
+
+    /// How many answers the enrolment is still good for.
+    pub(super) fn uses_left(&self) -> Option<u8> {
+        let enrolment = decoded(self.kept.enrolment.as_deref());
+        enrolment.and_then(|enrolment| self.case.provider().uses_left(&enrolment))
+    }
+
+    /// Enrols the user anew where the enrolment is used up.
+    pub(super) fn renew(&mut self) {
+        if self.uses_left() == Some(0) {
+            self.kept = Kept::default();
+            self.purpose = Purpose::Enrol;
+            let end = self.event("begin", StepEvent::Begin(&self.case.choice()));
+            assert_eq!(end, End::Shown, "a used-up enrolment is issued anew");
+            self.purpose = Purpose::Login;
+        }
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
@@ -185,7 +217,7 @@ impl<'c, C: ProviderCase> Session<'c, C> {
             let Then::Run(effect, charge) = then else {
                 return self.end(then);
             };
-            self.asked.push(Asked { effect: effect.kind(), charge, upon });
+            self.asked.push(Asked { effect: effect.kind(), charge, upon, purpose: self.purpose });
             then = match self.run(effect) {
                 Ok(then) => then,
                 Err(error) => return End::Failed(error),

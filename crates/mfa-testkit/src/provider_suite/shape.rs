@@ -2,20 +2,25 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use mfa_core::{Channel, Provider, StepEvent};
+use mfa_core::{Aal, Channel, Provider, Role, StepEvent};
 use serde_json::{Value, json};
 
 use super::ProviderCase;
 use super::session::{End, Session, each_event};
 
-/// A provider describes itself the same way each time, and takes at least one kind of answer or effect.
+/// A provider describes itself the same way each time, and takes at least one kind of answer or effect. A factor
+/// proves something of RFC 8176; recovery proves nothing of it, at the lowest level, and a user has it once.
 pub fn the_description_does_not_change<C: ProviderCase>(case: &C) {
     let first = case.provider().describe().clone();
     let _ = Session::logging_in(case, 1).answer(&Session::logging_in(case, 2).wrong());
     assert_eq!(*case.provider().describe(), first, "the same before and after its use");
     let takes_something = !first.answers.is_empty() || !first.effects.is_empty();
     assert!(takes_something, "it takes an answer or asks someone");
-    assert!(!first.amr.is_empty(), "it proves something of RFC 8176");
+    if first.role == Role::Recovery {
+        assert!(first.amr.is_empty() && first.aal == Aal::One && !first.several, "it is recovery only");
+    } else {
+        assert!(!first.amr.is_empty(), "it proves something of RFC 8176");
+    }
 }
 
 /// The case's settings are valid; settings of any other form are refused or taken without a panic, and no

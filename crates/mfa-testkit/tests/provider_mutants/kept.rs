@@ -21,6 +21,21 @@ pub(crate) struct Used(pub(crate) u64);
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seed(pub(crate) [u8; 8]);
 
+/// The place of the stick whose number is being checked, and more where a defect keeps more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) place: char,
+    pub(crate) note: String,
+}
+
+/// How many sticks are left.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Left(pub(crate) u8);
+
+/// The hashes of the sticks, and whether each was used.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Sticks(pub(crate) Vec<(u64, bool)>);
+
 impl Stage {
     fn forget(&mut self) {
         self.wrong = 0;
@@ -32,6 +47,18 @@ impl Used {
 }
 
 impl Seed {
+    fn forget(&mut self) {}
+}
+
+impl Asked {
+    fn forget(&mut self) {}
+}
+
+impl Left {
+    fn forget(&mut self) {}
+}
+
+impl Sticks {
     fn forget(&mut self) {}
 }
 
@@ -84,3 +111,6 @@ macro_rules! versioned {
 versioned!(Stage, 200);
 versioned!(Used, 30);
 versioned!(Seed, 60);
+versioned!(Asked, 60);
+versioned!(Left, 30);
+versioned!(Sticks, 200);

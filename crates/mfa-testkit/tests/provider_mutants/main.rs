@@ -8,13 +8,15 @@
 )]
 
 mod kept;
+mod sticks;
 mod tally;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use mfa_testkit::provider_suite::{Clause, clauses};
+use mfa_testkit::provider_suite::{Clause, ProviderCase, clauses};
 
+use sticks::SticksCase;
 use tally::TallyCase;
 
 /// What the provider does wrong.
@@ -54,6 +56,19 @@ pub(crate) enum Mutant {
     SendsForFree,
     ChecksForFree,
     AcceptsInterruptions,
+    ProvesMoreThanRecovery,
+    IsConfirmed,
+    JudgesWhileIssuing,
+    RevealsNothing,
+    CountsNoUses,
+    CountsRefusedAnswers,
+    NeverCountsDown,
+    AcceptsUsedOnesAtTheEnd,
+    HashesForFree,
+    IssuesAtACharge,
+    LooksBeforeItHashes,
+    KeepsMoreOfTheUnknown,
+    TellsThatAPlaceIsUsed,
 }
 
 use Mutant::*;
@@ -96,6 +111,23 @@ const PAIRS: &[(Mutant, &str)] = &[
     (AcceptsInterruptions, "an_interrupted_effect_accepts_nothing"),
 ];
 
+/// The same for providers of recovery.
+const RECOVERY_PAIRS: &[(Mutant, &str)] = &[
+    (ProvesMoreThanRecovery, "the_description_does_not_change"),
+    (IsConfirmed, "an_enrolment_ends_as_its_role_says"),
+    (JudgesWhileIssuing, "an_enrolment_ends_as_its_role_says"),
+    (RevealsNothing, "an_enrolment_ends_as_its_role_says"),
+    (CountsNoUses, "uses_are_counted_down"),
+    (CountsRefusedAnswers, "uses_are_counted_down"),
+    (NeverCountsDown, "uses_are_counted_down"),
+    (AcceptsUsedOnesAtTheEnd, "uses_are_counted_down"),
+    (HashesForFree, "checks_sends_and_pushes_are_charged"),
+    (IssuesAtACharge, "checks_sends_and_pushes_are_charged"),
+    (LooksBeforeItHashes, "recovery_answers_cost_the_same"),
+    (KeepsMoreOfTheUnknown, "recovery_answers_cost_the_same"),
+    (TellsThatAPlaceIsUsed, "recovery_answers_cost_the_same"),
+];
+
 thread_local! {
     static MUTANT: Cell<Mutant> = const { Cell::new(Sound) };
 }
@@ -107,15 +139,16 @@ pub(crate) fn is(mutant: Mutant) -> bool {
 
 #[test]
 fn every_clause_fails_on_its_broken_doubles() {
-    let found = |(mutant, name): &&(Mutant, &str)| holds(*mutant, &clause(name));
-    let survivors: Vec<_> = PAIRS.iter().filter(found).collect();
+    let survivors = [survivors(PAIRS, TallyCase::new), survivors(RECOVERY_PAIRS, SticksCase::new)].concat();
     assert!(survivors.is_empty(), "these defects are not found: {survivors:#?}");
 }
 
 #[test]
 fn every_clause_has_a_broken_double() {
     let all = clauses::<TallyCase>();
-    let named = |clause: &&Clause<TallyCase>| PAIRS.iter().any(|(_, name)| *name == clause.name);
+    let named = |clause: &&Clause<TallyCase>| {
+        PAIRS.iter().chain(RECOVERY_PAIRS).any(|(_, name)| *name == clause.name)
+    };
     let without: Vec<_> = all.iter().filter(|clause| !named(clause)).collect();
     assert!(without.is_empty(), "clauses that no pair names: {without:?}");
 }
@@ -124,14 +157,26 @@ mod without_a_defect {
     mfa_testkit::provider_suite!(crate::tally::TallyCase::new());
 }
 
-fn clause(name: &str) -> Clause<TallyCase> {
+mod without_a_defect_of_recovery {
+    mfa_testkit::provider_suite!(crate::sticks::SticksCase::new());
+}
+
+/// The pairs whose clause holds although the provider has the defect.
+fn survivors<C: ProviderCase>(
+    pairs: &[(Mutant, &'static str)],
+    case: fn() -> C,
+) -> Vec<(Mutant, &'static str)> {
+    pairs.iter().filter(|(mutant, name)| holds(*mutant, &clause(name), case)).copied().collect()
+}
+
+fn clause<C: ProviderCase>(name: &str) -> Clause<C> {
     let mut all = clauses().into_iter();
     all.find(|clause| clause.name == name).unwrap_or_else(|| panic!("no clause {name}"))
 }
 
-fn holds(mutant: Mutant, clause: &Clause<TallyCase>) -> bool {
+fn holds<C: ProviderCase>(mutant: Mutant, clause: &Clause<C>, case: fn() -> C) -> bool {
     MUTANT.set(mutant);
-    let held = catch_unwind(AssertUnwindSafe(|| (clause.run)(&TallyCase::new()))).is_ok();
+    let held = catch_unwind(AssertUnwindSafe(|| (clause.run)(&case()))).is_ok();
     MUTANT.set(Sound);
     held
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
 use async_trait::async_trait;
-use audit_model::{AccountId, Event, EventId, Position, Scope, Timestamp};
+use audit_model::{AccountId, Checkpoint, Event, EventId, Position, Scope, Timestamp};
 use core::time::Duration;
 use mfa_core::{Commit, Committed, Key, MemoryStore, Record, RecordKind, Store, StoreError, Version};
 
@@ -28,6 +28,7 @@ pub(crate) struct Memory {
     pub(crate) hidden: BTreeSet<EventId>,
     pub(crate) latest: Option<Timestamp>,
     pub(crate) offsets: BTreeMap<Position, usize>,
+    pub(crate) checkpoints: Vec<Checkpoint>,
 }
 
 impl Broken {

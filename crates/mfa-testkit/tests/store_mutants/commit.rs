@@ -293,7 +293,7 @@ impl Broken {
     }
 }
 
-fn without_personal(event: &Event) -> Event {
+pub(crate) fn without_personal(event: &Event) -> Event {
     let stored = event.to_stored().unwrap();
     Event::from_stored(&StoredEvent::new(stored.core, None, stored.hash)).unwrap()
 }

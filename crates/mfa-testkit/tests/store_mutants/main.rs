@@ -9,6 +9,7 @@
 
 mod audit;
 mod broken;
+mod checkpoints;
 mod commit;
 mod mutant;
 mod table;

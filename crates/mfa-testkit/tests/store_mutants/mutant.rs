@@ -147,6 +147,22 @@ pub(crate) enum Mutant {
     ErasesEveryScope,
     ErasesItsOwnEvents,
 
+    // Checkpoints.
+    CheckpointsLeaveOutTheNewest,
+    CheckpointsCoverTheWholeLog,
+    CheckpointsForgetTheLast,
+    CheckpointsIgnoreTheirTime,
+    MakesEmptyCheckpoints,
+    NoCheckpointOfAnEmptyLog,
+    CheckpointsIncludeAfter,
+    CheckpointsIgnoreTheirLimit,
+    CheckpointsIgnoreTheirKey,
+    LeavesComeByTime,
+    LeavesLoseTheirPersonalValues,
+    LeavesIncludeAfter,
+    LeavesIgnoreTheirLimit,
+    CheckpointsReadBeforeTheyWrite,
+
     // Concurrency.
     ExpectsBeforeItCommits,
     ChecksBeforeItCommits,

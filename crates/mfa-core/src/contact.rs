@@ -1,0 +1,112 @@
+//! Where a user can be told of what happens to their account.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Channel, FieldError, SecretText};
+
+/// The most contacts of a user.
+pub(crate) const MAX_CONTACTS: usize = 8;
+/// The longest address, in bytes (RFC 5321 §4.5.3.1.3 allows 254 characters).
+const MAX_ADDRESS_BYTES: usize = 254;
+
+/// An address or number of a user, as the host's user row has it. `Debug` leaves the address out.
+///
+/// ```
+/// use mfa_core::Contact;
+/// let mail = Contact::email("bob@acme.example").unwrap().verified();
+/// assert!(mail.is_verified());
+/// assert_eq!(Contact::email("bob\r\nBcc: eve@evil.example").unwrap_err().code, "invalid");
+/// ```
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Contact {
+    channel: Channel,
+    address: SecretText,
+    verified: bool,
+}
+
+impl Contact {
+    /// Takes an e-mail address, in the host's canonical form. Not verified yet.
+    ///
+    /// # Errors
+    /// [`FieldError`] unless it is 3 to 254 bytes with one `@` inside, without spaces and control characters.
+    pub fn email(address: impl Into<String>) -> Result<Self, FieldError> {
+        let address = checked("contact.email", address.into())?;
+        let parts = address.expose_secret().split_once('@');
+        if parts.is_none_or(|(local, domain)| local.is_empty() || domain.is_empty() || domain.contains('@')) {
+            return Err(FieldError::new("contact.email", "invalid", "must have one @ inside"));
+        }
+        Ok(Self { channel: Channel::Email, address, verified: false })
+    }
+
+    /// Takes a telephone number in the form of E.164: `+` and 7 to 15 digits. Not verified yet.
+    ///
+    /// # Errors
+    /// [`FieldError`] for any other form.
+    pub fn phone(number: impl Into<String>) -> Result<Self, FieldError> {
+        let number = checked("contact.phone", number.into())?;
+        let digits = number.expose_secret().strip_prefix('+').unwrap_or_default();
+        if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            let problem = "must be + and 7 to 15 digits (E.164)";
+            return Err(FieldError::new("contact.phone", "invalid", problem));
+        }
+        Ok(Self { channel: Channel::Phone, address: number, verified: false })
+    }
+
+    /// Marks the contact as verified: its owner has shown that messages arrive.
+    #[must_use]
+    pub const fn verified(mut self) -> Self {
+        self.verified = true;
+        self
+    }
+
+    /// Returns whether it is verified.
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// Returns the channel: e-mail or telephone.
+    #[must_use]
+    pub const fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// Returns the address or number.
+    #[must_use]
+    pub const fn address(&self) -> &SecretText {
+        &self.address
+    }
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channel, address: _, verified } = self;
+        f.debug_struct("Contact")
+            .field("channel", channel)
+            .field("verified", verified)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Contact {
+    /// Addresses are personal, not secret keys: they are compared as text.
+    fn eq(&self, other: &Self) -> bool {
+        (self.channel, self.verified) == (other.channel, other.verified)
+            && self.address.expose_secret() == other.address.expose_secret()
+    }
+}
+
+impl Eq for Contact {}
+
+fn checked(field: &'static str, text: String) -> Result<SecretText, FieldError> {
+    if !(3..=MAX_ADDRESS_BYTES).contains(&text.len()) {
+        let problem = format!("has {} bytes, not 3 to {MAX_ADDRESS_BYTES}", text.len());
+        return Err(FieldError::new(field, "length", problem));
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(FieldError::new(field, "invalid", "holds a space or a control character"));
+    }
+    Ok(SecretText::new(text))
+}

@@ -1,0 +1,399 @@
+//! Authorisation: whether whoever asks may make a change, and the spending of what they show for it.
+
+use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
+use subtle::ConstantTimeEq;
+
+use super::{Rules, event};
+use crate::driver::{Read, Records};
+use crate::permission::{Permission, Right, permission};
+use crate::plan::Plan;
+use crate::record::login::{Bound, Login, TOLERATED_SKEW};
+use crate::record::proof::{Held, Invitation, Proof, Ticket};
+use crate::record::{INVITATION, LOGIN, PROOF, TICKET, user_key, users_key};
+use crate::reference::{Claims, Handle, session_hash};
+use crate::{
+    Authority, Error, Expect, Forbidden, Intent, Key, KeyRing, Operation, RecordKind, Reference, SecretText,
+    Subject,
+};
+
+/// An authority whose handles were read: what they say is authentic, whether they are still good is not known.
+pub(crate) struct Permit<'a> {
+    authority: &'a Authority,
+    /// What a proof or a ticket says.
+    claims: Option<Claims>,
+    invitation: Option<Claims>,
+    /// A proof of another account, which a commit there has spent.
+    spent: Option<Proof>,
+}
+
+/// A change that may be made, by whose right.
+#[derive(Debug)]
+pub(crate) struct Allowed {
+    pub(crate) right: Right,
+    pub(crate) bound: Bound,
+    /// Who asked, where it is not the user.
+    pub(crate) actor: Option<String>,
+    reason: Option<String>,
+}
+
+impl<'a> Permit<'a> {
+    /// Reads the handles of an authority; no store is read for text that this ring did not issue.
+    pub(crate) fn read(ring: &KeyRing, authority: &'a Authority) -> Result<Self, Forbidden> {
+        let read = |text: &SecretText, handle| {
+            Claims::read(ring, &Reference::from_text(text.expose_secret()), handle)
+        };
+        let (claims, invitation) = match authority {
+            Authority::HostVouched { .. } | Authority::FirstFactor(_) => (None, None),
+            Authority::Proof { proof, .. } => {
+                (Some(read(&proof.0, Handle::Proof).ok_or(Forbidden::StepUpRequired)?), None)
+            }
+            Authority::Ticket { ticket, invitation, .. } => {
+                let ticket = read(&ticket.0, Handle::Ticket).ok_or(Forbidden::StepUpRequired)?;
+                let invitation = match invitation {
+                    None => None,
+                    Some(given) => {
+                        Some(read(&given.0, Handle::Invitation).ok_or(Forbidden::InvitationRequired)?)
+                    }
+                };
+                (Some(ticket), invitation)
+            }
+        };
+        Ok(Self { authority, claims, invitation, spent: None })
+    }
+
+    /// Returns the account whose proof this is, if it is not the one that is changed: it is spent there, before.
+    pub(crate) fn elsewhere(&self, account: &AccountId) -> Result<Option<(AccountId, UserId)>, Error> {
+        let Some(claims) = &self.claims else { return Ok(None) };
+        let own = claims.account()?;
+        Ok((own != account).then(|| (own.clone(), claims.user.clone())))
+    }
+
+    /// Takes note that the proof was spent in its own account.
+    pub(crate) fn set_spent(&mut self, proof: Proof) {
+        self.spent = Some(proof);
+    }
+
+    /// Returns the records it needs besides the user's own, for a change in `account`.
+    pub(crate) fn keys(&self, account: &AccountId, user: &UserId) -> Result<Vec<Key>, Error> {
+        let mut keys = Vec::new();
+        for (claims, kind) in
+            [(&self.claims, self.kind()), (&self.invitation, INVITATION)].into_iter().filter_map(some)
+        {
+            let own = claims.account()?;
+            if own == account {
+                keys.push(users_key(own, kind, &claims.user, &claims.id));
+                if claims.user != *user || kind == PROOF {
+                    keys.push(user_key(own, LOGIN, &claims.user));
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    const fn kind(&self) -> RecordKind {
+        match self.authority {
+            Authority::Ticket { .. } => TICKET,
+            _ => PROOF,
+        }
+    }
+
+    fn right(&self, account: &AccountId, user: &UserId) -> Result<Right, Error> {
+        Ok(match (self.authority, &self.claims) {
+            (Authority::Proof { .. }, Some(claims)) => {
+                if claims.account()? == account && claims.user == *user {
+                    Right::Own
+                } else {
+                    Right::Administrator
+                }
+            }
+            (Authority::Ticket { .. }, _) => Right::Ticket,
+            (Authority::FirstFactor(_), _) => Right::FirstFactor,
+            _ => Right::Host,
+        })
+    }
+}
+
+fn some((claims, kind): (&Option<Claims>, RecordKind)) -> Option<(&Claims, RecordKind)> {
+    claims.as_ref().map(|claims| (claims, kind))
+}
+
+/// Whose methods are to be changed, and what was read of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The user as the directory has it now.
+    pub(crate) subject: &'a Subject,
+    pub(crate) login: Option<&'a Login>,
+    pub(crate) now: Timestamp,
+}
+
+/// Decides whether the change may be made. What is spent for it is spent in `plan`, the commit that makes it.
+pub(crate) fn authorise(
+    rules: &Rules,
+    permit: &Permit<'_>,
+    intent: &Intent,
+    target: Target<'_>,
+    records: &Records,
+    plan: &mut Plan,
+) -> Result<Result<Allowed, Forbidden>, Error> {
+    let (account, user) = (target.subject.account(), target.subject.user());
+    let right = permit.right(account, user)?;
+    let at = target.login.map_or(target.now, |login| login.effective(target.now));
+    let has_method = target.login.is_some_and(|login| rules.has_method(login, at));
+    match permission(intent.operation(), right) {
+        Permission::Never(why) => return Ok(Err(why)),
+        Permission::UnlessEnforced if rules.policy.enforced() => return Ok(Err(Forbidden::PolicyForbids)),
+        Permission::FirstMethodOnly if has_method => return Ok(Err(Forbidden::StepUpRequired)),
+        Permission::Always | Permission::UnlessEnforced | Permission::FirstMethodOnly => {}
+    }
+    let held = Asking { rules, permit, target, records };
+    let allowed = match right {
+        Right::Host => Ok(Bound::Own),
+        Right::FirstFactor if rules.policy.enforced() => Err(Forbidden::PolicyForbids),
+        Right::FirstFactor => Ok(Bound::FirstFactor),
+        Right::Ticket => held.ticket(plan)?,
+        Right::Own | Right::Administrator => held.proof(intent, right, plan)?,
+    };
+    Ok(allowed.map(|bound| Allowed {
+        right,
+        bound,
+        actor: permit.actor(account, user),
+        reason: permit.reason(),
+    }))
+}
+
+/// Decides whether a proof may be spent in its own account, for a change in another one.
+pub(crate) fn spend_elsewhere(
+    rules: &Rules,
+    permit: &Permit<'_>,
+    intent: &Intent,
+    target: Target<'_>,
+    records: &Records,
+    plan: &mut Plan,
+) -> Result<Result<Proof, Forbidden>, Error> {
+    if let Permission::Never(why) = permission(intent.operation(), Right::Administrator) {
+        return Ok(Err(why));
+    }
+    let asking = Asking { rules, permit, target, records };
+    let Some(claims) = &permit.claims else { return Ok(Err(Forbidden::StepUpRequired)) };
+    asking.live_proof(claims, intent, Right::Administrator, plan)
+}
+
+struct Asking<'a> {
+    rules: &'a Rules,
+    permit: &'a Permit<'a>,
+    target: Target<'a>,
+    records: &'a Records,
+}
+
+impl Asking<'_> {
+    fn proof(
+        &self,
+        intent: &Intent,
+        right: Right,
+        plan: &mut Plan,
+    ) -> Result<Result<Bound, Forbidden>, Error> {
+        let Some(claims) = &self.permit.claims else { return Ok(Err(Forbidden::StepUpRequired)) };
+        if self.permit.spent.is_none()
+            && let Err(why) = self.live_proof(claims, intent, right, plan)?
+        {
+            return Ok(Err(why));
+        }
+        if right == Right::Administrator {
+            return Ok(Ok(Bound::Administrator));
+        }
+        let held_back = matches!(
+            intent.operation(),
+            Operation::Disable | Operation::IssueRecovery | Operation::RemoveMethod
+        );
+        let login = self.target.login;
+        if held_back && login.is_some_and(|login| login.is_on_hold(login.effective(self.target.now))) {
+            return Ok(Err(Forbidden::RecoveryHold));
+        }
+        Ok(Ok(Bound::Own))
+    }
+
+    /// Returns the proof if it is good for the change, and spends it in `plan`.
+    fn live_proof(
+        &self,
+        claims: &Claims,
+        intent: &Intent,
+        right: Right,
+        plan: &mut Plan,
+    ) -> Result<Result<Proof, Forbidden>, Error> {
+        const NO: Result<Result<Proof, Forbidden>, Error> = Ok(Err(Forbidden::StepUpRequired));
+        let account = claims.account()?;
+        let key = users_key(account, PROOF, &claims.user, &claims.id);
+        let Read::Live(proof, version) = self.records.read::<Proof>(&key) else { return NO };
+        let login_key = user_key(account, LOGIN, &claims.user);
+        let Read::Live(holder, holder_version) = self.records.read::<Login>(&login_key) else { return NO };
+        if !self.holds(claims, &proof.held)? || !is_alive(&proof.held, &holder, self.target.now) {
+            return NO;
+        }
+        let same = proof.operation == intent.operation() && proof.intent == intent.digest();
+        let strong = match holder.enrolment(proof.enrolment) {
+            // A recovery set is replaced with its last code.
+            None => proof.recovery && intent.operation() == Operation::AddMethod,
+            Some(used) => self.rules.may_prove(&holder, used, intent),
+        };
+        let enough = proof.recovery || proof.aal >= self.rules.strongest(&holder);
+        if !same || !strong || !enough {
+            return NO;
+        }
+        if right == Right::Administrator {
+            if !self.outranks(account, &proof) {
+                return Ok(Err(Forbidden::NotPermitted));
+            }
+            plan.check(login_key, holder_version);
+        }
+        plan.delete(key, Expect::Version(version));
+        Ok(Ok(proof))
+    }
+
+    /// Returns whether an administrator of `account` may change the user: not one of a higher rank, and none
+    /// outside of the accounts below their own.
+    fn outranks(&self, account: &AccountId, proof: &Proof) -> bool {
+        let subject = self.target.subject;
+        let in_tree = subject.lineage().iter().any(|ancestor| ancestor.account == *account);
+        in_tree && !proof.recovery && proof.rank > 0 && proof.rank >= subject.rank()
+    }
+
+    fn ticket(&self, plan: &mut Plan) -> Result<Result<Bound, Forbidden>, Error> {
+        let (account, user) = (self.target.subject.account(), self.target.subject.user());
+        let Some(claims) = &self.permit.claims else { return Ok(Err(Forbidden::StepUpRequired)) };
+        let key = users_key(account, TICKET, user, &claims.id);
+        let is_of_user = claims.account()? == account && claims.user == *user;
+        let Read::Live(ticket, version) = self.records.read::<Ticket>(&key) else {
+            return Ok(Err(Forbidden::StepUpRequired));
+        };
+        if !is_of_user || !self.holds(claims, &ticket.held)? || !self.is_good(&ticket.held) {
+            return Ok(Err(Forbidden::StepUpRequired));
+        }
+        plan.delete(key, Expect::Version(version));
+        let Some(claims) = &self.permit.invitation else {
+            let needed = self.rules.policy.first_enrolment_needs_invitation();
+            return Ok(if needed { Err(Forbidden::InvitationRequired) } else { Ok(Bound::FirstFactor) });
+        };
+        let key = users_key(account, INVITATION, user, &claims.id);
+        let is_of_user = claims.account()? == account && claims.user == *user;
+        let Read::Live(invitation, version) = self.records.read::<Invitation>(&key) else {
+            return Ok(Err(Forbidden::InvitationRequired));
+        };
+        let binder = claims.binder_hash(&self.rules.ring)?;
+        let held: bool = binder.ct_eq(&invitation.held.binder).into();
+        if !is_of_user || !held || !self.is_good(&invitation.held) {
+            return Ok(Err(Forbidden::InvitationRequired));
+        }
+        plan.delete(key, Expect::Version(version));
+        Ok(Ok(Bound::Own))
+    }
+
+    /// Returns whether a handle of the user is alive, whether they have a record or not.
+    fn is_good(&self, held: &Held) -> bool {
+        match self.target.login {
+            Some(login) if held.fence.is_some() => is_alive(held, login, self.target.now),
+            _ => self.target.now < held.expires_at && held.generation == self.target.subject.generation(),
+        }
+    }
+
+    /// Returns whether the one who asks holds the secret, in the session it was made for.
+    fn holds(&self, claims: &Claims, held: &Held) -> Result<bool, Error> {
+        let ring = &self.rules.ring;
+        let session = match self.permit.authority {
+            Authority::Proof { session, .. } | Authority::Ticket { session, .. } => session.as_ref(),
+            _ => None,
+        };
+        let account = claims.account()?;
+        let given = session.map(|s| session_hash(ring, &held.key, account, &claims.user, s)).transpose()?;
+        let same_session = match (given, held.session) {
+            (Some(given), Some(bound)) => given.ct_eq(&bound).into(),
+            (None, None) => true,
+            _ => false,
+        };
+        let same_binder: bool = claims.binder_hash(ring)?.ct_eq(&held.binder).into();
+        Ok(same_binder && same_session)
+    }
+}
+
+/// Returns whether what was made at the holder's fence is good still.
+fn is_alive(held: &Held, holder: &Login, now: Timestamp) -> bool {
+    let at = holder.effective(now);
+    let made_in_the_future = held.made_at.since(at) > TOLERATED_SKEW;
+    let same_fence = held.fence.is_none_or(|fence| fence == holder.fence);
+    same_fence && held.generation == holder.generation && at < held.expires_at && !made_in_the_future
+}
+
+impl Permit<'_> {
+    /// Returns who asks; of a user's own change nobody else, whose id is personal and stands in its own field.
+    fn actor(&self, account: &AccountId, user: &UserId) -> Option<String> {
+        match (self.authority, &self.claims) {
+            (Authority::HostVouched { actor, .. }, _) => Some(actor.clone()),
+            (_, Some(claims)) if claims.user != *user || claims.account().ok() != Some(account) => {
+                Some(claims.user.as_str().to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self.authority {
+            Authority::HostVouched { reason, .. } => Some(reason.clone()),
+            Authority::Proof { reason, .. } => reason.clone(),
+            _ => None,
+        }
+    }
+}
+
+impl Allowed {
+    /// Writes by whose right a change is made.
+    pub(crate) fn describe(&self, event: EventBuilder) -> EventBuilder {
+        let event = by(event, self.right, self.actor.as_deref());
+        match &self.reason {
+            Some(reason) => event.reason(reason.clone()),
+            None => event,
+        }
+    }
+}
+
+/// Writes whose right it was, and who asked where it was not the user.
+pub(crate) fn by(event: EventBuilder, right: Right, actor: Option<&str>) -> EventBuilder {
+    let event = event.field("authority", right.code());
+    match actor {
+        Some(actor) => event.actor(actor.to_owned()),
+        None => event,
+    }
+}
+
+impl Right {
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Host => "host_vouched",
+            Self::Own => "proof",
+            Self::Administrator => "administrator",
+            Self::Ticket => "ticket",
+            Self::FirstFactor => "first_factor",
+        }
+    }
+}
+
+/// Writes down that a change was refused: once a user, operation, reason and minute. What was to be spent for it
+/// is not spent.
+pub(crate) fn note_refused(
+    subject: &Subject,
+    permit: &Permit<'_>,
+    operation: Operation,
+    why: Forbidden,
+    now: Timestamp,
+) -> Plan {
+    let (account, user) = (subject.account(), subject.user());
+    let mut event = event(account, user, Kind::ChangeRefused, Outcome::Failure, now)
+        .field("operation", operation.code())
+        .reason(why.code());
+    if let Some(actor) = permit.actor(account, user) {
+        event = event.actor(actor);
+    }
+    let minute = (now.unix_seconds() / 60).to_be_bytes();
+    let parts = [account.as_str(), user.as_str(), operation.code(), why.code()].map(str::as_bytes);
+    let mut plan = Plan::default();
+    plan.merged_event(event, crate::codec::tuple(&[parts[0], parts[1], parts[2], parts[3], &minute]));
+    plan
+}

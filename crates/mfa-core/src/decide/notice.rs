@@ -1,0 +1,88 @@
+//! Queueing notices in the commit of what they tell.
+
+use audit_model::{AccountId, Timestamp, UserId};
+
+use super::Rules;
+use crate::keyring::Label;
+use crate::plan::Plan;
+use crate::record::login::Login;
+use crate::record::notice::{NOTICE_LIFE, Notice};
+use crate::record::{NOTICE, users_key};
+use crate::{Contact, Draw, Error, Expect, NoticeKind};
+
+/// How many hours the kinds that were told are remembered.
+const HOURS_KEPT: u32 = 2;
+
+/// Queues a notice to `contacts`, unless one of the kind was queued within the hour. Its id is the same for all
+/// that are alike, so that a receiver can tell a repeated one.
+#[expect(clippy::too_many_arguments, reason = "whom, of what, when, and where it is written")]
+pub(crate) fn queue(
+    rules: &Rules,
+    (account, user): (&AccountId, &UserId),
+    login: &mut Login,
+    kind: NoticeKind,
+    contacts: &[Contact],
+    now: Timestamp,
+    draw: &mut Draw,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    if contacts.is_empty() || !login.notices_now(kind, now) {
+        return Ok(());
+    }
+    let hour = hour_of(now).to_be_bytes();
+    let parts: [&[u8]; 5] =
+        [b"notice", account.as_str().as_bytes(), user.as_str().as_bytes(), kind.code().as_bytes(), &hour];
+    let mac = rules.ring.mac(rules.ring.active().as_str(), Label::MacMerge, &parts)?;
+    let mut id = [0; 16];
+    id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+    let to = seal(rules, account, user, &id, contacts, draw)?;
+    let notice = Notice { kind, at: now, to, told: 0, attempts: 0, due_at: now };
+    plan.put(users_key(account, NOTICE, user, &id), Expect::Any, &notice, Some(now.plus(NOTICE_LIFE)))
+}
+
+/// Seals contacts for the record `id` of a user.
+pub(crate) fn seal(
+    rules: &Rules,
+    account: &AccountId,
+    user: &UserId,
+    id: &[u8; 16],
+    contacts: &[Contact],
+    draw: &mut Draw,
+) -> Result<crate::keyring::Sealed, Error> {
+    let plain = postcard::to_allocvec(contacts).map_err(|_| crate::CodecError::Malformed)?;
+    let plain = zeroize::Zeroizing::new(plain);
+    Ok(rules.ring.seal(Label::SealContacts, &context(account, user, id), draw.take()?, &plain)?)
+}
+
+/// Opens what [`seal`] made for the same record.
+pub(crate) fn open(
+    rules: &Rules,
+    account: &AccountId,
+    user: &UserId,
+    id: &[u8; 16],
+    sealed: &crate::keyring::Sealed,
+) -> Result<Vec<Contact>, Error> {
+    let plain = rules.ring.open(Label::SealContacts, &context(account, user, id), sealed)?;
+    postcard::from_bytes(plain.expose_secret()).map_err(|_| crate::CodecError::Malformed.into())
+}
+
+fn context<'a>(account: &'a AccountId, user: &'a UserId, id: &'a [u8; 16]) -> [&'a [u8]; 5] {
+    [b"seal/contacts", account.as_str().as_bytes(), user.as_str().as_bytes(), id, b"1"]
+}
+
+fn hour_of(now: Timestamp) -> u32 {
+    u32::try_from(now.unix_seconds() / 3600).unwrap_or(u32::MAX)
+}
+
+impl Login {
+    /// Returns whether a notice of this kind is to be queued now, and notes that it is.
+    fn notices_now(&mut self, kind: NoticeKind, now: Timestamp) -> bool {
+        let hour = hour_of(now);
+        if self.noticed.iter().any(|(of, at)| *of == kind.number() && *at == hour) {
+            return false;
+        }
+        self.noticed.retain(|(of, at)| *of != kind.number() && at.saturating_add(HOURS_KEPT) > hour);
+        self.noticed.push((kind.number(), hour));
+        true
+    }
+}

@@ -1,0 +1,168 @@
+//! Moving records to the active key: bodies are authenticated anew, what is sealed in them is sealed anew.
+
+use audit_model::{Scope, Timestamp, UserId};
+
+use super::{Rules, notice};
+use crate::driver::{Decision, Read, Records};
+use crate::keyring::Sealed;
+use crate::plan::Plan;
+use crate::record::challenge::Challenge;
+use crate::record::directory::DirectoryUser;
+use crate::record::login::Login;
+use crate::record::notice::Notice;
+use crate::record::open::Open;
+use crate::record::pending::PendingEnrolment;
+use crate::record::proof::{Invitation, Proof, Ticket};
+use crate::record::vault::{Place, Vault};
+use crate::record::{
+    CHALLENGE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF, TICKET, VAULT, envelope,
+    user_key, user_of,
+};
+use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, Record, Versioned};
+
+/// Returns the ids of the keys that a record cannot be used without at `now`.
+pub(crate) fn keys_of(rules: &Rules, record: &Record, now: Timestamp) -> Result<Vec<String>, &'static str> {
+    let outer = envelope::key_of(&record.body).ok_or("malformed_key_id")?.to_owned();
+    let payload = envelope::unwrap(&rules.ring, &record.key, record.version, &record.body)?;
+    let payload = record.body.get(payload).unwrap_or_default();
+    let mut keys = vec![outer];
+    keys.extend(inner_keys(&record.key, payload, now).map_err(|_| "malformed")?);
+    Ok(keys)
+}
+
+fn inner_keys(key: &Key, payload: &[u8], now: Timestamp) -> Result<Vec<String>, CodecError> {
+    Ok(match key.kind {
+        VAULT => Vault::decode(payload)?.secrets.into_iter().map(|(_, sealed)| sealed.key).collect(),
+        PENDING => {
+            let pending = PendingEnrolment::decode(payload)?;
+            let shown = pending.recovery.map(|shown| shown.secret.key);
+            let alive = (now < pending.expires_at).then_some(pending.key);
+            pending.secret.map(|sealed| sealed.key).into_iter().chain(shown).chain(alive).collect()
+        }
+        CHALLENGE => {
+            let challenge = Challenge::decode(payload)?;
+            let alive = !challenge.status.is_terminal() && now < challenge.expires_at;
+            let contacts = challenge.contacts.map(|sealed| sealed.key);
+            alive.then_some(challenge.key).into_iter().chain(contacts).collect()
+        }
+        NOTICE => vec![Notice::decode(payload)?.to.key],
+        PROOF => vec![Proof::decode(payload)?.held.key],
+        TICKET => vec![Ticket::decode(payload)?.held.key],
+        INVITATION => vec![Invitation::decode(payload)?.held.key],
+        _ => Vec::new(),
+    })
+}
+
+/// Writes a record anew, as it is but for its keys. What was hashed under a key for whoever holds a handle stays so
+/// until the handle's life is over.
+pub(crate) fn reseal(
+    rules: &Rules,
+    key: &Key,
+    expires_at: Option<Timestamp>,
+    records: &Records,
+    draw: &mut Draw,
+) -> Result<Decision<bool>, Error> {
+    let again = Again { rules, key, expires_at, records };
+    match key.kind {
+        LOGIN => again.rewrap::<Login>(|_| Ok(())),
+        OPEN => again.rewrap::<Open>(|_| Ok(())),
+        PROOF => again.rewrap::<Proof>(|_| Ok(())),
+        TICKET => again.rewrap::<Ticket>(|_| Ok(())),
+        INVITATION => again.rewrap::<Invitation>(|_| Ok(())),
+        DIRECTORY_USER => again.rewrap::<DirectoryUser>(|_| Ok(())),
+        VAULT => again.rewrap::<Vault>(|vault| again.vault(vault, draw)),
+        PENDING => again.rewrap::<PendingEnrolment>(|pending| again.pending(pending, draw)),
+        CHALLENGE => again.rewrap::<Challenge>(|challenge| {
+            let Some(sealed) = &challenge.contacts else { return Ok(()) };
+            let id = key.id.last_chunk().ok_or(CodecError::Malformed)?;
+            challenge.contacts = Some(again.contacts(&challenge.user, id, sealed, draw)?);
+            Ok(())
+        }),
+        NOTICE => again.rewrap::<Notice>(|notice| {
+            let user = user_of(key).ok_or(CodecError::Malformed)?;
+            let id = key.id.last_chunk().ok_or(CodecError::Malformed)?;
+            notice.to = again.contacts(&user, id, &notice.to, draw)?;
+            Ok(())
+        }),
+        _ => Ok(Decision::only(false)),
+    }
+}
+
+struct Again<'a> {
+    rules: &'a Rules,
+    key: &'a Key,
+    expires_at: Option<Timestamp>,
+    records: &'a Records,
+}
+
+impl Again<'_> {
+    fn rewrap<T: Versioned>(
+        &self,
+        change: impl FnOnce(&mut T) -> Result<(), Error>,
+    ) -> Result<Decision<bool>, Error> {
+        let Read::Live(mut value, version) = self.records.read::<T>(self.key) else {
+            return Ok(Decision::only(false));
+        };
+        change(&mut value)?;
+        let mut plan = Plan::default();
+        plan.put(self.key.clone(), Expect::Version(version), &value, self.expires_at)?;
+        Ok(Decision { plan, value: true })
+    }
+
+    /// A secret's place names its provider, which the user's `login` record knows.
+    fn vault(&self, vault: &mut Vault, draw: &mut Draw) -> Result<(), Error> {
+        let Scope::Account(account) = &self.key.scope else { return Ok(()) };
+        let user = vault_user(self.key)?;
+        let login = match self.records.read::<Login>(&user_key(account, LOGIN, &user)) {
+            Read::Live(login, _) => login,
+            Read::Absent | Read::Refused(_) => return Err(Error::Unavailable("a vault without its user")),
+        };
+        // A secret of no enrolment can never be used again.
+        vault.secrets.retain(|(id, _)| login.enrolment(*id).is_some());
+        let active = self.rules.ring.active();
+        for (id, sealed) in vault.secrets.iter_mut().filter(|(_, sealed)| sealed.key != active.as_str()) {
+            let provider = login.enrolment(*id).map(|e| e.provider.as_str()).unwrap_or_default();
+            let place = Place { account, user: &user, kind: "vault", provider, enrolment: *id };
+            *sealed = self.sealed_anew(place, sealed, draw)?;
+        }
+        Ok(())
+    }
+
+    fn pending(&self, pending: &mut PendingEnrolment, draw: &mut Draw) -> Result<(), Error> {
+        let Scope::Account(account) = &self.key.scope else { return Ok(()) };
+        let user = user_of(self.key).ok_or(CodecError::Malformed)?;
+        let id = EnrolmentId::from_bytes(*self.key.id.last_chunk().ok_or(CodecError::Malformed)?);
+        let place =
+            |provider, enrolment| Place { account, user: &user, kind: "pending", provider, enrolment };
+        if let Some(sealed) = &pending.secret {
+            pending.secret = Some(self.sealed_anew(place(&pending.provider, id), sealed, draw)?);
+        }
+        if let Some(shown) = &mut pending.recovery {
+            shown.secret = self.sealed_anew(place(&shown.provider, shown.id), &shown.secret, draw)?;
+        }
+        Ok(())
+    }
+
+    fn sealed_anew(&self, place: Place<'_>, sealed: &Sealed, draw: &mut Draw) -> Result<Sealed, Error> {
+        let plain = place.open(&self.rules.ring, sealed)?;
+        Ok(place.seal(&self.rules.ring, draw.take()?, plain.expose_secret())?)
+    }
+
+    fn contacts(
+        &self,
+        user: &UserId,
+        id: &[u8; 16],
+        sealed: &Sealed,
+        draw: &mut Draw,
+    ) -> Result<Sealed, Error> {
+        let Scope::Account(account) = &self.key.scope else { return Ok(sealed.clone()) };
+        let contacts = notice::open(self.rules, account, user, id, sealed)?;
+        notice::seal(self.rules, account, user, id, &contacts, draw)
+    }
+}
+
+/// Returns the user whose vault this is.
+pub(crate) fn vault_user(key: &Key) -> Result<UserId, Error> {
+    let id = core::str::from_utf8(&key.id).ok().and_then(|id| UserId::parse(id).ok());
+    Ok(id.ok_or(CodecError::Malformed)?)
+}

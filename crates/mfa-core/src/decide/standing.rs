@@ -1,0 +1,76 @@
+//! What a user's enrolments amount to: whether there is a second factor, how strong it is, what may prove what.
+
+use core::time::Duration;
+
+use audit_model::Timestamp;
+
+use super::Rules;
+use crate::record::login::{Bound, Enrolment, Login};
+use crate::{Aal, Intent, Operation, Role, Strength, bypass};
+
+/// For how long after the use of a recovery code the user cannot give up or replace what protects them.
+pub(crate) const RECOVERY_HOLD: Duration = Duration::from_secs(24 * 3600);
+
+impl Rules {
+    /// Returns whether an enrolment is a second factor; of a provider that this process does not know it is
+    /// taken to be one.
+    pub(crate) fn is_factor(&self, enrolment: &Enrolment) -> bool {
+        self.providers.get(&enrolment.provider).is_none_or(|p| p.code.describe().role == Role::Factor)
+    }
+
+    /// Returns whether the user has a second factor, or a way back to one: decided by what is stored, not by
+    /// what can be used. A bypass code whose time is over counts for nothing.
+    pub(crate) fn has_method(&self, login: &Login, at: Timestamp) -> bool {
+        login.enrolments.iter().any(|enrolment| self.counts(enrolment, at))
+    }
+
+    /// Returns whether an enrolment is there at all, as logins see it.
+    pub(crate) fn counts(&self, enrolment: &Enrolment, at: Timestamp) -> bool {
+        enrolment.provider != bypass::NAME || bypass::is_live(enrolment.data.as_deref(), at)
+    }
+
+    /// Returns the level of the strongest active second factor of the user; one of a provider that this process
+    /// does not know may be of the highest.
+    pub(crate) fn strongest(&self, login: &Login) -> Aal {
+        let factors = login.enrolments.iter().filter(|e| self.is_factor(e) && !e.is_stopped());
+        let level = |enrolment: &Enrolment| match self.providers.get(&enrolment.provider) {
+            None => Aal::Three,
+            Some(_) if enrolment.bound != Bound::Own => Aal::One,
+            Some(provider) => provider.code.describe().aal,
+        };
+        factors.map(level).max().unwrap_or(Aal::One)
+    }
+
+    /// Returns whether evidence of an enrolment can prove what `intent` needs: it is a factor as strong as the
+    /// strongest, and not itself what is to be changed. A recovery code can only prove the way to a new method.
+    pub(crate) fn may_prove(&self, login: &Login, enrolment: &Enrolment, intent: &Intent) -> bool {
+        let Some(provider) = self.providers.get(&enrolment.provider) else { return false };
+        let descriptor = provider.code.describe();
+        if descriptor.role == Role::Recovery {
+            return enrolment.provider != bypass::NAME && intent.operation() == Operation::AddMethod;
+        }
+        let level = if enrolment.bound == Bound::Own { descriptor.aal } else { Aal::One };
+        let is_the_subject =
+            intent.operation() == Operation::RemoveMethod && intent.enrolment() == Some(enrolment.id);
+        level >= self.strongest(login) && !is_the_subject
+    }
+}
+
+impl Login {
+    /// Returns whether a recovery code was used within the last day.
+    pub(crate) fn is_on_hold(&self, at: Timestamp) -> bool {
+        self.recovered_at.is_some_and(|then| at < then.plus(RECOVERY_HOLD))
+    }
+}
+
+/// Lowers what an answer proves to what its enrolment was bound with, which its first use lifts where the user
+/// bound it.
+pub(crate) fn settle_bound(enrolment: &mut Enrolment, mut strength: Strength) -> Strength {
+    if enrolment.bound != Bound::Own {
+        strength.aal = Aal::One;
+    }
+    if enrolment.bound == Bound::FirstFactor {
+        enrolment.bound = Bound::Own;
+    }
+    strength
+}

@@ -1,0 +1,168 @@
+//! The changes that a proof may be made for, and what exactly one such change is.
+
+use core::fmt;
+
+use audit_model::{AccountId, UserId};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{EnrolmentId, ProviderName, Subject};
+
+macro_rules! operations {
+    ($( $(#[$doc:meta])* $variant:ident = $code:literal; )*) => {
+        /// A kind of change to what protects a user. Each is a purpose of its own: a proof for one is good for
+        /// no other.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum Operation {
+            $( $(#[$doc])* $variant, )*
+        }
+
+        impl Operation {
+            /// Every operation.
+            pub const ALL: [Self; 9] = [$( Self::$variant, )*];
+
+            /// Returns the stable name, as in `remove_method`.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $( Self::$variant => $code, )* }
+            }
+
+            /// Returns the operation of a stable name.
+            #[must_use]
+            pub fn from_code(code: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|operation| operation.code() == code)
+            }
+        }
+    };
+}
+
+operations! {
+    /// Enrol another method, or invite a user to enrol a first one.
+    AddMethod = "add_method";
+    /// Remove a method.
+    RemoveMethod = "remove_method";
+    /// Make a method the one that is asked for first.
+    PreferMethod = "prefer_method";
+    /// Issue new recovery codes or a new recovery key; the old ones are void.
+    IssueRecovery = "issue_recovery";
+    /// Give up the second factor: every method, recovery included.
+    Disable = "disable";
+    /// Lift the delays and stops that failures brought.
+    Unlock = "unlock";
+    /// Take every method away from a user who lost them.
+    Reset = "reset";
+    /// Issue a code that lets a user in once.
+    Bypass = "bypass";
+    /// Delete everything that is kept of a user.
+    Forget = "forget";
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// One change: the operation, whose methods it changes, and what of them. A proof is bound to all of it.
+///
+/// ```
+/// use mfa_core::{AccountId, Intent, Operation, ProviderName, Subject, UserId};
+/// let bob = Subject::new(AccountId::parse("acme").unwrap(), UserId::parse("bob").unwrap());
+/// let add = Intent::add_method(&bob, &ProviderName::parse("totp").unwrap());
+/// assert_eq!(add.operation(), Operation::AddMethod);
+/// assert_ne!(add, Intent::disable(&bob));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    operation: Operation,
+    account: AccountId,
+    user: UserId,
+    detail: String,
+}
+
+impl Intent {
+    /// Enrols a method of `provider` for `whom`; by an administrator for another user, invites them to.
+    #[must_use]
+    pub fn add_method(whom: &Subject, provider: &ProviderName) -> Self {
+        Self::new(Operation::AddMethod, whom).about(provider.as_str())
+    }
+
+    /// Removes the enrolment `id` of `whom`.
+    #[must_use]
+    pub fn remove_method(whom: &Subject, id: EnrolmentId) -> Self {
+        Self::new(Operation::RemoveMethod, whom).about(&id.to_string())
+    }
+
+    /// Prefers the enrolment `id` of `whom`.
+    #[must_use]
+    pub fn prefer_method(whom: &Subject, id: EnrolmentId) -> Self {
+        Self::new(Operation::PreferMethod, whom).about(&id.to_string())
+    }
+
+    /// Issues a new recovery set to `whom`.
+    #[must_use]
+    pub fn issue_recovery(whom: &Subject) -> Self {
+        Self::new(Operation::IssueRecovery, whom)
+    }
+
+    /// Gives up the second factor of `whom`.
+    #[must_use]
+    pub fn disable(whom: &Subject) -> Self {
+        Self::new(Operation::Disable, whom)
+    }
+
+    /// Unlocks `whom`.
+    #[must_use]
+    pub fn unlock(whom: &Subject) -> Self {
+        Self::new(Operation::Unlock, whom)
+    }
+
+    /// Resets `whom`.
+    #[must_use]
+    pub fn reset(whom: &Subject) -> Self {
+        Self::new(Operation::Reset, whom)
+    }
+
+    /// Lets `whom` in once.
+    #[must_use]
+    pub fn bypass(whom: &Subject) -> Self {
+        Self::new(Operation::Bypass, whom)
+    }
+
+    /// Deletes everything that is kept of `whom`.
+    #[must_use]
+    pub fn forget(whom: &Subject) -> Self {
+        Self::new(Operation::Forget, whom)
+    }
+
+    /// Returns the operation.
+    #[must_use]
+    pub const fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    fn new(operation: Operation, whom: &Subject) -> Self {
+        let (account, user) = (whom.account().clone(), whom.user().clone());
+        Self { operation, account, user, detail: String::new() }
+    }
+
+    fn about(mut self, detail: &str) -> Self {
+        detail.clone_into(&mut self.detail);
+        self
+    }
+
+    /// Returns the enrolment that the change is about, where it is about one.
+    pub(crate) fn enrolment(&self) -> Option<EnrolmentId> {
+        match self.operation {
+            Operation::RemoveMethod | Operation::PreferMethod => self.detail.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns what a challenge and a proof keep of it: two changes that differ in anything differ in this.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let parts = [self.operation.code(), self.account.as_str(), self.user.as_str(), &self.detail];
+        Sha256::digest(crate::codec::tuple(&parts.map(str::as_bytes))).into()
+    }
+}

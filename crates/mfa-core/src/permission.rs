@@ -1,0 +1,108 @@
+//! Who may do what: one table of (operation, by whose right).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Forbidden, Operation};
+
+/// By whose right a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Right {
+    /// The host's own code vouches for it.
+    Host,
+    /// The user, with a proof made for this very change.
+    Own,
+    /// Another user of the account or of one above it, with a proof of their own for this very change.
+    Administrator,
+    /// A user who passed a first factor and whom the policy lets in only with a method.
+    Ticket,
+    /// A user who passed a first factor.
+    FirstFactor,
+}
+
+impl Right {
+    /// Returns whether it reaches no further than a first method.
+    pub(crate) const fn is_for_first_method(self) -> bool {
+        matches!(self, Self::Ticket | Self::FirstFactor)
+    }
+}
+
+/// When a right is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Permission {
+    Always,
+    /// While the user has no method.
+    FirstMethodOnly,
+    /// Unless the policy asks every user for a method.
+    UnlessEnforced,
+    Never(Forbidden),
+}
+
+use Permission::{Always, FirstMethodOnly, Never, UnlessEnforced};
+
+const NO: Permission = Never(Forbidden::NotPermitted);
+const PROOF: Permission = Never(Forbidden::StepUpRequired);
+
+/// Returns when `right` is enough for `operation`: the table.
+///
+/// | operation | host | own proof | administrator's proof | ticket | first factor |
+/// |---|---|---|---|---|---|
+/// | add a method | yes | yes | yes | first only | first only |
+/// | remove a method | yes | yes | yes | – | – |
+/// | prefer a method | yes | yes | yes | – | – |
+/// | issue recovery | yes | yes | never: the codes would be shown to another | – | – |
+/// | disable | yes | unless enforced | never: that is a reset | – | – |
+/// | unlock, reset, bypass | yes | never | yes | – | – |
+/// | forget | yes | yes | yes | – | – |
+pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
+    match (operation, right) {
+        (_, Right::Host) => Always,
+        (Operation::AddMethod, Right::Ticket | Right::FirstFactor) => FirstMethodOnly,
+        (_, Right::Ticket | Right::FirstFactor) => PROOF,
+        (
+            Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod | Operation::Forget,
+            Right::Own | Right::Administrator,
+        )
+        | (Operation::IssueRecovery, Right::Own)
+        | (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Administrator) => Always,
+        (Operation::Disable, Right::Own) => UnlessEnforced,
+        (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Own)
+        | (Operation::IssueRecovery | Operation::Disable, Right::Administrator) => NO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHTS: [Right; 5] =
+        [Right::Host, Right::Own, Right::Administrator, Right::Ticket, Right::FirstFactor];
+
+    /// The table once more, as the letters an administrator's manual would print.
+    #[test]
+    fn who_may_do_what_is_as_the_table_says() {
+        let rows = [
+            (Operation::AddMethod, "yyyff"),
+            (Operation::RemoveMethod, "yyypp"),
+            (Operation::PreferMethod, "yyypp"),
+            (Operation::IssueRecovery, "yynpp"),
+            (Operation::Disable, "yunpp"),
+            (Operation::Unlock, "ynypp"),
+            (Operation::Reset, "ynypp"),
+            (Operation::Bypass, "ynypp"),
+            (Operation::Forget, "yyypp"),
+        ];
+        assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
+        for (operation, row) in rows {
+            for (right, letter) in RIGHTS.into_iter().zip(row.chars()) {
+                let expected = match letter {
+                    'y' => Always,
+                    'f' => FirstMethodOnly,
+                    'u' => UnlessEnforced,
+                    'n' => NO,
+                    _ => PROOF,
+                };
+                assert_eq!(permission(operation, right), expected, "{operation} by {right:?}");
+            }
+        }
+    }
+}
