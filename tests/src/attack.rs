@@ -18,12 +18,16 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 6] = [
+pub const KINDS: [RecordKind; 10] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
     RecordKind::new("challenge"),
     RecordKind::new("pending"),
+    RecordKind::new("proof"),
+    RecordKind::new("ticket"),
+    RecordKind::new("invitation"),
+    RecordKind::new("notice"),
     RecordKind::new("directory_user"),
 ];
 

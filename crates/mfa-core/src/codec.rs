@@ -16,7 +16,7 @@ pub(crate) fn tuple(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// Room for most records, so that they are encoded without growing.
-const USUAL_BYTES: usize = 384;
+const USUAL_BYTES: usize = 640;
 
 /// A value that is kept in a record: its bytes begin with a format version and have a limit.
 ///

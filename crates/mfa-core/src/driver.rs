@@ -12,9 +12,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use async_lock::Mutex;
-use audit_model::{AccountId, Scope, Timestamp, UserId};
+use audit_model::{AccountId, Kind, Outcome, Scope, Timestamp, UserId};
 
 use crate::entropy::CheckedEntropy;
+use crate::observe::Rounds;
 use crate::plan::Plan;
 use crate::record::envelope;
 use crate::{Committed, Draw, Error, Key, KeyRing, Runtime, Store, StoreError, Version, Versioned};
@@ -92,29 +93,42 @@ impl Driver {
         let mut patience = Patience::new(&*self.runtime);
         let _one_round_per_user = patience.bound(self.stripe(turn).lock()).await.ok_or(Error::Contention)?;
         let mut known = known;
+        let mut rounds = Rounds::of_current_span();
         loop {
+            rounds.begin();
             let now = self.runtime.now();
             let mut records = match known.take() {
                 Some(records) => records,
-                None => self.load(&turn.keys, now).await?,
+                None => rounds.store(self.load(&turn.keys, now)).await?,
             };
             let mut draw = self.entropy.draw();
-            let Decision { mut plan, value } = decide(&records, now, &mut draw)?;
+            let Decision { mut plan, value } = match decide(&records, now, &mut draw) {
+                Ok(decision) => decision,
+                Err(error) => return Err(self.tell_refused(turn, &records, now, error).await),
+            };
             if plan.is_empty() {
                 return Ok(Settled { value, receipt: Receipt(()), records });
             }
             let version = Version::from_bytes(draw.take()?);
             let scope = Scope::Account(turn.account.clone());
             let commit = plan.seal(&self.ring, scope, version, now, &mut draw)?;
-            match self.store().commit(commit).await {
+            // Events alone are the same however often they are written: an unknown outcome is made a known one.
+            let again = plan.writes_nothing().then(|| commit.clone());
+            match rounds.store(self.store().commit(commit)).await {
                 Ok(Committed::Done) => {}
                 Ok(Committed::Conflict(_)) => {
-                    crate::observe::conflict();
+                    rounds.lost();
                     let spread = u16::from_be_bytes(draw.take()?);
                     patience.pause(spread).await?;
                     continue;
                 }
                 Err(StoreError::Unknown(_)) if self.recognises(&plan, version, now).await? => {}
+                Err(error @ StoreError::Unknown(_)) => {
+                    let Some(commit) = again else { return Err(error.into()) };
+                    if self.store().commit(commit).await? != Committed::Done {
+                        return Err(error.into());
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
             records.apply(plan, version);
@@ -136,6 +150,35 @@ impl Driver {
             (key.clone(), slot)
         });
         Ok(Records { slots: slots.collect() })
+    }
+
+    /// Writes down, once a record and minute, that a record of a step that failed cannot be trusted. Returns the
+    /// step's own error.
+    async fn tell_refused(&self, turn: &Turn, records: &Records, now: Timestamp, error: Error) -> Error {
+        let minute = (now.unix_seconds() / 60).to_be_bytes();
+        let mut plan = Plan::default();
+        for (key, problem) in records.refused() {
+            let kind = key.kind.as_str();
+            let event =
+                crate::decide::event(&turn.account, &turn.user, Kind::RecordRefused, Outcome::Failure, now);
+            let event = event.field("record", kind).field("problem", problem);
+            plan.merged_event(event, crate::codec::tuple(&[&key.encode(), &minute]));
+        }
+        if plan.is_empty() {
+            return error;
+        }
+        let mut draw = self.entropy.draw();
+        let told = async {
+            let version = Version::from_bytes(draw.take()?);
+            let commit =
+                plan.seal(&self.ring, Scope::Account(turn.account.clone()), version, now, &mut draw)?;
+            match self.store().commit(commit).await? {
+                Committed::Done => Ok(()),
+                Committed::Conflict(_) => Err(Error::Contention),
+            }
+        };
+        // What cannot be written down is not answered as if it were.
+        told.await.err().unwrap_or(error)
     }
 
     /// Returns whether a commit of unknown outcome is there: every record it puts carries its version.
@@ -201,6 +244,14 @@ impl Records {
                 }
             }
         }
+    }
+
+    /// Returns the records that are there and cannot be trusted.
+    fn refused(&self) -> impl Iterator<Item = (&Key, &'static str)> {
+        self.slots.iter().filter_map(|(key, slot)| match slot {
+            Slot::Refused(problem) => Some((key, *problem)),
+            Slot::Absent | Slot::Live { .. } => None,
+        })
     }
 
     fn apply(&mut self, plan: Plan, version: Version) {

@@ -67,6 +67,11 @@ impl Plan {
         self.erase = Some(user);
     }
 
+    /// Returns whether no record is changed by it.
+    pub(crate) fn writes_nothing(&self) -> bool {
+        self.writes.iter().all(|write| matches!(write, Planned::Check { .. })) && self.erase.is_none()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.writes.iter().all(|write| matches!(write, Planned::Check { .. }))
             && self.events.is_empty()

@@ -54,7 +54,7 @@ impl Engine {
         choice: &Choice,
         authority: &Authority,
     ) -> Result<EnrolmentStarted, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.enrol");
+        let span = crate::observe::span!("mfa.enrol");
         let begun = async {
             let subject = self.subject(account, user).await?;
             let rules = &self.inner.rules;
@@ -109,7 +109,7 @@ impl Engine {
         reference: &Reference,
         response: &Response,
     ) -> Result<EnrolConfirm, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.enrol");
+        let span = crate::observe::span!("mfa.enrol");
         let confirmed = async {
             let answer: &Answer = match &response.act {
                 Act::Answer(answer) => answer,
@@ -150,7 +150,7 @@ impl Engine {
         reference: &Reference,
         request: &RequestFacts,
     ) -> Result<EnrolConfirm, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.enrol");
+        let span = crate::observe::span!("mfa.enrol");
         let confirmed = self.confirming(reference, Ask::Acknowledge, request).instrument(span).await;
         crate::observe::step("enrol_acknowledge", outcome(&confirmed));
         confirmed

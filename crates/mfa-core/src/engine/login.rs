@@ -48,7 +48,7 @@ impl Engine {
     /// [`Error::Contention`], or an error of the store or a provider with code `unavailable`. A user with a
     /// second factor is never let through by an error: without an answer there is no login.
     pub async fn begin(&self, login: Login) -> Result<Begin, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.begin", outcome = tracing::field::Empty);
+        let span = crate::observe::span!("mfa.begin");
         let begun = self.begin_unobserved(login, None).instrument(span.clone()).await;
         observe_begin("begin", &span, &begun);
         begun
@@ -85,7 +85,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::begin`].
     pub async fn begin_decoy(&self, login: Login) -> Result<Challenge, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.begin");
+        let span = crate::observe::span!("mfa.begin");
         let turn = super::step::turn_of(&login, begin::keys(&login));
         let decide = |_: &_, now, draw: &mut _| decoy::begin(&self.inner.rules, &login, now, draw);
         Ok(self.inner.driver.run(&turn, None, decide).instrument(span).await?.value)
@@ -120,7 +120,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::begin`]. A user without a method gets [`Begin::NotRequired`]: a first method needs no proof.
     pub async fn step_up_begin(&self, login: Login, intent: &Intent) -> Result<Begin, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.begin", outcome = tracing::field::Empty);
+        let span = crate::observe::span!("mfa.begin");
         let begun = self.begin_unobserved(login, Some(intent)).instrument(span.clone()).await;
         observe_begin("step_up_begin", &span, &begun);
         begun
@@ -152,7 +152,7 @@ impl Engine {
     /// [`Error::Contention`] and [`Error::Busy`]: nothing was judged or charged, try again. Errors with code
     /// `unavailable`: nothing is told about the answer, which may be used.
     pub async fn verify(&self, target: impl Into<Target>, response: Response) -> Result<Verify, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.verify", outcome = tracing::field::Empty);
+        let span = crate::observe::span!("mfa.verify");
         let verified = self.verify_unobserved(target.into(), response).instrument(span.clone()).await;
         observe_verify("verify", &span, &verified);
         verified
@@ -179,7 +179,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::verify`].
     pub async fn claim(&self, reference: &Reference) -> Result<Verify, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.claim", outcome = tracing::field::Empty);
+        let span = crate::observe::span!("mfa.claim");
         let claimed = async {
             let Some(claims) = Claims::read(self.ring(), reference, Handle::Challenge) else {
                 return Ok(not_found());
@@ -217,7 +217,7 @@ impl Engine {
         account: &AccountId,
         id: ChallengeId,
     ) -> Result<Option<ChallengeStatus>, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.status");
+        let span = crate::observe::span!("mfa.status");
         let key = challenge_key(account, id);
         let now = self.inner.driver.runtime.now();
         let records = self.inner.driver.load(core::slice::from_ref(&key), now).instrument(span).await?;
@@ -342,6 +342,9 @@ fn observe_begin(step: &'static str, span: &tracing::Span, begun: &Result<Begin,
         Ok(Begin::Denied(_)) => "denied",
         Err(error) => error.code(),
     };
+    if let Ok(Begin::Challenge(challenge)) = begun {
+        span.record("method", challenge.method.provider.as_str());
+    }
     span.record("outcome", outcome);
     crate::observe::step(step, outcome);
 }

@@ -116,7 +116,7 @@ impl Engine {
     }
 
     pub(super) async fn change(&self, reference: &Reference, ask: Ask<'_>) -> Result<Changed, Error> {
-        let span = tracing::info_span!(target: "mfa", "mfa.manage");
+        let span = crate::observe::span!("mfa.manage");
         let Some(claims) = Claims::read(self.ring(), reference, Handle::Challenge) else {
             return Ok(Changed::Rejected(refused(Reason::NotFound)));
         };
@@ -145,6 +145,7 @@ impl Engine {
             judge(rules, claims, request, &ask, records, now, draw)
         };
         let settled = driver.run(&turn, None, decide).await?;
+        self.observe_method(claims, &settled.records)?;
         let judged = match settled.value {
             Judged::Granted(plan) => {
                 let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
@@ -157,6 +158,20 @@ impl Engine {
             other => other,
         };
         Ok(Answered { grant: None, judged })
+    }
+
+    /// Names the method on the step's span, if somebody looks at it.
+    #[expect(clippy::unused_self, reason = "one of the steps of an answer")]
+    fn observe_method(&self, claims: &Claims, records: &Records) -> Result<(), Error> {
+        let span = tracing::Span::current();
+        if span.is_disabled() {
+            return Ok(());
+        }
+        let key = challenge_key(claims.account()?, ChallengeId::from_bytes(claims.id));
+        if let Read::Live(challenge, _) = records.read::<ChallengeRecord>(&key) {
+            span.record("method", challenge.provider.as_str());
+        }
+        Ok(())
     }
 
     async fn act_on(
