@@ -100,5 +100,5 @@ fn say(text: impl fmt::Display) -> Result<(), Refused> {
 
 /// The last of an error's sources: what the system said.
 fn cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| cause(source))
+    error.source().map_or_else(|| error.to_string(), cause)
 }

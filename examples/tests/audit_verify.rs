@@ -3,8 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
-    clippy::panic,
-    clippy::indexing_slicing,
     reason = "whatever fails here fails the test"
 )]
 

@@ -10,6 +10,7 @@ mod ids;
 mod log_export;
 mod page;
 mod verifier;
+mod verifier_pages;
 mod wire;
 
 use async_trait::async_trait;

@@ -1,6 +1,5 @@
 //! Checkpoints over the events of one file: by several processes, over several pages, after an older schema.
 #![cfg(test)]
-#![expect(clippy::arithmetic_side_effects, reason = "an overflow should fail the test")]
 
 mod common;
 

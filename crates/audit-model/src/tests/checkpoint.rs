@@ -62,6 +62,26 @@ fn every_changed_value_breaks_the_mac() {
 }
 
 #[test]
+fn only_the_next_link_of_the_same_chain_follows() {
+    let first = over(None, &[[1; 32]]).unwrap();
+    let second = over(Some(&first), &[[2; 32], [3; 32]]).unwrap();
+    assert!(second.follows(&first) && first.is_first());
+    let changes: [fn(&mut Checkpoint); 5] =
+        [|c| c.log[15] ^= 1, |c| c.number += 1, |c| c.count -= 1, |c| c.total -= 1, |c| c.previous[31] ^= 1];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut changed = second;
+        change(&mut changed);
+        assert!(!changed.follows(&first), "change {n}");
+    }
+    let changes: [fn(&mut Checkpoint); 3] = [|c| c.number = 2, |c| c.total = 2, |c| c.previous[0] = 1];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut changed = first;
+        change(&mut changed);
+        assert!(!changed.is_first(), "change {n}");
+    }
+}
+
+#[test]
 fn nothing_is_built_on_a_checkpoint_of_another_key_or_log() {
     let first = over(None, &[[1; 32]]).unwrap();
     let other_key = CheckpointKey::from_bytes([8; 32]).unwrap();

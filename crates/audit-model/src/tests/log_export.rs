@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "an overflow should fail the test")]
+
 use std::io::{self, BufReader, Read};
 
 use proptest::prelude::*;

@@ -1,15 +1,14 @@
+#![expect(clippy::arithmetic_side_effects, reason = "an overflow should fail the test")]
+
 use core::time::Duration;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
-use async_trait::async_trait;
-use futures::executor::block_on;
 use proptest::prelude::*;
 
 use super::{SAMPLE_SECOND, acme, at, erased};
 use crate::{
-    AuditError, Checkpoint, CheckpointKey, Checkpoints, Event, EventBuilder, EventId, Flaw, Kind, Leaf,
-    Outcome, Problem, Report, Spot, Stream, Timestamp, UserId, Verifier,
+    Checkpoint, CheckpointKey, Event, EventBuilder, EventId, Flaw, Kind, Outcome, Problem, Report, Spot,
+    Stream, Timestamp, UserId, Verifier,
 };
 
 pub(super) const LOG: [u8; 16] = [3; 16];
@@ -28,7 +27,7 @@ pub(super) enum Entry {
 use Entry::{Checkpoint as C, Event as E};
 
 /// An event of one of three streams.
-fn event(number: u64) -> Event {
+pub(super) fn event(number: u64) -> Event {
     event_saying(number, "wrong_code")
 }
 
@@ -86,7 +85,7 @@ fn problem(log: &[Entry]) -> Option<(Flaw, Spot)> {
     check(log).problem.map(|Problem { flaw, spot }| (flaw, spot))
 }
 
-fn place(place: u64, event: &Event) -> Spot {
+pub(super) fn place(place: u64, event: &Event) -> Spot {
     Spot::Event { place, id: Some(event.id()) }
 }
 
@@ -237,6 +236,18 @@ fn a_broken_chain_is_found() {
     assert_eq!(problem(&mixed), Some((Flaw::BrokenChain, Spot::Checkpoint(1))));
 }
 
+/// Two chains of one log under one key, as when an older copy was continued: a link of the other does not fit.
+#[test]
+fn a_link_of_another_chain_is_found_though_its_numbers_fit() {
+    let whole = log(&[2, 2], 0);
+    let events: Vec<_> =
+        whole.iter().filter_map(|e| if let E(e) = e { Some((**e).clone()) } else { None }).collect();
+    let other_first = over(None, &[event_saying(0, "other"), events[1].clone()]);
+    let other_second = over(Some(&other_first), &events[2..]);
+    let mixed = [&whole[..5], &[C(other_second)]].concat();
+    assert_eq!(problem(&mixed), Some((Flaw::BrokenChain, Spot::Checkpoint(2))));
+}
+
 #[test]
 fn another_key_is_told_as_a_wrong_mac() {
     let whole = log(&[2, 2], 0);
@@ -362,100 +373,6 @@ fn the_codes_of_flaws_are_all_different() {
     let [codes, texts]: [BTreeSet<String>; 2] =
         [flaws.map(|flaw| flaw.code().to_owned()).into(), flaws.map(|flaw| flaw.to_string()).into()];
     assert_eq!((codes.len(), texts.len()), (flaws.len(), flaws.len()));
-}
-
-/// A store that is two lists.
-#[derive(Debug, Default)]
-struct Lists {
-    leaves: Mutex<Vec<Leaf>>,
-    checkpoints: Vec<Checkpoint>,
-}
-
-impl Lists {
-    fn of(log: &[Entry]) -> Self {
-        let mut lists = Self::default();
-        for entry in log {
-            match entry {
-                E(event) => {
-                    let leaves = lists.leaves.get_mut().unwrap();
-                    let place = u64::try_from(leaves.len()).unwrap() + 1;
-                    leaves.push(Leaf::new(place, Some((**event).clone()), true));
-                }
-                C(checkpoint) => lists.checkpoints.push(*checkpoint),
-            }
-        }
-        lists
-    }
-
-    fn read(&self) -> Report {
-        block_on(Verifier::new(key()).read(self)).unwrap()
-    }
-}
-
-#[async_trait]
-impl Checkpoints for Lists {
-    async fn checkpoint(&self, _: &CheckpointKey, _: Timestamp) -> Result<Checkpoint, AuditError> {
-        Err(AuditError::Corrupt("read only"))
-    }
-    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
-        Ok(self.checkpoints.iter().filter(|c| c.number > after).take(limit).copied().collect())
-    }
-    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
-        let leaves = self.leaves.lock().unwrap();
-        let stray = leaves.iter().filter(|leaf| leaf.place == 0 && after == 0);
-        Ok(stray.chain(leaves.iter().filter(|leaf| leaf.place > after).take(limit)).cloned().collect())
-    }
-}
-
-#[test]
-fn a_store_is_read_over_many_pages() {
-    let counts: Vec<_> = (0..2500).map(|n| n % 2 + usize::from(n == 0)).collect();
-    let report = Lists::of(&log(&counts, 7)).read();
-    assert!(report.holds(), "{report}");
-    assert_eq!((report.events, report.checkpoints, report.uncovered()), (1258, 2500, 7));
-}
-
-#[test]
-fn a_leaf_is_found_missing_by_its_place_and_double_by_it_too() {
-    let whole = log(&[4, 4], 2);
-    let spot = |place| Spot::Event { place, id: None };
-    for gone in 0..9 {
-        let lists = Lists::of(&whole);
-        lists.leaves.lock().unwrap().remove(gone);
-        // Behind the last event of a checkpoint, the checkpoint comes next and finds it.
-        let spot = match gone {
-            3 => Spot::Checkpoint(1),
-            7 => Spot::Checkpoint(2),
-            gone => spot(u64::try_from(gone).unwrap() + 1),
-        };
-        assert_eq!(lists.read().problem, Some(Problem { flaw: Flaw::Missing, spot }));
-    }
-    let lists = Lists::of(&whole);
-    let double = lists.leaves.lock().unwrap()[3].clone();
-    lists.leaves.lock().unwrap().insert(3, double);
-    assert_eq!(lists.read().problem, Some(Problem { flaw: Flaw::Inserted, spot: spot(4) }));
-    let lists = Lists::of(&whole);
-    lists.leaves.lock().unwrap()[5].place = 0;
-    assert_eq!(lists.read().problem, Some(Problem { flaw: Flaw::Inserted, spot: spot(0) }));
-}
-
-#[test]
-fn a_leaf_that_cannot_be_decoded_or_found_is_a_changed_event() {
-    let whole = log(&[4], 2);
-    let lists = Lists::of(&whole);
-    lists.leaves.lock().unwrap()[1].event = None;
-    let expected = Problem { flaw: Flaw::Changed, spot: Spot::Event { place: 2, id: None } };
-    assert_eq!(lists.read().problem, Some(expected));
-    let lists = Lists::of(&whole);
-    lists.leaves.lock().unwrap()[1].is_findable = false;
-    assert_eq!(lists.read().problem, Some(Problem { flaw: Flaw::Changed, spot: place(2, &event(1)) }));
-}
-
-#[test]
-fn checkpoints_whose_events_are_gone_with_the_end_of_the_leaves_are_found() {
-    let lists = Lists::of(&log(&[4, 4, 4], 0));
-    lists.leaves.lock().unwrap().truncate(6);
-    assert_eq!(lists.read().problem, Some(Problem { flaw: Flaw::Missing, spot: Spot::Checkpoint(2) }));
 }
 
 proptest! {
