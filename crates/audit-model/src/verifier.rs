@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use crate::checkpoint::root;
 use crate::checkpoints::{Entry, Walk};
 use crate::export::Line;
-use crate::{AuditError, Checkpoint, CheckpointKey, Checkpoints, Event, Leaf, Stream, Timestamp};
+use crate::{
+    AuditError, Checkpoint, CheckpointKey, Checkpoints, Event, Kind, Leaf, Scope, Stream, Timestamp,
+};
 
 pub use report::{Flaw, Problem, Report, Spot};
 
@@ -69,6 +71,8 @@ pub struct Verifier {
     gap: Option<Spot>,
     /// The last position seen of each stream.
     streams: HashMap<[u8; 16], u64>,
+    /// By scope, where the first erased event stands that no forgetting behind it accounts for.
+    erased: HashMap<Scope, (u64, Spot)>,
 }
 
 impl Verifier {
@@ -94,6 +98,7 @@ impl Verifier {
             earliest: None,
             gap: None,
             streams: HashMap::new(),
+            erased: HashMap::new(),
         }
     }
 
@@ -194,10 +199,14 @@ impl Verifier {
     #[must_use]
     pub fn finish(mut self) -> Report {
         let late = self.report.head.and_then(|head| self.too_early(head.at));
+        // The event of a forgetting commits with it, so it stands behind whatever it erased.
+        let unannounced = self.erased.values().min_by_key(|(place, _)| *place).map(|(_, spot)| *spot);
         if let Some(spot) = self.gap {
             self.found(Flaw::StreamGap, spot);
         } else if let Some(spot) = late {
             self.found(Flaw::Backdated, spot);
+        } else if let Some(spot) = unannounced {
+            self.found(Flaw::Erased, spot);
         }
         if let Some(trusted) = self.trusted {
             self.compare_with(&trusted);
@@ -223,6 +232,10 @@ impl Verifier {
         }
         if event.is_erased() {
             self.report.erased = self.report.erased.saturating_add(1);
+            self.erased.entry(event.scope().clone()).or_insert((place, spot));
+        }
+        if event.kind() == Kind::UserForgotten {
+            self.erased.remove(event.scope());
         }
         if self.uncovered.len() < MOST_UNCOVERED {
             self.uncovered.push(*event.hash());

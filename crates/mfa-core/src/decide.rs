@@ -24,14 +24,14 @@ pub(crate) mod unlock;
 mod wording;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, UserId};
 use serde_json::Value;
 
 use crate::provider::AnyProvider;
 use crate::record::login::{Enrolment, Login};
-use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName, RecoveryForm, Role, bypass};
+use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName, RecoveryForm, Role, SecretBytes, bypass};
 
 /// What every decision knows of the engine.
 pub(crate) struct Rules {
@@ -45,6 +45,14 @@ pub(crate) struct Registered {
     pub(crate) name: ProviderName,
     pub(crate) code: Arc<dyn AnyProvider>,
     pub(crate) settings: Value,
+    /// A secret and an enrolment that are nobody's, once a decoy has needed them.
+    pub(crate) nobodys: OnceLock<(SecretBytes, Option<Vec<u8>>)>,
+}
+
+impl Registered {
+    pub(crate) fn new(name: ProviderName, code: Arc<dyn AnyProvider>, settings: Value) -> Self {
+        Self { name, code, settings, nobodys: OnceLock::new() }
+    }
 }
 
 impl Rules {

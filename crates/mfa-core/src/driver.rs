@@ -141,9 +141,9 @@ impl Driver {
         let found = self.store().get(keys, now).await?;
         let slots = keys.iter().zip(found).map(|(key, record)| {
             let slot = record.map_or(Slot::Absent, |record| {
-                let version = record.version;
+                let (version, expires_at) = (record.version, record.expires_at);
                 match envelope::unwrap(&self.ring, key, version, &record.body) {
-                    Ok(payload) => Slot::Live { version, body: record.body, payload },
+                    Ok(payload) => Slot::Live { version, body: record.body, payload, expires_at },
                     Err(problem) => Slot::Refused(problem),
                 }
             });
@@ -218,7 +218,7 @@ pub(crate) struct Records {
 #[derive(Debug)]
 enum Slot {
     Absent,
-    Live { version: Version, body: Vec<u8>, payload: Range<usize> },
+    Live { version: Version, body: Vec<u8>, payload: Range<usize>, expires_at: Option<Timestamp> },
     Refused(&'static str),
 }
 
@@ -236,7 +236,7 @@ impl Records {
         match self.slots.iter().find(|(of, _)| of == key).map(|(_, slot)| slot) {
             None | Some(Slot::Absent) => Read::Absent,
             Some(Slot::Refused(problem)) => Read::Refused(problem),
-            Some(Slot::Live { version, body, payload }) => {
+            Some(Slot::Live { version, body, payload, .. }) => {
                 match T::decode(body.get(payload.clone()).unwrap_or_default()) {
                     Ok(value) => Read::Live(value, *version),
                     Err(crate::CodecError::UnknownVersion { .. }) => Read::Refused("unknown_version"),
@@ -254,12 +254,20 @@ impl Records {
         })
     }
 
+    /// Returns from when on a record reads as absent; `None` for never, and for one that is not there.
+    pub(crate) fn expires_at(&self, key: &Key) -> Option<Timestamp> {
+        match self.slots.iter().find(|(of, _)| of == key)? {
+            (_, Slot::Live { expires_at, .. }) => *expires_at,
+            (_, Slot::Absent | Slot::Refused(_)) => None,
+        }
+    }
+
     fn apply(&mut self, plan: Plan, version: Version) {
-        for (key, body) in plan.into_changes() {
+        for (key, put) in plan.into_changes() {
             if let Some((_, slot)) = self.slots.iter_mut().find(|(of, _)| *of == key) {
-                *slot = body.map_or(Slot::Absent, |body| {
+                *slot = put.map_or(Slot::Absent, |(body, expires_at)| {
                     let payload = 0..body.len();
-                    Slot::Live { version, body, payload }
+                    Slot::Live { version, body, payload, expires_at }
                 });
             }
         }

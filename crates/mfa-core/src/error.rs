@@ -33,7 +33,7 @@ pub enum Error {
     #[error(transparent)]
     Invalid(#[from] FieldError),
     /// The change was not made: whoever asks may not, or must prove more.
-    #[error("the change is refused: {0}")]
+    #[error("the change is refused")]
     Forbidden(#[from] Forbidden),
     /// There are no random bytes.
     #[error("no random bytes")]

@@ -87,6 +87,9 @@ notices! {
     /// The user reported a sign-in that was not theirs.
     FraudReported = 12, "fraud_reported", "A sign-in was reported",
         "A sign-in to your account was reported as not being yours, and was refused.";
+    /// Everything that was kept of the user was deleted.
+    Forgotten = 14, "forgotten", "Your sign-in methods were deleted",
+        "Everything that was kept for the second step of signing in to your account was deleted, your methods with it.";
     /// The recovery codes do not work any more.
     RecoveryVoid = 13, "recovery_void", "Your recovery codes must be issued anew",
         "Your recovery codes do not work any more. Sign in and have new ones issued.";

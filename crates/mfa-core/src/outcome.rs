@@ -193,7 +193,7 @@ impl Rejected {
     pub const fn public(&self) -> &'static str {
         match self.reason {
             Reason::Locked => "Too many attempts. Wait a while and try again.",
-            Reason::Malformed => "That is not a code. Type the digits your app shows.",
+            Reason::Malformed => "That is not a code. Check what you typed.",
             Reason::Unavailable | Reason::NotOffered => "This method cannot be used now.",
             Reason::Expired | Reason::Exhausted | Reason::Superseded | Reason::Cancelled => {
                 "This sign-in has ended. Sign in again."

@@ -52,19 +52,22 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | issue recovery | yes | yes | never: the codes would be shown to another | – | – |
 /// | disable | yes | unless enforced | never: that is a reset | – | – |
 /// | unlock, reset, bypass | yes | never | yes | – | – |
-/// | forget | yes | yes | yes | – | – |
+/// | forget | yes | unless enforced | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
         (_, Right::Host) => Always,
         (Operation::AddMethod, Right::Ticket | Right::FirstFactor) => FirstMethodOnly,
         (_, Right::Ticket | Right::FirstFactor) => PROOF,
         (
-            Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod | Operation::Forget,
+            Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod,
             Right::Own | Right::Administrator,
         )
         | (Operation::IssueRecovery, Right::Own)
-        | (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Administrator) => Always,
-        (Operation::Disable, Right::Own) => UnlessEnforced,
+        | (
+            Operation::Unlock | Operation::Reset | Operation::Bypass | Operation::Forget,
+            Right::Administrator,
+        ) => Always,
+        (Operation::Disable | Operation::Forget, Right::Own) => UnlessEnforced,
         (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Own)
         | (Operation::IssueRecovery | Operation::Disable, Right::Administrator) => NO,
     }
@@ -89,7 +92,7 @@ mod tests {
             (Operation::Unlock, "ynypp"),
             (Operation::Reset, "ynypp"),
             (Operation::Bypass, "ynypp"),
-            (Operation::Forget, "yyypp"),
+            (Operation::Forget, "yuypp"),
         ];
         assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
         for (operation, row) in rows {

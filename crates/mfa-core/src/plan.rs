@@ -15,6 +15,9 @@ pub(crate) struct Plan {
     erase: Option<UserId>,
 }
 
+/// A body and from when on it reads as absent.
+pub(crate) type Expiring = (Vec<u8>, Option<Timestamp>);
+
 #[derive(Debug)]
 enum Planned {
     Put { key: Key, expect: Expect, body: Vec<u8>, expires_at: Option<Timestamp> },
@@ -88,10 +91,10 @@ impl Plan {
         self.writes.iter().filter_map(put).collect()
     }
 
-    /// Returns what each record that it changes holds after the commit: the new body, or nothing.
-    pub(crate) fn into_changes(self) -> impl Iterator<Item = (Key, Option<Vec<u8>>)> {
+    /// Returns what each record that it changes is after the commit: the new body and its expiry, or nothing.
+    pub(crate) fn into_changes(self) -> impl Iterator<Item = (Key, Option<Expiring>)> {
         self.writes.into_iter().filter_map(|write| match write {
-            Planned::Put { key, body, .. } => Some((key, Some(body))),
+            Planned::Put { key, body, expires_at, .. } => Some((key, Some((body, expires_at)))),
             Planned::Delete { key, .. } => Some((key, None)),
             Planned::Check { .. } => None,
         })

@@ -112,11 +112,12 @@ impl Claims {
         }
     }
 
-    /// Makes the claims of another handle of the same user.
-    pub(crate) fn another(&self, ring: &KeyRing, handle: Handle, (id, binder): ([u8; 16], [u8; 32])) -> Self {
+    /// Makes the claims of another handle of the same user, under the same key: what stands behind it names one
+    /// key only.
+    pub(crate) fn another(&self, handle: Handle, (id, binder): ([u8; 16], [u8; 32])) -> Self {
         Self {
             format: Self::FORMAT,
-            key: ring.active().as_str().to_owned(),
+            key: self.key.clone(),
             handle,
             user: self.user.clone(),
             lineage: self.lineage.clone(),
@@ -133,7 +134,7 @@ impl Claims {
         Ok(&first.account)
     }
 
-    /// Writes the reference down, under the ring's active key.
+    /// Writes the reference down.
     pub(crate) fn issue(&self, ring: &KeyRing) -> Result<Reference, Error> {
         Ok(Reference(self.issue_text(ring)?))
     }

@@ -34,10 +34,19 @@ pub struct Inbox {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     messages: Vec<Received>,
     failures: Vec<NotDelivered>,
+    refusing: Vec<(String, NotDelivered)>,
+    hanging: bool,
+    tried: Vec<String>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("messages", &self.messages).finish_non_exhaustive()
+    }
 }
 
 /// A message that arrived.
@@ -83,6 +92,48 @@ impl Inbox {
         self.locked().failures.push(cause);
     }
 
+    /// Makes every send to `address` fail so, until [`Inbox::mend`].
+    pub fn refuse(&self, address: impl Into<String>, cause: NotDelivered) {
+        self.locked().refusing.push((address.into(), cause));
+    }
+
+    /// Makes every send from now on go without an answer, until [`Inbox::mend`].
+    pub fn hang(&self) {
+        self.locked().hanging = true;
+    }
+
+    /// Fails no send any more.
+    pub fn mend(&self) {
+        let mut state = self.locked();
+        state.failures.clear();
+        state.refusing.clear();
+        state.hanging = false;
+    }
+
+    /// Returns the addresses that sends went to since the last call, those that failed included.
+    #[must_use]
+    pub fn take_tried(&self) -> Vec<String> {
+        core::mem::take(&mut self.locked().tried)
+    }
+
+    /// Notes a message; `None` if there is never to be an answer.
+    fn receive(&self, message: &Message) -> Option<Result<Receipt, NotDelivered>> {
+        let mut state = self.locked();
+        let message = received(message);
+        state.tried.push(message.to.clone());
+        if state.hanging {
+            return None;
+        }
+        if !state.failures.is_empty() {
+            return Some(Err(state.failures.remove(0)));
+        }
+        if let Some((_, cause)) = state.refusing.iter().find(|(address, _)| *address == message.to) {
+            return Some(Err(*cause));
+        }
+        state.messages.push(message);
+        Some(Ok(Receipt::new(format!("inbox-{}", state.messages.len()))))
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,12 +142,10 @@ impl Inbox {
 #[async_trait]
 impl Transport for Inbox {
     async fn send(&self, message: &Message, _: Duration) -> Result<Receipt, NotDelivered> {
-        let mut state = self.locked();
-        if !state.failures.is_empty() {
-            return Err(state.failures.remove(0));
+        match self.receive(message) {
+            Some(answer) => answer,
+            None => core::future::pending().await,
         }
-        state.messages.push(received(message));
-        Ok(Receipt::new(format!("inbox-{}", state.messages.len())))
     }
 }
 

@@ -42,6 +42,12 @@ fn event_saying(number: u64, reason: &'static str) -> Event {
         .unwrap()
 }
 
+fn forgetting(number: u64) -> Event {
+    let at = at(SAMPLE_SECOND + number);
+    let event = EventBuilder::new(acme(), Kind::UserForgotten, Outcome::Success, at);
+    event.build(EventId::new(at, [number as u8; 16]), [7; 16]).unwrap()
+}
+
 fn over(last: Option<&Checkpoint>, events: &[Event]) -> Checkpoint {
     let at = events.last().or(None).map_or_else(|| at(SAMPLE_SECOND), Event::at);
     Checkpoint::over(last, LOG, at, events.iter().map(|event| *event.hash()).collect(), &key()).unwrap()
@@ -338,11 +344,19 @@ fn an_event_put_in_long_after_its_time_is_found_covered_or_not() {
 #[test]
 fn s27_an_erased_event_still_verifies_and_is_counted() {
     let mut whole = log(&[4], 0);
-    let E(event) = &whole[1] else { panic!("an event") };
-    whole[1] = E(Box::new(erased(event)));
+    let E(event) = whole[1].clone() else { panic!("an event") };
+    whole[1] = E(Box::new(erased(&event)));
+    // Nobody was forgotten: whoever can write the log took the values out.
+    assert_eq!(problem(&whole), Some((Flaw::Erased, place(2, &event))));
+    whole.push(E(Box::new(forgetting(9))));
     let report = check(&whole);
     assert!(report.holds(), "{report}");
     assert_eq!(report.erased, 1);
+    // A forgetting accounts for what stands in front of it.
+    let E(event) = &whole[2] else { panic!("an event") };
+    let after = [whole.clone(), vec![E(Box::new(erased(&event_saying(4, "later"))))]].concat();
+    assert_eq!(problem(&after).unwrap().0, Flaw::Erased);
+    assert!(!event.is_erased());
     // Other values in their place do not.
     let E(event) = &mut whole[2] else { panic!("an event") };
     event.personal.as_mut().unwrap().user = Some(UserId::parse("eve").unwrap());
@@ -362,6 +376,7 @@ fn the_codes_of_flaws_are_all_different() {
         Flaw::Missing,
         Flaw::Inserted,
         Flaw::Backdated,
+        Flaw::Erased,
         Flaw::StreamGap,
         Flaw::BrokenChain,
         Flaw::WrongMac,

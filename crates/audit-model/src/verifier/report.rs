@@ -85,6 +85,8 @@ pub enum Flaw {
     /// An event says that it happened long before the checkpoint in front of it was made: it was put in later,
     /// or a clock was wrong.
     Backdated,
+    /// The personal values of an event were erased, and no event behind it tells of a user who was forgotten.
+    Erased,
     /// A stream does not go on where it ended: an event was lost, or taken out before anything covered it.
     StreamGap,
     /// A checkpoint does not follow from the one before it.
@@ -112,6 +114,7 @@ impl Flaw {
             Self::Missing => "event_missing",
             Self::Inserted => "event_inserted",
             Self::Backdated => "event_backdated",
+            Self::Erased => "erased_untold",
             Self::StreamGap => "stream_gap",
             Self::BrokenChain => "broken_chain",
             Self::WrongMac => "wrong_mac",
@@ -130,6 +133,7 @@ impl fmt::Display for Flaw {
             Self::Missing => "an event that was logged is gone",
             Self::Inserted => "an event stands here that was not logged",
             Self::Backdated => "the event says it happened long before the checkpoint in front of it",
+            Self::Erased => "its personal values were erased, and no event tells of a user who was forgotten",
             Self::StreamGap => "the stream of this event does not go on where it ended",
             Self::BrokenChain => "it does not follow from the checkpoint before it",
             Self::WrongMac => "it was changed or made with another key",

@@ -13,7 +13,7 @@ use crate::record::{INVITATION, LOGIN, PROOF, TICKET, user_key, users_key};
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
     Authority, Error, Expect, Forbidden, Intent, Key, KeyRing, Operation, RecordKind, Reference, SecretText,
-    Subject,
+    Subject, bypass,
 };
 
 /// An authority whose handles were read: what they say is authentic, whether they are still good is not known.
@@ -150,7 +150,7 @@ pub(crate) fn authorise(
         Right::Host => Ok(Bound::Own),
         Right::FirstFactor if rules.policy.enforced() => Err(Forbidden::PolicyForbids),
         Right::FirstFactor => Ok(Bound::FirstFactor),
-        Right::Ticket => held.ticket(plan)?,
+        Right::Ticket => held.ticket(intent, plan)?,
         Right::Own | Right::Administrator => held.proof(intent, right, plan)?,
     };
     Ok(allowed.map(|bound| Allowed {
@@ -159,6 +159,29 @@ pub(crate) fn authorise(
         actor: permit.actor(account, user),
         reason: permit.reason(),
     }))
+}
+
+/// Marks a proof before something slow is done for it, so that one proof does not fill the pool. What is done is
+/// decided again, and the proof spent, when it is done.
+pub(crate) fn mark_busy(
+    permit: &Permit<'_>,
+    records: &Records,
+    now: Timestamp,
+) -> Result<Result<Plan, Forbidden>, Error> {
+    let mut plan = Plan::default();
+    let (Authority::Proof { .. }, Some(claims)) = (permit.authority, &permit.claims) else {
+        return Ok(Ok(plan));
+    };
+    let key = users_key(claims.account()?, PROOF, &claims.user, &claims.id);
+    let Read::Live(mut proof, version) = records.read::<Proof>(&key) else {
+        return Ok(Err(Forbidden::StepUpRequired));
+    };
+    if now < proof.busy_until {
+        return Ok(Err(Forbidden::StepUpRequired));
+    }
+    proof.busy_until = now.plus(crate::engine::EFFECT_DEADLINE);
+    plan.put(key, Expect::Version(version), &proof, Some(proof.held.expires_at))?;
+    Ok(Ok(plan))
 }
 
 /// Decides whether a proof may be spent in its own account, for a change in another one.
@@ -193,17 +216,31 @@ impl Asking<'_> {
         plan: &mut Plan,
     ) -> Result<Result<Bound, Forbidden>, Error> {
         let Some(claims) = &self.permit.claims else { return Ok(Err(Forbidden::StepUpRequired)) };
-        if self.permit.spent.is_none()
-            && let Err(why) = self.live_proof(claims, intent, right, plan)?
-        {
-            return Ok(Err(why));
+        let of_another =
+            self.target.login.is_some_and(|login| login.generation != self.target.subject.generation());
+        if right == Right::Own && of_another && intent.operation() != Operation::Forget {
+            // The id belongs to another person now than the one who proved.
+            return Ok(Err(Forbidden::StepUpRequired));
+        }
+        match &self.permit.spent {
+            None => {
+                if let Err(why) = self.live_proof(claims, intent, right, plan)? {
+                    return Ok(Err(why));
+                }
+            }
+            // Since it was spent the user may have changed.
+            Some(spent) if !spent.is_for(intent) => return Ok(Err(Forbidden::StepUpRequired)),
+            Some(spent) if !self.outranks(claims.account()?, spent) => {
+                return Ok(Err(Forbidden::NotPermitted));
+            }
+            Some(_) => {}
         }
         if right == Right::Administrator {
             return Ok(Ok(Bound::Administrator));
         }
         let held_back = matches!(
             intent.operation(),
-            Operation::Disable | Operation::IssueRecovery | Operation::RemoveMethod
+            Operation::Disable | Operation::IssueRecovery | Operation::RemoveMethod | Operation::Forget
         );
         let login = self.target.login;
         if held_back && login.is_some_and(|login| login.is_on_hold(login.effective(self.target.now))) {
@@ -229,19 +266,25 @@ impl Asking<'_> {
         if !self.holds(claims, &proof.held)? || !is_alive(&proof.held, &holder, self.target.now) {
             return NO;
         }
-        let same = proof.operation == intent.operation() && proof.intent == intent.digest();
         let strong = match holder.enrolment(proof.enrolment) {
             // A recovery set is replaced with its last code.
-            None => proof.recovery && intent.operation() == Operation::AddMethod,
+            None => {
+                let of_set = proof.recovery && proof.provider != bypass::NAME;
+                of_set && intent.operation() == Operation::AddMethod
+            }
             Some(used) => self.rules.may_prove(&holder, used, intent),
         };
-        let enough = proof.recovery || proof.aal >= self.rules.strongest(&holder);
-        if !same || !strong || !enough {
+        let enough = proof.recovery || proof.aal >= self.rules.strongest(&holder, intent.operation());
+        if !proof.is_for(intent) || !strong || !enough {
             return NO;
         }
         if right == Right::Administrator {
             if !self.outranks(account, &proof) {
                 return Ok(Err(Forbidden::NotPermitted));
+            }
+            // What a recovery code let in holds nobody else's methods in hand, either.
+            if holder.is_on_hold(holder.effective(self.target.now)) {
+                return Ok(Err(Forbidden::RecoveryHold));
             }
             plan.check(login_key, holder_version);
         }
@@ -257,7 +300,7 @@ impl Asking<'_> {
         in_tree && !proof.recovery && proof.rank > 0 && proof.rank >= subject.rank()
     }
 
-    fn ticket(&self, plan: &mut Plan) -> Result<Result<Bound, Forbidden>, Error> {
+    fn ticket(&self, intent: &Intent, plan: &mut Plan) -> Result<Result<Bound, Forbidden>, Error> {
         let (account, user) = (self.target.subject.account(), self.target.subject.user());
         let Some(claims) = &self.permit.claims else { return Ok(Err(Forbidden::StepUpRequired)) };
         let key = users_key(account, TICKET, user, &claims.id);
@@ -265,7 +308,9 @@ impl Asking<'_> {
         let Read::Live(ticket, version) = self.records.read::<Ticket>(&key) else {
             return Ok(Err(Forbidden::StepUpRequired));
         };
-        if !is_of_user || !self.holds(claims, &ticket.held)? || !self.is_good(&ticket.held) {
+        // One that was given to a user without a record ends with the first record.
+        let is_over = ticket.held.fence.is_none() && self.target.login.is_some();
+        if !is_of_user || is_over || !self.holds(claims, &ticket.held)? || !self.is_good(&ticket.held) {
             return Ok(Err(Forbidden::StepUpRequired));
         }
         plan.delete(key, Expect::Version(version));
@@ -280,7 +325,8 @@ impl Asking<'_> {
         };
         let binder = claims.binder_hash(&self.rules.ring)?;
         let held: bool = binder.ct_eq(&invitation.held.binder).into();
-        if !is_of_user || !held || !self.is_good(&invitation.held) {
+        let same = invitation.intent == intent.digest();
+        if !is_of_user || !held || !same || !self.is_good(&invitation.held) {
             return Ok(Err(Forbidden::InvitationRequired));
         }
         plan.delete(key, Expect::Version(version));
@@ -289,10 +335,12 @@ impl Asking<'_> {
 
     /// Returns whether a handle of the user is alive, whether they have a record or not.
     fn is_good(&self, held: &Held) -> bool {
-        match self.target.login {
-            Some(login) if held.fence.is_some() => is_alive(held, login, self.target.now),
-            _ => self.target.now < held.expires_at && held.generation == self.target.subject.generation(),
-        }
+        let of_this_person = held.generation == self.target.subject.generation();
+        of_this_person
+            && match self.target.login {
+                Some(login) if held.fence.is_some() => is_alive(held, login, self.target.now),
+                _ => self.target.now < held.expires_at,
+            }
     }
 
     /// Returns whether the one who asks holds the secret, in the session it was made for.
@@ -314,6 +362,13 @@ impl Asking<'_> {
     }
 }
 
+impl Proof {
+    /// Returns whether it was made for this very change.
+    fn is_for(&self, intent: &Intent) -> bool {
+        self.operation == intent.operation() && self.intent == intent.digest()
+    }
+}
+
 /// Returns whether what was made at the holder's fence is good still.
 fn is_alive(held: &Held, holder: &Login, now: Timestamp) -> bool {
     let at = holder.effective(now);
@@ -327,9 +382,11 @@ impl Permit<'_> {
     fn actor(&self, account: &AccountId, user: &UserId) -> Option<String> {
         match (self.authority, &self.claims) {
             (Authority::HostVouched { actor, .. }, _) => Some(actor.clone()),
-            (_, Some(claims)) if claims.user != *user || claims.account().ok() != Some(account) => {
-                Some(claims.user.as_str().to_owned())
+            (_, Some(claims)) if claims.account().ok() != Some(account) => {
+                let of = claims.account().map_or("", AccountId::as_str);
+                Some(format!("{of}/{}", claims.user.as_str()))
             }
+            (_, Some(claims)) if claims.user != *user => Some(claims.user.as_str().to_owned()),
             _ => None,
         }
     }
@@ -388,12 +445,15 @@ pub(crate) fn note_refused(
     let mut event = event(account, user, Kind::ChangeRefused, Outcome::Failure, now)
         .field("operation", operation.code())
         .reason(why.code());
-    if let Some(actor) = permit.actor(account, user) {
-        event = event.actor(actor);
+    let actor = permit.actor(account, user).unwrap_or_default();
+    if !actor.is_empty() {
+        event = event.actor(actor.clone());
     }
     let minute = (now.unix_seconds() / 60).to_be_bytes();
     let parts = [account.as_str(), user.as_str(), operation.code(), why.code()].map(str::as_bytes);
     let mut plan = Plan::default();
-    plan.merged_event(event, crate::codec::tuple(&[parts[0], parts[1], parts[2], parts[3], &minute]));
+    let [account, user, operation, why] = parts;
+    let alike = crate::codec::tuple(&[account, user, operation, why, actor.as_bytes(), &minute]);
+    plan.merged_event(event, alike);
     plan
 }

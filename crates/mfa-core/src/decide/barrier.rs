@@ -3,15 +3,14 @@
 use audit_model::{AccountId, Kind, Outcome, Timestamp, UserId};
 
 use super::{Rules, event, notice};
-use crate::budget::STOP_AT;
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::login::Login;
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, VAULT, user_key};
-use crate::{Contact, Draw, Error, Expect, NoticeKind, bypass};
+use crate::{Contact, Draw, Error, Expect, FieldError, NoticeKind, bypass};
 
-/// Ends what is open, refuses codes from before, disables the recovery set and removes a bypass code. A record that
+/// Ends what is open, refuses codes from before, and removes the recovery set and a bypass code. A record that
 /// cannot be trusted stays as it is: nothing is accepted by it.
 pub(crate) fn bar(
     rules: &Rules,
@@ -25,22 +24,28 @@ pub(crate) fn bar(
     let Read::Live(mut login, version) = records.read::<Login>(&key) else {
         return Ok(Decision::only(()));
     };
+    let unknown = login.enrolments.iter().find(|e| !rules.providers.contains_key(&e.provider));
+    if let Some(unknown) = unknown {
+        // What its codes are, and so which of them were used since, this process cannot know.
+        let problem =
+            format!("`{}` is not registered here; call this where every provider is", unknown.provider);
+        return Err(FieldError::new("provider", "not_registered", problem).into());
+    }
     let mut plan = Plan::default();
     login.raise_fence();
     login.barrier = now;
+    let ways_back: Vec<_> = login.enrolments.iter().filter(|e| !rules.is_factor(e)).cloned().collect();
+    login.enrolments.retain(|enrolment| rules.is_factor(enrolment));
     let vault_key = user_key(account, VAULT, user);
-    if let Read::Live(mut vault, version) = records.read::<Vault>(&vault_key) {
-        let codes: Vec<_> =
-            login.enrolments.iter().filter(|e| e.provider == bypass::NAME).map(|e| e.id).collect();
-        if !codes.is_empty() {
-            codes.iter().for_each(|id| vault.remove(*id));
-            plan.put(vault_key, Expect::Version(version), &vault, None)?;
-        }
+    if let Read::Live(mut vault, version) = records.read::<Vault>(&vault_key)
+        && !ways_back.is_empty()
+    {
+        ways_back.iter().for_each(|gone| vault.remove(gone.id));
+        plan.put(vault_key, Expect::Version(version), &vault, None)?;
     }
-    login.enrolments.retain(|enrolment| enrolment.provider != bypass::NAME);
+    // A used code of a set is unused again in a backup: the whole set goes, and the user has a new one issued.
     let mut events = Vec::new();
-    for set in login.enrolments.iter_mut().filter(|e| !rules.is_factor(e) && !e.is_stopped()) {
-        set.consecutive = STOP_AT;
+    for set in ways_back.iter().filter(|set| set.provider != bypass::NAME) {
         let event = event(account, user, Kind::RecoveryVoided, Outcome::Info, now);
         events.push(event.field("enrolment", set.id.to_string()));
     }

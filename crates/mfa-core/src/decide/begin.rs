@@ -1,6 +1,7 @@
 //! Begin: what a login needs, and the challenge if it needs one.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 use serde_json::Value;
@@ -21,8 +22,8 @@ use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_k
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
     Begin, ChallengeId, Change, Charge, Choice, Cx, DeniedReason, Draw, Effect, EnrolmentId,
-    EnrolmentRequired, Error, Expect, Intent, Key, Login, Purpose, Reason, Reference, Role, SecretBytes,
-    Version,
+    EnrolmentRequired, Error, Expect, Intent, Key, Login, Method, Purpose, Reason, Reference, Role,
+    SecretBytes, Version,
 };
 
 /// How many tickets of a user there are at most.
@@ -64,7 +65,7 @@ pub(crate) fn begin(
     let wanted = login.method.as_ref();
     let survey = survey(rules, &login.subject, (&read, &vault), wanted, intent, now, false);
     let mut beginning = Beginning { rules, login, intent, now, ahead, plan: Plan::default() };
-    for (record, problem) in &survey.refused {
+    for (record, problem) in survey.refused.iter().collect::<BTreeSet<_>>() {
         beginning.note_refused(record, problem);
     }
     let begun = match (&survey.verdict, read) {
@@ -85,6 +86,11 @@ pub(crate) fn begin(
         }
     };
     Ok(Decision { plan: beginning.plan, value: begun })
+}
+
+/// Leaves out what whoever has no more than the first factor need not know.
+fn unsaid(method: Method) -> Method {
+    Method { uses_left: None, ..method }
 }
 
 /// After a step back past the tolerated skew, sets right what the record has of a time that has not come yet,
@@ -241,7 +247,7 @@ impl Beginning<'_> {
         }
         let methods = survey.usable.iter().filter_map(|(id, _)| record.enrolment(*id));
         let methods: Vec<_> =
-            methods.filter_map(|enrolment| method(self.rules, &record, enrolment)).collect();
+            methods.filter_map(|enrolment| method(self.rules, &record, enrolment)).map(unsaid).collect();
         let active = methods.iter().find(|method| method.id == active).cloned();
         let answer = crate::Challenge {
             id,

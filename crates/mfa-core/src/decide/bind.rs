@@ -4,6 +4,7 @@ use audit_model::{EventBuilder, Timestamp};
 
 use super::confirm::{Confirmed, Confirming};
 use super::enrol::{place, room_for_one_more};
+use super::manage::invitation_key;
 use super::{Registered, notice, recovery};
 use crate::driver::Records;
 use crate::record::login::{Bound, Enrolment};
@@ -40,6 +41,7 @@ impl Confirming<'_> {
         let login_key = user_key(self.account, LOGIN, &self.claims.user);
         self.plan.put(login_key, Expect::Version(self.login_version), &login, None)?;
         self.plan.put(user_key(self.account, VAULT, &self.claims.user), expect, &vault, None)?;
+        self.plan.delete_once(invitation_key(self.account, &self.claims.user));
         self.pending.confirmed = true;
         self.pending.secret = None;
         self.pending.state = None;

@@ -8,11 +8,12 @@ use super::enrol::{context, gone_at, place, read_login, room_for_one_more};
 use super::recovery::{self, Hashing};
 use super::{Registered, Rules, event};
 use crate::driver::{Decision, Read, Records};
+use crate::permission::Right;
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, Then};
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
-use crate::record::login::{Login, TOLERATED_SKEW};
+use crate::record::login::{Bound, Login, TOLERATED_SKEW};
 use crate::record::pending::{PendingEnrolment, Shown};
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, PENDING, VAULT, user_key, users_key};
@@ -35,7 +36,13 @@ pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
 pub(crate) enum Confirmed {
     Answer(EnrolConfirm),
     /// The answer is right; the hashes of the recovery set that comes with it are to be made.
-    Hash(Box<Hashing>),
+    Hash(Box<Hashing>, Box<Charged>),
+}
+
+/// What was charged for hashes: the provider's bytes before the right answer and after it.
+pub(crate) struct Charged {
+    before: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
 }
 
 /// What is asked of a pending enrolment by the holder of its reference.
@@ -43,6 +50,8 @@ pub(crate) enum Ask<'a> {
     Answer(&'a Answer),
     /// The hashes of the recovery set are there: its id, the provider's state, the digest.
     Show(EnrolmentId, Option<&'a [u8]>, &'a SecretBytes),
+    /// The hashes provably never started: what was charged for them is given back.
+    GiveBack(&'a Charged),
     Acknowledge,
 }
 
@@ -105,6 +114,9 @@ pub(super) struct Confirming<'a> {
 
 impl Confirming<'_> {
     fn decide(&mut self, ask: &Ask<'_>, records: &Records, draw: &mut Draw) -> Result<Confirmed, Error> {
+        if let Ask::GiveBack(charged) = ask {
+            return self.give_back(charged);
+        }
         if let Some(reason) = self.ended(matches!(ask, Ask::Answer(_))) {
             return self.refuse(reason);
         }
@@ -117,6 +129,7 @@ impl Confirming<'_> {
             }
             Ask::Answer(answer) => self.judge(method, answer, records, draw),
             Ask::Show(id, state, digest) => self.show((*id, *state), digest, draw),
+            Ask::GiveBack(charged) => self.give_back(charged),
             Ask::Acknowledge if self.pending.recovery.is_none() => {
                 let problem = "is not confirmed yet; give a code of it first";
                 Err(FieldError::new("enrolment", "not_confirmed", problem).into())
@@ -134,6 +147,11 @@ impl Confirming<'_> {
         let at = login.effective(self.now);
         // A right that reaches as far as a first method ends when another one came first.
         let came_second = pending.right.is_for_first_method() && self.rules.has_method(login, at);
+        // So does one that the policy of now would not give.
+        let policy = &self.rules.policy;
+        let by_password = pending.right == Right::FirstFactor
+            || (pending.bound == Bound::FirstFactor && policy.first_enrolment_needs_invitation());
+        let not_any_more = pending.right.is_for_first_method() && by_password && policy.enforced();
         // An expiry that was told once stays, and so does that of a clock that ran ahead.
         let told = pending.told & Reason::EnrolmentExpired.bit() != 0;
         let begun_in_the_future = pending.created_at.since(at) > TOLERATED_SKEW;
@@ -143,6 +161,7 @@ impl Confirming<'_> {
             || pending.generation != login.generation
             || pending.generation != self.subject.generation()
             || came_second
+            || not_any_more
         {
             Some(Reason::Superseded)
         } else if to_judge && (pending.attempts_left == 0 || pending.malformed >= MAX_MALFORMED) {
@@ -177,12 +196,13 @@ impl Confirming<'_> {
                     Change::Set(plain) => SecretBytes::from(plain),
                     Change::Same | Change::Clear => secret.unwrap_or_default(),
                 };
+                let before = self.pending.data.clone();
                 match step.enrolment {
                     Change::Set(data) => self.pending.data = Some(data),
                     Change::Clear => self.pending.data = None,
                     Change::Same => {}
                 }
-                self.accept(method, &plain, records, draw)
+                self.accept(method, (&plain, before), records, draw)
             }
             Then::Reject(reason) => self.refuse(reason),
             _ => Err(Error::Unavailable("a provider that does not judge a confirmation")),
@@ -193,12 +213,14 @@ impl Confirming<'_> {
     fn accept(
         &mut self,
         method: &Registered,
-        plain: &SecretBytes,
+        (plain, before): (&SecretBytes, Option<Vec<u8>>),
         records: &Records,
         draw: &mut Draw,
     ) -> Result<Confirmed, Error> {
         let is_first = !self.login.enrolments.iter().any(|enrolment| self.rules.is_factor(enrolment));
-        let Some(recovery) = self.rules.recovery().filter(|_| is_first) else {
+        // What an administrator enrols is shown to the administrator, who must not get a way back in with it.
+        let shown_to_user = self.pending.right != Right::Administrator;
+        let Some(recovery) = self.rules.recovery().filter(|_| is_first && shown_to_user) else {
             return self.bind(method, plain, records, draw);
         };
         room_for_one_more(&self.login, &self.pending.generation, method)?;
@@ -212,7 +234,24 @@ impl Confirming<'_> {
         let event = self.event(Kind::EffectCharged, Outcome::Info);
         self.plan.events([event.field("effect", hashing.effect.kind().code()).field("charge", "attempt")]);
         self.put_pending()?;
-        Ok(Confirmed::Hash(Box::new(hashing)))
+        let charged = Charged { before, after: self.pending.data.clone() };
+        Ok(Confirmed::Hash(Box::new(hashing), Box::new(charged)))
+    }
+
+    /// Gives the attempt back, and the answer with it unless another one was right in the meantime.
+    fn give_back(&mut self, charged: &Charged) -> Result<Confirmed, Error> {
+        let nothing = Ok(Confirmed::Answer(rejected(Reason::Unavailable, self.pending.attempts_left)));
+        if self.pending.confirmed || self.pending.recovery.is_some() {
+            return nothing;
+        }
+        self.pending.attempts_left = self.pending.attempts_left.saturating_add(1);
+        if self.pending.data == charged.after {
+            self.pending.data.clone_from(&charged.before);
+        }
+        let event = self.event(Kind::EffectRefunded, Outcome::Info);
+        self.plan.events([event]);
+        self.put_pending()?;
+        nothing
     }
 
     /// Keeps the recovery set beside the method that waits with it, and shows it once.

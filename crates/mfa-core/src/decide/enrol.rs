@@ -37,6 +37,7 @@ impl Changing<'_> {
             // The id belongs to another person now, and nothing of the former one is left but this record.
             subject.generation().clone_into(&mut login.generation);
             login.raise_fence();
+            login.noticed.clear();
         }
         let at = login.effective(now);
         let id = EnrolmentId::from_random(self.draw.take()?);

@@ -3,14 +3,26 @@
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, UserId};
 
 use super::manage::{Changing, Managed};
+use super::notice;
 use crate::driver::{Decision, Read};
+use crate::permission::Right;
 use crate::plan::Plan;
+use crate::record::notice::{NOTICE_LIFE, Notice};
 use crate::record::open::Open;
-use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
-use crate::{Expect, Intent, Key};
+use crate::record::{LOGIN, NOTICE, OPEN, VAULT, challenge_key, user_key, users_key};
+use crate::{Error, Expect, Intent, Key, NoticeKind};
 
 pub(crate) fn keys(account: &AccountId, user: &UserId) -> Vec<Key> {
     vec![user_key(account, LOGIN, user), user_key(account, OPEN, user)]
+}
+
+/// Deletes records that are left.
+pub(crate) fn sweep(left: &[Key]) -> Decision<()> {
+    let mut plan = Plan::default();
+    for key in left {
+        plan.delete(key.clone(), Expect::Any);
+    }
+    Decision { plan, value: () }
 }
 
 impl Changing<'_> {
@@ -54,6 +66,27 @@ impl Changing<'_> {
         let scope = Scope::Account(account.clone());
         let event = EventBuilder::new(scope, Kind::UserForgotten, Outcome::Success, self.now);
         plan.events([allowed.describe(event)]);
+        if allowed.right != Right::Host {
+            self.tell_forgotten(&mut plan)?;
+        }
         Ok(Decision { plan, value: Ok(()) })
+    }
+
+    /// Tells the user's contacts, under a name that is nobody's: nothing of the user is left.
+    fn tell_forgotten(&mut self, plan: &mut Plan) -> Result<(), Error> {
+        let contacts: Vec<_> = self.subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
+        if contacts.is_empty() {
+            return Ok(());
+        }
+        let nobody = UserId::parse("~forgotten").map_err(|_| Error::Unavailable("a name for nobody"))?;
+        let (account, now, id) = (self.subject.account(), self.now, self.draw.take()?);
+        let to = notice::seal(self.rules, account, &nobody, &id, &contacts, self.draw)?;
+        let notice = Notice { kind: NoticeKind::Forgotten, at: now, to, told: 0, attempts: 0, due_at: now };
+        plan.put(
+            users_key(account, NOTICE, &nobody, &id),
+            Expect::Absent,
+            &notice,
+            Some(now.plus(NOTICE_LIFE)),
+        )
     }
 }

@@ -17,7 +17,7 @@ use crate::machine::{Move, Status};
 use crate::plan::Plan;
 use crate::provider::{ErasedStep, Then};
 use crate::record::challenge::Proven as ProvenRecord;
-use crate::record::login::Login;
+use crate::record::login::{Enrolment, Login};
 use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
 use crate::record::{PROOF, users_key};
 use crate::reference::{Claims, Handle};
@@ -142,8 +142,8 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
         case.end(Move::Fail)?;
         return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
-    let way_back = way_back(case, response);
-    if let Some(selector) = response.method.as_ref().or(way_back.as_ref())
+    let meant = meant(case, response);
+    if let Some(selector) = response.method.as_ref().or(meant.as_ref())
         && let Err(reason) = make_active(case, selector)
     {
         return Ok(Judged::Rejected(case.refuse(reason, None)?));
@@ -206,19 +206,24 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
     }
 }
 
-/// Finds the way back in that an answer of a kind of its own means, where the challenge offers one: a recovery
-/// code needs no switch first.
-fn way_back(case: &Case<'_>, response: &Response) -> Option<MethodSelector> {
+/// Finds the method that an answer of a kind of its own means, where the challenge offers one: a recovery code
+/// needs no switch first, and no more does a code of the app after it.
+fn meant(case: &Case<'_>, response: &Response) -> Option<MethodSelector> {
     let Act::Answer(answer) = &response.act else { return None };
-    let (rules, challenge) = (case.rules, &case.challenge.value);
+    let (rules, challenge, login) = (case.rules, &case.challenge.value, &case.login.value);
     let takes = |provider: &str| {
         rules.usable(provider).is_some_and(|p| p.code.describe().answers.contains(&answer.kind()))
     };
     if response.method.is_some() || takes(&challenge.provider) {
         return None;
     }
-    let mut offered = case.login.value.enrolments.iter().filter(|e| challenge.offered.contains(&e.id));
-    let found = offered.find(|e| !rules.is_factor(e) && takes(&e.provider))?;
+    let offered = login.enrolments.iter().filter(|e| challenge.offered.contains(&e.id) && takes(&e.provider));
+    let (factors, ways_back): (Vec<_>, Vec<_>) = offered.partition(|e| rules.is_factor(e));
+    let is_active = |e: &&Enrolment| e.id == challenge.method;
+    let from_way_back = login.enrolments.iter().find(is_active).is_some_and(|e| !rules.is_factor(e));
+    // As at begin: the preferred one, or the first.
+    let preferred = factors.iter().find(|e| login.preferred == Some(e.id)).or(factors.first());
+    let found = ways_back.first().or(preferred.filter(|_| from_way_back))?;
     Some(MethodSelector::Enrolment(found.id))
 }
 
@@ -326,10 +331,10 @@ fn succeed(
 fn evidence(case: &mut Case<'_>, strength: Strength, at: Timestamp) -> Result<(Evidence, bool), Error> {
     let provider =
         ProviderName::parse(case.provider_name()).map_err(|_| Error::Unavailable("a provider's name"))?;
-    let (id, rules) = (case.challenge.value.method, case.rules);
+    let (id, rules, purpose) = (case.challenge.value.method, case.rules, case.challenge.value.purpose);
     let enrolment = case.login.change().enrolment_mut(id).ok_or(Error::Unavailable("the active method"))?;
     let way_back = !rules.is_factor(enrolment);
-    let strength = settle_bound(enrolment, strength);
+    let strength = settle_bound(enrolment, strength, purpose);
     let first = case.challenge.value.first_factor.clone();
     let evidence = Evidence {
         provider,
@@ -387,7 +392,7 @@ fn prove(
 ) -> Result<Judged, Error> {
     let intended = case.challenge.value.intent.clone().ok_or(Error::Unavailable("a step-up for nothing"))?;
     let ring = &case.rules.ring;
-    let claims = case.claims.another(ring, Handle::Proof, (draw.take()?, draw.take()?));
+    let claims = case.claims.another(Handle::Proof, (draw.take()?, draw.take()?));
     let expires_at = case.at.plus(PROOF_LIFE);
     let challenge = &case.challenge.value;
     let session = challenge.session;
@@ -409,6 +414,7 @@ fn prove(
         aal: evidence.strength.aal,
         recovery,
         rank: intended.rank,
+        busy_until: Timestamp::MIN,
     };
     let key = users_key(&case.account, PROOF, case.user(), &claims.id);
     case.also.put(key, Expect::Absent, &record, Some(expires_at))?;

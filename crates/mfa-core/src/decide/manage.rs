@@ -7,9 +7,10 @@ use super::{Rules, event, method, notice, select};
 use crate::driver::{Decision, Read, Records, Turn};
 use crate::plan::Plan;
 use crate::record::login::{Enrolment, Login};
+use crate::record::proof::INVITATION_ID;
 use crate::record::proof::Proof;
 use crate::record::vault::Vault;
-use crate::record::{LOGIN, VAULT, user_key};
+use crate::record::{INVITATION, LOGIN, VAULT, user_key, users_key};
 use crate::{
     Draw, EnrolmentId, Error, Expect, FieldError, Forbidden, Intent, Key, Method, MethodSelector, NoticeKind,
     Subject, Version,
@@ -106,6 +107,7 @@ impl Changing<'_> {
         let methods: Vec<_> = gone.iter().map(|gone| format!("{}:{}", gone.provider, gone.id)).collect();
         let events = vec![event.field("methods", methods.join(" "))];
         self.drop_secrets(&mut plan, &gone)?;
+        plan.delete_once(invitation_key(self.subject.account(), self.subject.user()));
         self.tell(&mut login, told, &mut plan)?;
         self.end_all(&mut login);
         self.put(&mut plan, login, version, events)?;
@@ -218,10 +220,12 @@ pub(crate) fn spend(
     Ok(Decision { plan, value: spent })
 }
 
-/// Ends every open challenge of the user; nobody needs a proof for it.
+/// Ends every open challenge of the user, and the tickets of one who has no record yet; nobody needs a proof for
+/// it.
 pub(crate) fn revoke(
     subject: &Subject,
     (actor, reason): (&str, &str),
+    tickets: &[Key],
     records: &Records,
     now: Timestamp,
 ) -> Result<Decision<()>, Error> {
@@ -231,6 +235,10 @@ pub(crate) fn revoke(
         .field("authority", "host_vouched")
         .actor(actor.to_owned())
         .reason(reason.to_owned());
+    for ticket in tickets {
+        plan.delete(ticket.clone(), Expect::Any);
+    }
+    plan.delete_once(invitation_key(account, user));
     match read(records, account, user)? {
         // A user without a record has no challenge that could be open.
         None => plan.events([event]),
@@ -243,6 +251,11 @@ pub(crate) fn revoke(
         }
     }
     Ok(Decision { plan, value: () })
+}
+
+/// Addresses the invitation that a user may have.
+pub(crate) fn invitation_key(account: &AccountId, user: &UserId) -> Key {
+    users_key(account, INVITATION, user, &INVITATION_ID)
 }
 
 fn read(records: &Records, account: &AccountId, user: &UserId) -> Result<Option<(Login, Version)>, Error> {

@@ -30,8 +30,10 @@ pub(crate) fn queue(
         return Ok(());
     }
     let hour = hour_of(now).to_be_bytes();
-    let parts: [&[u8]; 5] =
-        [b"notice", account.as_str().as_bytes(), user.as_str().as_bytes(), kind.code().as_bytes(), &hour];
+    // The stream is another one for whoever has the user's id next: what is told to them is no repetition.
+    let whose = [account.as_str().as_bytes(), user.as_str().as_bytes(), login.generation.as_bytes()];
+    let parts: [&[u8]; 7] =
+        [b"notice", whose[0], whose[1], whose[2], &login.stream, kind.code().as_bytes(), &hour];
     let mac = rules.ring.mac(rules.ring.active().as_str(), Label::MacMerge, &parts)?;
     let mut id = [0; 16];
     id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
@@ -78,7 +80,9 @@ impl Login {
     /// Returns whether a notice of this kind is to be queued now, and notes that it is.
     fn notices_now(&mut self, kind: NoticeKind, now: Timestamp) -> bool {
         let hour = hour_of(now);
-        if self.noticed.iter().any(|(of, at)| *of == kind.number() && *at == hour) {
+        // A node whose clock is behind may be in the hour before.
+        let is_told = |at: u32| at == hour || at.checked_sub(1) == Some(hour);
+        if self.noticed.iter().any(|(of, at)| *of == kind.number() && is_told(*at)) {
             return false;
         }
         self.noticed.retain(|(of, at)| *of != kind.number() && at.saturating_add(HOURS_KEPT) > hour);

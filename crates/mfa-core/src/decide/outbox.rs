@@ -40,9 +40,13 @@ pub(crate) fn take(
         return Ok(Decision::only(None));
     }
     let id = id_of(key)?;
-    let contacts = notice::open(rules, account, user, &id, &record.to)?;
+    // One that no key opens waits until it expires, in nobody's way.
+    let Ok(contacts) = notice::open(rules, account, user, &id, &record.to) else {
+        return Ok(Decision::only(None));
+    };
     record.attempts = record.attempts.saturating_add(1);
-    record.due_at = now.plus(LEASE);
+    // Whoever crashes at it each time does so less and less often.
+    record.due_at = now.plus(LEASE.max(pause_after(record.attempts)));
     let mut plan = Plan::default();
     plan.put(key.clone(), Expect::Version(version), &record, Some(record.at.plus(NOTICE_LIFE)))?;
     let taken = Taken { kind: record.kind, id, contacts, told: record.told };
@@ -69,6 +73,8 @@ pub(crate) fn settle(
         return Ok(Decision::only(Sent::Done));
     };
     let mut plan = Plan::default();
+    // Another node may have told some in the meantime, where this one took longer than its lease.
+    let told = told | record.told;
     let all = all_of(taken.contacts.len());
     let event = |kind: Kind, outcome: Outcome| {
         event(account, user, kind, outcome, now)
@@ -89,10 +95,15 @@ pub(crate) fn settle(
         return Ok(Decision { plan, value: sent });
     }
     record.told = told;
-    let pause = Duration::from_secs(1_u64.checked_shl(record.attempts.into()).unwrap_or(u64::MAX));
-    record.due_at = now.plus(pause.min(LONGEST_PAUSE));
+    record.due_at = now.plus(pause_after(record.attempts));
     plan.put(key.clone(), Expect::Version(version), &record, Some(record.at.plus(NOTICE_LIFE)))?;
     Ok(Decision { plan, value: Sent::Later })
+}
+
+/// Returns how long to wait before a notice is tried again: twice as long each time.
+fn pause_after(attempts: u16) -> Duration {
+    let seconds = 1_u64.checked_shl(attempts.into()).unwrap_or(u64::MAX);
+    Duration::from_secs(seconds).min(LONGEST_PAUSE)
 }
 
 fn all_of(contacts: usize) -> u8 {

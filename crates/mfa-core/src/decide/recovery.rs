@@ -3,6 +3,7 @@
 use audit_model::{AccountId, Kind, Timestamp};
 use serde_json::json;
 
+use super::authorise::mark_busy;
 use super::enrol::set;
 use super::manage::{Changing, Managed};
 use super::{Registered, Rules};
@@ -112,16 +113,21 @@ pub(crate) fn place<'a>(
 }
 
 impl Changing<'_> {
-    /// Decides whether a new set may be issued, and starts it. Nothing is spent before its hashes are there.
+    /// Decides whether a new set may be issued, and starts it. Nothing is spent before its hashes are there; a proof
+    /// is marked, so that it starts one set at a time.
     pub(crate) fn start_recovery(&mut self, form: RecoveryForm) -> Managed<Issuing> {
         let intent = Intent::issue_recovery(self.subject);
         let mut unused = Plan::default();
         if let Err(why) = self.may_issue(&intent, &mut unused)? {
             return Ok(self.refused(&intent, why));
         }
+        let plan = match mark_busy(self.permit, self.records, self.now)? {
+            Ok(plan) => plan,
+            Err(why) => return Ok(self.refused(&intent, why)),
+        };
         let method = recovery_provider(self.rules)?;
         let hashing = start(method, self.subject, form, self.now, self.draw)?;
-        Ok(Decision::only(Ok(Issuing::Hash(Box::new(hashing)))))
+        Ok(Decision { plan, value: Ok(Issuing::Hash(Box::new(hashing))) })
     }
 
     /// Issues a set whose hashes are there, in place of the one before, and spends what it was allowed by.
@@ -157,6 +163,8 @@ impl Changing<'_> {
             .field("enrolment", id.to_string());
         self.put_vault(&mut plan, &vault, expect)?;
         self.tell(&mut login, NoticeKind::RecoveryIssued, &mut plan)?;
+        // A proof that an old code made is none any more.
+        self.end_all(&mut login);
         self.put(&mut plan, login, version, vec![event])?;
         let issued = IssuedRecovery { id, prompt: ready.prompt, revealed: ready.revealed };
         Ok(Decision { plan, value: Ok(Issuing::Issued(issued)) })

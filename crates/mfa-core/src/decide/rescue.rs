@@ -6,15 +6,16 @@ use audit_model::{Kind, Timestamp};
 
 use super::manage::{Changing, Managed};
 use crate::driver::Decision;
+use crate::permission::Right;
 use crate::plan::Plan;
 use crate::record::login::{Bound, Enrolment, Login};
-use crate::record::proof::{Held, INVITATION_LIFE, Invitation};
+use crate::record::proof::{Held, INVITATION_ID, INVITATION_LIFE, Invitation};
 use crate::record::vault::Place;
 use crate::record::{INVITATION, LOGIN, user_key, users_key};
 use crate::reference::{Claims, Handle};
 use crate::{
-    EnrolmentId, Error, Expect, FieldError, Intent, IssuedBypass, IssuedInvitation, NoticeKind, ProviderName,
-    bypass,
+    EnrolmentId, Error, Expect, FieldError, Forbidden, Intent, IssuedBypass, IssuedInvitation, NoticeKind,
+    ProviderName, bypass,
 };
 
 /// How long a bypass code may be good.
@@ -96,11 +97,14 @@ impl Changing<'_> {
         let read = self.login()?;
         let mut plan = Plan::default();
         let allowed = match self.authorise(&intent, read.as_ref().map(|(login, _)| login), &mut plan)? {
-            Ok(allowed) => allowed,
+            Ok(allowed) if matches!(allowed.right, Right::Host | Right::Administrator) => allowed,
+            // Nobody invites themselves: whoever has no more than the password could, while it asks for none.
+            Ok(_) => return Ok(self.refused(&intent, Forbidden::NotPermitted)),
             Err(why) => return Ok(self.refused(&intent, why)),
         };
         let ring = &self.rules.ring;
-        let secrets = (self.draw.take()?, self.draw.take()?);
+        // A user has one invitation: another takes its place.
+        let secrets = (INVITATION_ID, self.draw.take()?);
         let claims = Claims::new(ring, Handle::Invitation, self.subject, "", secrets);
         let at = read.as_ref().map_or(self.now, |(login, _)| login.effective(self.now));
         let expires_at = at.plus(INVITATION_LIFE);
@@ -115,7 +119,8 @@ impl Changing<'_> {
         };
         let key = users_key(self.subject.account(), INVITATION, self.subject.user(), &claims.id);
         let actor = allowed.actor.clone().unwrap_or_default();
-        plan.put(key, Expect::Absent, &Invitation { held, actor }, Some(expires_at))?;
+        let invitation = Invitation { held, actor, intent: intent.digest() };
+        plan.put(key, Expect::Any, &invitation, Some(expires_at))?;
         let mut event = allowed.describe(self.event(Kind::UserInvited));
         if let Some((mut login, version)) = read {
             // In the user's stream, where they have one.

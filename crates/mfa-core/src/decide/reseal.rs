@@ -4,7 +4,9 @@ use audit_model::{Scope, Timestamp, UserId};
 
 use super::{Rules, notice};
 use crate::driver::{Decision, Read, Records};
+use crate::grant::GRANT_LIFE;
 use crate::keyring::Sealed;
+use crate::machine::Status;
 use crate::plan::Plan;
 use crate::record::challenge::Challenge;
 use crate::record::directory::DirectoryUser;
@@ -20,37 +22,50 @@ use crate::record::{
 };
 use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, Record, Versioned};
 
-/// Returns the ids of the keys that a record cannot be used without at `now`.
-pub(crate) fn keys_of(rules: &Rules, record: &Record, now: Timestamp) -> Result<Vec<String>, &'static str> {
+/// The ids of the keys that a record cannot be used without.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    /// Those of its body and of what is sealed in it: writing it anew moves it from them.
+    pub(crate) moved: Vec<String>,
+    /// Those of handles that were given out: needed until the handles' lives are over.
+    pub(crate) handed_out: Vec<String>,
+}
+
+/// Returns what a record cannot be used without at `now`.
+pub(crate) fn needs_of(rules: &Rules, record: &Record, now: Timestamp) -> Result<Needs, &'static str> {
     let outer = envelope::key_of(&record.body).ok_or("malformed_key_id")?.to_owned();
     let payload = envelope::unwrap(&rules.ring, &record.key, record.version, &record.body)?;
     let payload = record.body.get(payload).unwrap_or_default();
-    let mut keys = vec![outer];
-    keys.extend(inner_keys(&record.key, payload, now).map_err(|_| "malformed")?);
-    Ok(keys)
+    let mut needs = inner_needs(&record.key, payload, now).map_err(|_| "malformed")?;
+    needs.moved.push(outer);
+    Ok(needs)
 }
 
-fn inner_keys(key: &Key, payload: &[u8], now: Timestamp) -> Result<Vec<String>, CodecError> {
-    Ok(match key.kind {
-        VAULT => Vault::decode(payload)?.secrets.into_iter().map(|(_, sealed)| sealed.key).collect(),
+fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, CodecError> {
+    let (mut moved, mut handed_out) = (Vec::new(), Vec::new());
+    match key.kind {
+        VAULT => moved.extend(Vault::decode(payload)?.secrets.into_iter().map(|(_, sealed)| sealed.key)),
         PENDING => {
             let pending = PendingEnrolment::decode(payload)?;
-            let shown = pending.recovery.map(|shown| shown.secret.key);
-            let alive = (now < pending.expires_at).then_some(pending.key);
-            pending.secret.map(|sealed| sealed.key).into_iter().chain(shown).chain(alive).collect()
+            moved.extend(pending.secret.map(|sealed| sealed.key));
+            moved.extend(pending.recovery.map(|shown| shown.secret.key));
+            handed_out.extend((now < pending.expires_at).then_some(pending.key));
         }
         CHALLENGE => {
             let challenge = Challenge::decode(payload)?;
-            let alive = !challenge.status.is_terminal() && now < challenge.expires_at;
-            let contacts = challenge.contacts.map(|sealed| sealed.key);
-            alive.then_some(challenge.key).into_iter().chain(contacts).collect()
+            moved.extend(challenge.contacts.map(|sealed| sealed.key));
+            let open = !challenge.status.is_terminal() && now < challenge.expires_at;
+            // Its grant may not be redeemed yet.
+            let granted = challenge.status == Status::Redeemed && now < challenge.updated_at.plus(GRANT_LIFE);
+            handed_out.extend((open || granted).then_some(challenge.key));
         }
-        NOTICE => vec![Notice::decode(payload)?.to.key],
-        PROOF => vec![Proof::decode(payload)?.held.key],
-        TICKET => vec![Ticket::decode(payload)?.held.key],
-        INVITATION => vec![Invitation::decode(payload)?.held.key],
-        _ => Vec::new(),
-    })
+        NOTICE => moved.push(Notice::decode(payload)?.to.key),
+        PROOF => handed_out.push(Proof::decode(payload)?.held.key),
+        TICKET => handed_out.push(Ticket::decode(payload)?.held.key),
+        INVITATION => handed_out.push(Invitation::decode(payload)?.held.key),
+        _ => {}
+    }
+    Ok(Needs { moved, handed_out })
 }
 
 /// Writes a record anew, as it is but for its keys. What was hashed under a key for whoever holds a handle stays so
@@ -58,11 +73,10 @@ fn inner_keys(key: &Key, payload: &[u8], now: Timestamp) -> Result<Vec<String>, 
 pub(crate) fn reseal(
     rules: &Rules,
     key: &Key,
-    expires_at: Option<Timestamp>,
     records: &Records,
     draw: &mut Draw,
 ) -> Result<Decision<bool>, Error> {
-    let again = Again { rules, key, expires_at, records };
+    let again = Again { rules, key, records };
     match key.kind {
         LOGIN => again.rewrap::<Login>(|_| Ok(())),
         OPEN => again.rewrap::<Open>(|_| Ok(())),
@@ -70,7 +84,11 @@ pub(crate) fn reseal(
         TICKET => again.rewrap::<Ticket>(|_| Ok(())),
         INVITATION => again.rewrap::<Invitation>(|_| Ok(())),
         DIRECTORY_USER => again.rewrap::<DirectoryUser>(|_| Ok(())),
-        VAULT => again.rewrap::<Vault>(|vault| again.vault(vault, draw)),
+        VAULT => {
+            let mut decision = again.rewrap::<Vault>(|vault| again.vault(vault, draw))?;
+            again.hold_login(&mut decision.plan);
+            Ok(decision)
+        }
         PENDING => again.rewrap::<PendingEnrolment>(|pending| again.pending(pending, draw)),
         CHALLENGE => again.rewrap::<Challenge>(|challenge| {
             let Some(sealed) = &challenge.contacts else { return Ok(()) };
@@ -91,7 +109,6 @@ pub(crate) fn reseal(
 struct Again<'a> {
     rules: &'a Rules,
     key: &'a Key,
-    expires_at: Option<Timestamp>,
     records: &'a Records,
 }
 
@@ -105,8 +122,19 @@ impl Again<'_> {
         };
         change(&mut value)?;
         let mut plan = Plan::default();
-        plan.put(self.key.clone(), Expect::Version(version), &value, self.expires_at)?;
+        plan.put(self.key.clone(), Expect::Version(version), &value, self.records.expires_at(self.key))?;
         Ok(Decision { plan, value: true })
+    }
+
+    /// Secrets are dropped by what the user's `login` record says: it must still say so.
+    fn hold_login(&self, plan: &mut Plan) {
+        let user = vault_user(self.key).ok().zip(self.key.scope.account());
+        let key = user.map(|(user, account)| user_key(account, LOGIN, &user));
+        if let Some(key) = key
+            && let Read::Live(_, version) = self.records.read::<Login>(&key)
+        {
+            plan.check(key, version);
+        }
     }
 
     /// A secret's place names its provider, which the user's `login` record knows.

@@ -6,7 +6,7 @@ use audit_model::Timestamp;
 
 use super::Rules;
 use crate::record::login::{Bound, Enrolment, Login};
-use crate::{Aal, Intent, Operation, Role, Strength, bypass};
+use crate::{Aal, Intent, Operation, Purpose, Role, Strength, bypass};
 
 /// For how long after the use of a recovery code the user cannot give up or replace what protects them.
 pub(crate) const RECOVERY_HOLD: Duration = Duration::from_secs(24 * 3600);
@@ -29,10 +29,12 @@ impl Rules {
         enrolment.provider != bypass::NAME || bypass::is_live(enrolment.data.as_deref(), at)
     }
 
-    /// Returns the level of the strongest active second factor of the user; one of a provider that this process
+    /// Returns the level of the strongest second factor of the user, as a proof for `operation` must reach it; one of a provider that this process
     /// does not know may be of the highest.
-    pub(crate) fn strongest(&self, login: &Login) -> Aal {
-        let factors = login.enrolments.iter().filter(|e| self.is_factor(e) && !e.is_stopped());
+    pub(crate) fn strongest(&self, login: &Login, operation: Operation) -> Aal {
+        // Who stops a strong method by failing must not make a weak one enough; adding another is the way out.
+        let counts = |e: &&Enrolment| !e.is_stopped() || operation != Operation::AddMethod;
+        let factors = login.enrolments.iter().filter(|e| self.is_factor(e)).filter(counts);
         let level = |enrolment: &Enrolment| match self.providers.get(&enrolment.provider) {
             None => Aal::Three,
             Some(_) if enrolment.bound != Bound::Own => Aal::One,
@@ -52,7 +54,7 @@ impl Rules {
         let level = if enrolment.bound == Bound::Own { descriptor.aal } else { Aal::One };
         let is_the_subject =
             intent.operation() == Operation::RemoveMethod && intent.enrolment() == Some(enrolment.id);
-        level >= self.strongest(login) && !is_the_subject
+        level >= self.strongest(login, intent.operation()) && !is_the_subject
     }
 }
 
@@ -63,13 +65,13 @@ impl Login {
     }
 }
 
-/// Lowers what an answer proves to what its enrolment was bound with, which its first use lifts where the user
-/// bound it.
-pub(crate) fn settle_bound(enrolment: &mut Enrolment, mut strength: Strength) -> Strength {
+/// Lowers what an answer proves to what its enrolment was bound with, which the first login with it lifts where
+/// the user bound it. A step-up lifts nothing: its proof would be weaker than the method that made it.
+pub(crate) fn settle_bound(enrolment: &mut Enrolment, mut strength: Strength, purpose: Purpose) -> Strength {
     if enrolment.bound != Bound::Own {
         strength.aal = Aal::One;
     }
-    if enrolment.bound == Bound::FirstFactor {
+    if enrolment.bound == Bound::FirstFactor && purpose == Purpose::Login {
         enrolment.bound = Bound::Own;
     }
     strength

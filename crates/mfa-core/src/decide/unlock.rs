@@ -11,7 +11,7 @@ use crate::budget::DELAYS_FROM;
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, Then};
-use crate::record::login::{Enrolment, Login};
+use crate::record::login::{Enrolment, Failed, Login};
 use crate::record::vault::{Place, Vault};
 use crate::record::{LOGIN, VAULT, user_key};
 use crate::{
@@ -51,7 +51,15 @@ pub(crate) fn unlock(
     };
     let at = record.effective(now);
     if let Some((reason, wait)) = refused_unjudged(rules, &record, id, at) {
-        return Ok(Decision::only(rejected(reason, wait)));
+        let event = event(account, user, Kind::UnlockRejected, Outcome::Failure, now)
+            .field("method", method.name.as_str().to_owned())
+            .reason(reason.code());
+        let minute = (now.unix_seconds() / 60).to_be_bytes();
+        let parts = [account.as_str(), user.as_str(), "unlock", reason.code()].map(str::as_bytes);
+        let [account, user, what, why] = parts;
+        let mut plan = Plan::default();
+        plan.merged_event(event, crate::codec::tuple(&[account, user, what, why, &minute]));
+        return Ok(Decision { plan, value: rejected(reason, wait) });
     }
     let unlocking = Unlocking { rules, login, method, id, now, at };
     unlocking.judge(record, version, codes, records, draw)
@@ -139,32 +147,59 @@ impl Unlocking<'_> {
         let Some(enrolment) = record.enrolment_mut(self.id) else {
             return Err(Error::Unavailable("the active method"));
         };
-        let event = if accepted {
+        let events = if accepted {
             enrolment.consecutive = 0;
             if let Change::Set(data) = step.enrolment {
                 enrolment.data = Some(data);
             }
             plan.check(user_key(account, VAULT, user), vault_version);
-            self.tell(&mut record, draw, &mut plan)?;
-            self.event(Kind::UserUnlocked, Outcome::Success).field("authority", "codes")
+            self.tell(&mut record, NoticeKind::Unlocked, draw, &mut plan)?;
+            vec![self.event(Kind::UserUnlocked, Outcome::Success).field("authority", "codes")]
         } else {
-            enrolment.fail(self.at);
-            record.failures.charge(self.at);
-            self.event(Kind::UnlockRejected, Outcome::Failure).reason(Reason::WrongCode.code())
+            let events = self.fail(&mut record);
+            if events.len() > 1 {
+                self.tell(&mut record, NoticeKind::Locked, draw, &mut plan)?;
+            }
+            events
         };
         record.mark(self.now);
-        let streams = record.take_stream(1);
-        plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
+        let streams = record.take_stream(events.len());
+        plan.events(events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)));
         plan.put(user_key(account, LOGIN, user), Expect::Version(version), &record, None)?;
         let value = if accepted { Unlocked::Done } else { rejected(Reason::WrongCode, None) };
         Ok(Decision { plan, value })
     }
 
-    fn tell(&self, record: &mut Login, draw: &mut Draw, plan: &mut Plan) -> Result<(), Error> {
+    /// Charges a wrong answer. What refuses further ones from now on is an event: a window that is full, the stop.
+    fn fail(&self, record: &mut Login) -> Vec<EventBuilder> {
+        let (at, policy) = (self.at, &self.rules.policy);
+        let rejected = self.event(Kind::UnlockRejected, Outcome::Failure);
+        let mut events = vec![rejected.reason(Reason::WrongCode.code())];
+        record.failures.charge(at);
+        let wait = record.failures.wait(at, policy.failures_per_day(), policy.failures_per_month());
+        let Some(enrolment) = record.enrolment_mut(self.id) else { return events };
+        if enrolment.fail(at) == Failed::Stopped {
+            let event = self.event(Kind::EnrolmentStopped, Outcome::Failure);
+            events.push(event.field("failures", enrolment.consecutive.to_string()));
+        }
+        if wait > Duration::ZERO {
+            let until = enrolment.delayed_until().max(at.plus(wait)).to_string();
+            events.push(self.event(Kind::UserLocked, Outcome::Failure).field("until", until));
+        }
+        events
+    }
+
+    fn tell(
+        &self,
+        record: &mut Login,
+        kind: NoticeKind,
+        draw: &mut Draw,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
         let subject = &self.login.subject;
         let contacts: Vec<_> = subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
         let whom = (subject.account(), subject.user());
-        notice::queue(self.rules, whom, record, NoticeKind::Unlocked, &contacts, self.now, draw, plan)
+        notice::queue(self.rules, whom, record, kind, &contacts, self.now, draw, plan)
     }
 
     fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {

@@ -136,7 +136,7 @@ impl EngineBuilder {
         let mut providers = BTreeMap::new();
         let bypass: Arc<dyn AnyProvider> = Arc::new(Bypass::new().ok_or(BuildError::Event)?);
         let name = bypass.describe().name.clone();
-        let registered = Registered { name: name.clone(), code: bypass, settings: Value::Null };
+        let registered = Registered::new(name.clone(), bypass, Value::Null);
         providers.insert(name.as_str().to_owned(), registered);
         for (code, settings) in &self.providers {
             let descriptor = code.describe();
@@ -151,8 +151,7 @@ impl EngineBuilder {
             if let Some(effect) = missing {
                 return Err(BuildError::NoExecutor { provider: name.to_string(), effect: *effect });
             }
-            let registered =
-                Registered { name: name.clone(), code: Arc::clone(code), settings: settings.clone() };
+            let registered = Registered::new(name.clone(), Arc::clone(code), settings.clone());
             if providers.insert(name.as_str().to_owned(), registered).is_some() {
                 return Err(BuildError::Twice { provider: name.to_string() });
             }

@@ -63,6 +63,7 @@ impl Engine {
                     FieldError::new("method", "method_not_offered", "is not offered by this policy").into()
                 );
             };
+            self.check_handles(authority)?;
             if self.records_of(subject.account(), subject.user(), PENDING).await?.len() >= MAX_PENDING {
                 let problem =
                     format!("has {MAX_PENDING} pending enrolments of the last day, the most there may be");
@@ -102,7 +103,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Invalid`] if `response` is not an answer, or if the user has this very secret or too many
-    /// methods already; [`Error::UnknownUser`]; errors with code `unavailable`, after which the
+    /// methods already; [`Error::Busy`] if the pool for slow work is full, nothing charged and the answer good
+    /// still; [`Error::UnknownUser`]; errors with code `unavailable`, after which the
     /// method may or may not be confirmed: ask [`Engine::methods`].
     pub async fn enrol_confirm(
         &self,
@@ -175,18 +177,25 @@ impl Engine {
                 confirm::confirm(rules, &claims, &subject, (&ask, request), records, now, draw)
             })
             .await?;
-        let hashing = match settled.value {
+        let (hashing, charged) = match settled.value {
             Confirmed::Answer(answer) => return Ok(answer),
-            Confirmed::Hash(hashing) => hashing,
+            Confirmed::Hash(hashing, charged) => (hashing, charged),
         };
-        let digest = self.hashed(hashing.effect).await?;
-        let ask = Ask::Show(hashing.id, hashing.state.as_deref(), &digest);
+        let hashed = self.hashed(hashing.effect).await;
+        let ask = match &hashed {
+            Ok(digest) => Ask::Show(hashing.id, hashing.state.as_deref(), digest),
+            Err(Error::Busy) => Ask::GiveBack(&charged),
+            // It may have been done: it stays charged.
+            Err(_) => return Err(Error::Unavailable("the result of a hash is lost")),
+        };
         let settled = driver.run(&turn, Some(settled.records), |records, now, draw| {
             confirm::confirm(rules, &claims, &subject, (&ask, request), records, now, draw)
         });
-        match settled.await?.value {
+        let shown = settled.await?.value;
+        hashed?;
+        match shown {
             Confirmed::Answer(answer) => Ok(answer),
-            Confirmed::Hash(_) => Err(Error::Unavailable("a recovery set that is hashed twice")),
+            Confirmed::Hash(..) => Err(Error::Unavailable("a recovery set that is hashed twice")),
         }
     }
 

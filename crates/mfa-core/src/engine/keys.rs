@@ -3,7 +3,7 @@
 use audit_model::{AccountId, EventBuilder, EventId, Kind, Outcome, Scope, UserId};
 
 use super::Engine;
-use crate::decide::reseal::{keys_of, reseal, vault_user};
+use crate::decide::reseal::{needs_of, reseal, vault_user};
 use crate::driver::Turn;
 use crate::record::{KINDS, LOGIN, VAULT, user_key, user_of};
 use crate::{Commit, Committed, Error, Key, KeyId, KeyRingError, Record, RecordKind, Resealed, Version};
@@ -58,15 +58,23 @@ impl Engine {
             while let Some(page) = self.next_page(kind, &mut after).await? {
                 for record in page {
                     let now = self.inner.driver.runtime.now();
-                    match keys_of(&self.inner.rules, &record, now) {
+                    let moved = match needs_of(&self.inner.rules, &record, now) {
                         // What no key reads is refused wherever it is read.
-                        Err(_) => resealed.unreadable = resealed.unreadable.saturating_add(1),
-                        Ok(keys) if keys.iter().all(|key| key == active.as_str()) => {}
-                        Ok(_) => {
-                            let moved = u64::from(self.reseal_one(&record).await?);
-                            resealed.records = resealed.records.saturating_add(moved);
-                        }
-                    }
+                        Err(_) => Err(()),
+                        Ok(needs) if needs.moved.iter().all(|key| key == active.as_str()) => continue,
+                        Ok(_) => match self.reseal_one(&record).await {
+                            Ok(moved) => Ok(moved),
+                            // One that cannot be read must not keep the others from being moved.
+                            Err(Error::KeyRing(_) | Error::Codec(_) | Error::Unavailable(_)) => Err(()),
+                            Err(error) => return Err(error),
+                        },
+                    };
+                    let count = match moved {
+                        Ok(true) => &mut resealed.records,
+                        Ok(false) => continue,
+                        Err(()) => &mut resealed.unreadable,
+                    };
+                    *count = count.saturating_add(1);
                 }
             }
         }
@@ -84,8 +92,9 @@ impl Engine {
         let now = self.inner.driver.runtime.now();
         // What cannot be read may need any key.
         let needs = |record: &Record| {
-            keys_of(&self.inner.rules, record, now)
-                .map_or(true, |keys| keys.iter().any(|key| key == id.as_str()))
+            needs_of(&self.inner.rules, record, now).map_or(true, |needs| {
+                needs.moved.iter().chain(&needs.handed_out).any(|key| key == id.as_str())
+            })
         };
         let mut count: usize = 0;
         for kind in KINDS {
@@ -127,8 +136,7 @@ impl Engine {
             keys.push(user_key(&account, LOGIN, &user));
         }
         let turn = Turn { account, user, keys };
-        let decide =
-            |records: &_, _, draw: &mut _| reseal(rules, &record.key, record.expires_at, records, draw);
+        let decide = |records: &_, _, draw: &mut _| reseal(rules, &record.key, records, draw);
         Ok(driver.run(&turn, None, decide).await?.value)
     }
 

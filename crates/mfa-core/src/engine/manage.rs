@@ -4,10 +4,10 @@ use audit_model::{AccountId, Kind, Scope, UserId};
 
 use super::Engine;
 use super::enrol::turn;
-use crate::decide::authorise::Permit;
+use crate::decide::authorise::{Permit, note_refused};
 use crate::decide::manage::{Changing, Managed};
 use crate::decide::{manage, select};
-use crate::driver::{Records, Turn};
+use crate::driver::{Decision, Records, Turn};
 use crate::record::{INVITATION, NOTICE, PENDING, PROOF, TICKET, users_prefix};
 use crate::{
     Authority, EnrolmentId, Error, Forbidden, Intent, Key, Method, MethodSelector, NoticeKind, RecordKind,
@@ -138,8 +138,8 @@ impl Engine {
         self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await
     }
 
-    /// Ends every open challenge of a user, with the proofs and pending enrolments: for a host that disables a
-    /// user or changes a password. Only the host's own word does it.
+    /// Ends every open challenge of a user, with the proofs, tickets and pending enrolments: for a host that
+    /// disables a user or changes a password. Only the host's own word does it.
     ///
     /// ```
     /// # use mfa_core::*;
@@ -168,15 +168,19 @@ impl Engine {
         };
         let subject = self.subject(account, user).await?;
         let turn = turn(&subject, manage::keys(subject.account(), subject.user()));
-        let decide =
-            |records: &Records, now, _: &mut _| manage::revoke(&subject, (actor, reason), records, now);
+        let tickets = self.records_of(subject.account(), subject.user(), TICKET).await?;
+        let decide = |records: &Records, now, _: &mut _| {
+            manage::revoke(&subject, (actor, reason), &tickets, records, now)
+        };
         self.inner.driver.run(&turn, None, decide).await?;
         Ok(())
     }
 
     /// Deletes everything that is kept of a user and erases the personal values of the user's events, in one
-    /// commit with its own event. The user need not be in the directory any more, so the ids are taken as
-    /// they are given: give the ones the directory had. Notices that wait are not sent any more.
+    /// commit with its own event. The user need not be in the directory any more; the ids of one who is not are
+    /// taken as they are given: give the ones the directory had. An administrator of an account above can forget
+    /// only whom the directory still knows. Notices that wait are not sent any more. What is begun for the user
+    /// while this runs ends with it, or has to be begun again.
     ///
     /// ```
     /// # use mfa_core::*;
@@ -201,15 +205,40 @@ impl Engine {
         user: &UserId,
         authority: &Authority,
     ) -> Result<(), Error> {
-        let subject = Subject::new(account.clone(), user.clone());
+        self.check_handles(authority)?;
+        let known = self.inner.directory.subject(account, user).await?;
+        let subject = known.unwrap_or_else(|| Subject::new(account.clone(), user.clone()));
+        let (account, user) = (subject.account(), subject.user());
+        let listed = self.listed(account, user).await?;
+        let intent = Intent::forget(&subject);
+        let keys = crate::decide::forget::keys(account, user);
+        let decide = |changing: &mut Changing<'_>| changing.forget(&listed);
+        self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await?;
+        self.sweep(account, user).await
+    }
+
+    /// Deletes what others began for a user between the listing of the records and their deletion. All of it is
+    /// there by now: what comes later was begun for a user who was forgotten already.
+    async fn sweep(&self, account: &AccountId, user: &UserId) -> Result<(), Error> {
+        let left = self.listed(account, user).await?;
+        let turn = Turn { account: account.clone(), user: user.clone(), keys: Vec::new() };
+        self.inner.driver.run(&turn, None, |_, _, _| Ok(crate::decide::forget::sweep(&left))).await?;
+        Ok(())
+    }
+
+    /// Lists the records of the kinds of which a user may have several.
+    async fn listed(&self, account: &AccountId, user: &UserId) -> Result<Vec<Key>, Error> {
         let mut listed = Vec::new();
         for kind in [PENDING, PROOF, TICKET, INVITATION, NOTICE] {
             listed.extend(self.records_of(account, user, kind).await?);
         }
-        let intent = Intent::forget(&subject);
-        let keys = crate::decide::forget::keys(account, user);
-        let decide = |changing: &mut Changing<'_>| changing.forget(&listed);
-        self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await
+        Ok(listed)
+    }
+
+    /// Refuses handles that this ring did not issue, before a store is read for them.
+    pub(super) fn check_handles(&self, authority: &Authority) -> Result<(), Error> {
+        Permit::read(self.ring(), authority)?;
+        Ok(())
     }
 
     /// Decides about a change to `subject`. A proof of another account is spent there first, in a commit of its
@@ -248,12 +277,22 @@ impl Engine {
         let Some((account, user)) = permit.elsewhere(subject.account())? else { return Ok(()) };
         let driver = &self.inner.driver;
         let intent = intent(&driver.load(keys, driver.runtime.now()).await?)?;
-        let turn = Turn { keys: permit.keys(&account, &user)?, account, user };
-        let settled = driver.run(&turn, None, |records, now, _| {
-            manage::spend(&self.inner.rules, permit, &intent, subject, &turn, records, now)
+        let own = Turn { keys: permit.keys(&account, &user)?, account, user };
+        let settled = driver.run(&own, None, |records, now, _| {
+            manage::spend(&self.inner.rules, permit, &intent, subject, &own, records, now)
         });
-        let proof = settled.await?.value?;
-        permit.set_spent(proof);
+        match settled.await?.value {
+            Ok(proof) => permit.set_spent(proof),
+            Err(why) => {
+                // In the account of the one who was to be changed: there it is looked for.
+                let refused = |_: &_, now, _: &mut _| {
+                    let plan = note_refused(subject, permit, intent.operation(), why, now);
+                    Ok(Decision { plan, value: () })
+                };
+                driver.run(&turn(subject, Vec::new()), None, refused).await?;
+                return Err(why.into());
+            }
+        }
         Ok(())
     }
 

@@ -56,8 +56,13 @@ impl Engine {
         let whose = (account, &user, key);
         let turn = Turn { account: account.clone(), user: user.clone(), keys: vec![key.clone()] };
         let taken = driver.run(&turn, None, |records, now, _| take(rules, whose, records, now)).await;
-        // One that cannot be read must not keep the others from being sent.
-        let Ok(Some(taken)) = taken.map(|settled| settled.value) else { return Ok(None) };
+        let taken = match taken {
+            Ok(settled) => settled.value,
+            // Others are at it.
+            Err(Error::Contention) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(taken) = taken else { return Ok(None) };
         let outcome = self.tell_each(&taken).await;
         let settled = driver.run(&turn, None, |records, now, _| settle(whose, &taken, outcome, records, now));
         Ok(Some(settled.await?.value))

@@ -14,7 +14,7 @@ const PAGE: usize = 100;
 impl Engine {
     /// Makes a store safe that came back from a backup, before it serves logins: what was used since must not work
     /// again. Ends every open challenge, proof, ticket and invitation; refuses codes that were possible before now;
-    /// disables recovery sets until they are issued anew, which their users are told; removes bypass codes.
+    /// removes recovery sets, whose users are told to have new ones issued, and bypass codes.
     /// Returns how many users it went through. Calling it again is safe, and needed if it failed half-way.
     ///
     /// What was changed since the backup and is gone, such as a method that was removed, no library can know: the
@@ -35,7 +35,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// Errors with code `unavailable`; call it again.
+    /// [`Error::Invalid`] with code `not_registered` if a user has a method of a provider that this process does not
+    /// know: call it where every provider is registered. Errors with code `unavailable`; call it again.
     pub async fn restore_barrier(&self, actor: &str, reason: &str) -> Result<u64, Error> {
         let mut users: u64 = 0;
         let mut after: Option<Key> = None;

@@ -64,7 +64,7 @@ pub(crate) enum Bound {
     /// By the user with a method, or by the host's own word.
     #[default]
     Own,
-    /// By the user with a first factor alone, where the policy asks for a method: AAL1 until its first use.
+    /// By the user with a first factor alone, where the policy asks for a method: AAL1 until its first login.
     FirstFactor,
     /// By an administrator, who may have seen the secret: AAL1 until the user binds one of their own.
     Administrator,
@@ -100,6 +100,7 @@ impl Login {
             for enrolment in &mut self.enrolments {
                 enrolment.failed_at = enrolment.failed_at.min(now);
             }
+            self.barrier = self.barrier.min(now);
             self.latest = now;
         } else {
             self.latest = self.latest.max(now);

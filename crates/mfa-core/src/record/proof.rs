@@ -11,6 +11,8 @@ use crate::{Aal, CodecError, EnrolmentId, Operation, Versioned};
 pub(crate) const PROOF_LIFE: Duration = Duration::from_secs(300);
 /// How long a ticket is good.
 pub(crate) const TICKET_LIFE: Duration = Duration::from_secs(600);
+/// The id of a user's one invitation.
+pub(crate) const INVITATION_ID: [u8; 16] = [0; 16];
 /// How long an invitation is good.
 pub(crate) const INVITATION_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -28,6 +30,8 @@ pub(crate) struct Proof {
     pub(crate) recovery: bool,
     /// The rank of the one who proved, as the host gave it.
     pub(crate) rank: u8,
+    /// Until when something slow is done for it, which is not done twice at a time.
+    pub(crate) busy_until: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,8 @@ pub(crate) struct Invitation {
     pub(crate) held: Held,
     /// Who invited.
     pub(crate) actor: String,
+    /// What to ([`crate::Intent::digest`]).
+    pub(crate) intent: [u8; 32],
 }
 
 /// What ties one of them to whoever may spend it.
