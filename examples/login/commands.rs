@@ -1,30 +1,29 @@
 //! The menu: each command is what a page of a real service would do.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use mfa::audit::export;
-use mfa::{
-    Begin, Challenge, Choice, EnrolConfirm, MethodSelector, Reason, Rejected, Response, Subject, Verify,
-};
+use mfa::{Answer, Begin, Challenge, Grant, MethodSelector, Response, Subject, Verify};
 
 use crate::console::Console;
+use crate::enrolment::Enrolment;
 use crate::failure::Failure;
-use crate::host::{Host, SESSION, facts, totp, vouched};
+use crate::host::{Host, SESSION, facts, vouched};
 use crate::options::{Options, cut};
 use crate::table;
+use crate::wording::{is_over, refusal, seconds};
 
 const COMMANDS: &str = "commands:
-  enrol            set up an authenticator app: shows a QR code and asks for the first code
+  enrol            set up an authenticator app: shows a QR code, asks for the first code, gives recovery codes
   login            sign in: the password is taken as right, the app's code is asked for
+  recover          sign in with a recovery code instead
   log              show the newest rows of the audit log
-  methods          list bob's authenticators
-  remove [METHOD]  remove an authenticator by its id, or the only one
+  methods          list bob's authenticators and how many recovery codes are left
+  remove [METHOD]  remove an authenticator by its id, or the only one; with the last go the recovery codes
   export           print the whole audit log as JSON lines
   help             show this list
   quit             end";
 const LOG_ROWS: usize = 50;
-const CANCEL: &str = "cancel";
 
 /// The commands of the one user.
 #[derive(Debug)]
@@ -59,7 +58,8 @@ impl<'a> Menu<'a> {
             let argument = words.next();
             let done = match (word.to_ascii_lowercase().as_str(), argument, words.next()) {
                 ("enrol" | "enroll", None, None) => self.enrol().await,
-                ("login", None, None) => self.login().await,
+                ("login", None, None) => self.login(Way::App).await,
+                ("recover", None, None) => self.login(Way::Recovery).await,
                 ("log", None, None) => self.log().await,
                 ("methods", None, None) => self.methods().await,
                 ("remove", method, None) => self.remove(method).await,
@@ -93,45 +93,15 @@ impl<'a> Menu<'a> {
     }
 
     async fn enrol(&mut self) -> Result<(), Failure> {
-        let (account, user, host) = (self.bob.account(), self.bob.user(), self.host);
-        let started = host
-            .engine
-            .enrol_begin(account, user, &totp()?, &Choice::none(), &vouched("set up in the terminal"))
-            .await?;
-        let revealed = |name| {
-            let value = started.revealed.get(name).map(|value| value.expose_secret());
-            value.ok_or_else(|| Failure::failed("the provider shows no secret"))
-        };
-        let qr = revealed(if self.light { "qr_text_light" } else { "qr_text" })?;
-        self.console.say("Scan this with an authenticator app:")?;
-        self.console.say(qr)?;
-        self.console.say(format_args!("or type the secret: {}", in_fours(revealed("secret")?)))?;
-        self.console.say(format_args!("or open the link: {}", revealed("uri")?))?;
-        while let Some(code) = self.code("The code the app shows now (or `cancel`): ")? {
-            let response = Response::code(&code).with_request(facts());
-            match host.engine.enrol_confirm(&started.reference, &response).await? {
-                EnrolConfirm::Confirmed(id) => {
-                    self.console.say(format_args!("enrolled: totp {id}"))?;
-                    return self
-                        .console
-                        .say("That code is used up: sign in with the next one the app shows.");
-                }
-                EnrolConfirm::Rejected(rejected) => {
-                    self.console.say(refusal(&rejected))?;
-                    if is_over(&rejected) {
-                        return Ok(());
-                    }
-                }
-                _ => return Err(Failure::failed("an answer that this example does not know")),
-            }
-        }
-        self.console.say("cancelled: nothing was set up")
+        let (host, user, light) = (self.host, &self.bob, self.light);
+        Enrolment { host, console: &mut *self.console, user, light }.run().await
     }
 
-    async fn login(&mut self) -> Result<(), Failure> {
+    /// Signs in: with the app's code, or with a recovery code.
+    async fn login(&mut self, with: Way) -> Result<(), Failure> {
         self.console.say("Password: (this example has none, and pretends that it was right)")?;
         match self.host.begin(&self.bob, None).await? {
-            Begin::Challenge(challenge) => self.second_step(challenge).await,
+            Begin::Challenge(challenge) => self.second_step(challenge, with).await,
             Begin::NotRequired(why) => {
                 let code = why.code();
                 self.console.say(format_args!(
@@ -148,28 +118,19 @@ impl<'a> Menu<'a> {
         }
     }
 
-    async fn second_step(&mut self, challenge: Challenge) -> Result<(), Failure> {
+    async fn second_step(&mut self, challenge: Challenge, with: Way) -> Result<(), Failure> {
         let engine = &self.host.engine;
         loop {
-            let code = match self.code("The code the app shows (or `cancel`): ") {
-                Ok(Some(code)) => code,
+            let typed = match self.console.answer(with.question()) {
+                Ok(Some(typed)) => typed,
                 given_up => {
                     let _ended = engine.cancel(&challenge.reference).await?;
                     given_up?;
                     return self.console.say("cancelled: not signed in");
                 }
             };
-            let response = Response::code(&code).with_request(facts());
-            match engine.verify(&challenge.reference, response).await? {
-                Verify::Verified(grant) => {
-                    let (account, user) = (self.bob.account(), self.bob.user());
-                    let session = grant.redeem(account, user, Some(SESSION), self.host.now())?;
-                    let amr: Vec<_> = session.amr().iter().map(|amr| amr.as_str()).collect();
-                    let (amr, aal) = (amr.join(" "), session.aal().number());
-                    return self
-                        .console
-                        .say(format_args!("accepted: bob is signed in (amr {amr}, aal {aal})"));
-                }
+            match engine.verify(&challenge.reference, with.response(&typed)).await? {
+                Verify::Verified(grant) => return self.signed_in(grant),
                 Verify::Rejected(rejected) => {
                     self.console.say(refusal(&rejected))?;
                     if is_over(&rejected) {
@@ -178,6 +139,19 @@ impl<'a> Menu<'a> {
                 }
                 _ => return Err(Failure::failed("an answer that this example does not know")),
             }
+        }
+    }
+
+    fn signed_in(&mut self, grant: Grant) -> Result<(), Failure> {
+        let left = grant.recovery_left();
+        let (account, user) = (self.bob.account(), self.bob.user());
+        let session = grant.redeem(account, user, Some(SESSION), self.host.now())?;
+        let amr: Vec<_> = session.amr().iter().map(|amr| amr.as_str()).collect();
+        let (amr, aal) = (amr.join(" "), session.aal().number());
+        self.console.say(format_args!("accepted: bob is signed in (amr {amr}, aal {aal})"))?;
+        match left {
+            Some(left) => self.console.say(format_args!("recovery codes left: {left}")),
+            None => Ok(()),
         }
     }
 
@@ -192,8 +166,10 @@ impl<'a> Menu<'a> {
         }
         for method in methods {
             let stopped = if method.stopped { ", stopped: remove it and enrol again" } else { "" };
+            let left = method.uses_left.map(|left| format!(", {left} codes left"));
             let (provider, id, since) = (method.provider, method.id, method.created_at);
-            self.console.say(format_args!("{provider} {id} since {since}{stopped}"))?;
+            let left = left.unwrap_or_default();
+            self.console.say(format_args!("{provider} {id} since {since}{left}{stopped}"))?;
         }
         Ok(())
     }
@@ -217,18 +193,29 @@ impl<'a> Menu<'a> {
             cursor = Some(next.to_string());
         }
     }
+}
 
-    /// Asks until there is an answer; `None` if it is to cancel.
-    fn code(&mut self, question: &str) -> Result<Option<String>, Failure> {
-        loop {
-            match self.console.ask(question)? {
-                None if self.console.is_interactive() => return Ok(None),
-                None => return Err(Failure::failed("the input ended in the middle of a question")),
-                Some(line) if line.is_empty() => {}
-                Some(line) if line.eq_ignore_ascii_case(CANCEL) => return Ok(None),
-                Some(line) => return Ok(Some(line)),
-            }
+/// What the user signs in with.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    App,
+    Recovery,
+}
+
+impl Way {
+    const fn question(self) -> &'static str {
+        match self {
+            Self::App => "The code the app shows (or `cancel`): ",
+            Self::Recovery => "A recovery code (or `cancel`): ",
         }
+    }
+
+    fn response(self, typed: &str) -> Response {
+        let response = match self {
+            Self::App => Response::code(typed),
+            Self::Recovery => Response::answer(Answer::recovery(typed)),
+        };
+        response.with_request(facts())
     }
 }
 
@@ -243,27 +230,4 @@ pub(crate) async fn show_log(host: &Host, console: &mut Console, rows: usize) ->
         console.say(format_args!("(the newest {rows} rows; `export` prints all)"))?;
     }
     table::lines(&events).into_iter().try_for_each(|line| console.say(line))
-}
-
-/// What the user may see, and behind it what only the host knows.
-pub(crate) fn refusal(rejected: &Rejected) -> String {
-    let wait = rejected.retry_after.map(|wait| format!(", wait {}", seconds(wait)));
-    let (shown, reason, left) = (rejected.public(), rejected.reason, rejected.attempts_left);
-    format!("refused: {shown} [{reason}, attempts left {left}{}]", wait.unwrap_or_default())
-}
-
-/// Returns whether another answer makes no sense.
-fn is_over(rejected: &Rejected) -> bool {
-    let again = matches!(rejected.reason, Reason::WrongCode | Reason::Malformed | Reason::Replayed);
-    !again || rejected.attempts_left == 0
-}
-
-fn seconds(wait: Duration) -> String {
-    let whole = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-    format!("{whole} s")
-}
-
-fn in_fours(secret: &str) -> String {
-    let chars: Vec<char> = secret.chars().collect();
-    chars.chunks(4).map(|chunk| chunk.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }

@@ -7,6 +7,8 @@ use crate::failure::Failure;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 4096;
+/// The answer that gives up.
+const CANCEL: &str = "cancel";
 
 /// The terminal, or a script on standard input.
 #[derive(Debug)]
@@ -49,13 +51,26 @@ impl Console {
     }
 
     /// Asks a question. `None` if the input ends instead of answering it.
-    pub(crate) fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
+    fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         print(question)?;
         let line = self.line()?;
         if !self.interactive || line.is_none() {
             print("\n")?;
         }
         Ok(line)
+    }
+
+    /// Asks until there is an answer; `None` if it is to cancel.
+    pub(crate) fn answer(&mut self, question: &str) -> Result<Option<String>, Failure> {
+        loop {
+            match self.ask(question)? {
+                None if self.interactive => return Ok(None),
+                None => return Err(Failure::failed("the input ended in the middle of a question")),
+                Some(line) if line.is_empty() => {}
+                Some(line) if line.eq_ignore_ascii_case(CANCEL) => return Ok(None),
+                Some(line) => return Ok(Some(line)),
+            }
+        }
     }
 
     /// Writes a line beside the output proper. Where even that fails there is nobody to tell.

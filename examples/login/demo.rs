@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use mfa::totp::{OtpauthUri, code_at};
 use mfa::{
-    Begin, Challenge, Choice, EnrolConfirm, EnrolmentId, MethodSelector, Reference, Response, Runtime,
-    Subject, Timestamp, TokioRuntime, Verify,
+    Answer, Begin, Challenge, Choice, EnrolConfirm, EnrolmentId, IssuedRecovery, MethodSelector, Reference,
+    Response, Runtime, Subject, Timestamp, TokioRuntime, Verify,
 };
 
-use crate::commands::{refusal, show_log};
+use crate::commands::show_log;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::host::{Host, SESSION, facts, totp, vouched};
+use crate::wording::refusal;
 
 const PERIOD: Duration = Duration::from_secs(30);
 /// A code is not computed so shortly before the next one that it may be late.
@@ -49,22 +50,33 @@ impl Demo<'_> {
         let user = self.new_user().await?;
         self.wait_for_a_fresh_code().await;
         let now = self.host.now();
-        let (id, app) = self.enrol(&user, now).await?;
+        let (id, app, saved) = self.enrol(&user, now).await?;
 
         self.console.say("\n2. Sign in with the code the app shows now:")?;
         let challenge = self.begin(&user, id).await?;
         let code = app.code(now);
-        let accepted = self.answer(&user, &challenge.reference, &code).await?;
+        let accepted = self.answer(&user, &challenge.reference, Answer::code(&code)).await?;
         expect(accepted, "the right code was not accepted")?;
 
         self.console.say("\n3. Sign in again with the same code:")?;
         let challenge = self.begin(&user, id).await?;
-        let accepted = self.answer(&user, &challenge.reference, &code).await?;
+        let accepted = self.answer(&user, &challenge.reference, Answer::code(&code)).await?;
         expect(!accepted, "a code was accepted twice")?;
 
         self.console.say("\n4. And with a wrong one:")?;
-        let accepted = self.answer(&user, &challenge.reference, &app.wrong_code(now)).await?;
-        expect(!accepted, "a wrong code was accepted")
+        let wrong = app.wrong_code(now);
+        let accepted = self.answer(&user, &challenge.reference, Answer::code(&wrong)).await?;
+        expect(!accepted, "a wrong code was accepted")?;
+
+        self.console.say("\n5. The app is lost. Sign in with a recovery code:")?;
+        let challenge = self.begin(&user, id).await?;
+        let accepted = self.answer(&user, &challenge.reference, Answer::recovery(&saved)).await?;
+        expect(accepted, "a recovery code was not accepted")?;
+
+        self.console.say("\n6. And with the same recovery code again:")?;
+        let challenge = self.begin(&user, id).await?;
+        let accepted = self.answer(&user, &challenge.reference, Answer::recovery(&saved)).await?;
+        expect(!accepted, "a recovery code was accepted twice")
     }
 
     /// Every demonstration has a user of its own, so that none is locked out by the wrong codes of others.
@@ -88,7 +100,7 @@ impl Demo<'_> {
         &mut self,
         user: &Subject,
         now: Timestamp,
-    ) -> Result<(EnrolmentId, Authenticator), Failure> {
+    ) -> Result<(EnrolmentId, Authenticator, String), Failure> {
         self.console.say(format_args!("\n1. {} sets up an authenticator app:", user.user()))?;
         let engine = &self.host.engine;
         let (account, user) = (user.account(), user.user());
@@ -99,14 +111,28 @@ impl Demo<'_> {
         // A code that confirmed an enrolment is used up. The one before the current one is still in the
         // window, so it confirms, and the current one is left for signing in.
         let response = Response::code(&app.code(now.minus(PERIOD))).with_request(facts());
-        match engine.enrol_confirm(&started.reference, &response).await? {
+        let saved = match engine.enrol_confirm(&started.reference, &response).await? {
+            EnrolConfirm::RecoveryShown(issued) => self.keep(&issued)?,
+            EnrolConfirm::Rejected(rejected) => return Err(Failure::failed(refusal(&rejected))),
+            _ => return Err(Failure::failed("a first method without recovery codes")),
+        };
+        match engine.enrol_acknowledge(&started.reference, &facts()).await? {
             EnrolConfirm::Confirmed(id) => {
-                self.console.say(format_args!("   enrolled: totp {id}"))?;
-                Ok((id, app))
+                self.console.say(format_args!("   they are kept; enrolled: totp {id}"))?;
+                Ok((id, app, saved))
             }
-            EnrolConfirm::Rejected(rejected) => Err(Failure::failed(refusal(&rejected))),
-            _ => Err(Failure::failed("an answer that this example does not know")),
+            _ => Err(Failure::failed("the method that was confirmed does not count")),
         }
+    }
+
+    /// Shows the recovery codes, as a page would this once, and keeps the first.
+    fn keep(&mut self, issued: &IssuedRecovery) -> Result<String, Failure> {
+        let codes = issued.revealed.get("codes").ok_or_else(|| Failure::failed("no recovery codes"))?;
+        let codes: Vec<_> = codes.expose_secret().lines().collect();
+        let first = codes.first().copied().unwrap_or_default();
+        let others = codes.len().saturating_sub(1);
+        self.console.say(format_args!("   recovery codes, shown this once: {first} and {others} more"))?;
+        Ok(first.to_owned())
     }
 
     async fn begin(&mut self, user: &Subject, id: EnrolmentId) -> Result<Challenge, Failure> {
@@ -117,9 +143,9 @@ impl Demo<'_> {
     }
 
     /// Answers, says what came of it, and returns whether it was accepted.
-    async fn answer(&mut self, user: &Subject, to: &Reference, code: &str) -> Result<bool, Failure> {
-        self.console.say(format_args!("   the user types: {code}"))?;
-        match self.host.engine.verify(to, Response::code(code).with_request(facts())).await? {
+    async fn answer(&mut self, user: &Subject, to: &Reference, answer: Answer) -> Result<bool, Failure> {
+        self.console.say(format_args!("   the user types: {}", answer.text().expose_secret()))?;
+        match self.host.engine.verify(to, Response::answer(answer).with_request(facts())).await? {
             Verify::Verified(grant) => {
                 let session = grant.redeem(user.account(), user.user(), Some(SESSION), self.host.now())?;
                 let (name, aal) = (&session.user, session.aal().number());

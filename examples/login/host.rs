@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mfa::audit::{AuditLog, Event, Page, Query, page};
+use mfa::recovery::Recovery;
 use mfa::sqlite::SqliteStore;
 use mfa::totp::Totp;
 use mfa::{
@@ -50,6 +51,7 @@ impl Host {
         let users = Arc::<StoredDirectory>::clone(&directory);
         let engine = Engine::builder(Arc::new(store.clone()), users, ring, Arc::new(runtime.clone()))
             .provider(Totp::new("MFA example")?)
+            .provider(Recovery::new("MFA example")?)
             .build()
             .await?;
         Ok(Self { engine, store, directory, runtime, account })

@@ -1,4 +1,5 @@
-//! A sign-in with a second step in a terminal: enrol an authenticator app, sign in, read the audit log.
+//! A sign-in with a second step in a terminal: enrol an authenticator app, sign in with it or with a recovery
+//! code, read the audit log.
 //!
 //! `cargo run --example login` asks for commands; `help` lists them. Commands may also be piped in, one a
 //! line. With nothing on standard input, as in a build job, it shows a demonstration instead, in which a
@@ -7,11 +8,13 @@
 mod commands;
 mod console;
 mod demo;
+mod enrolment;
 mod failure;
 mod host;
 mod key;
 mod options;
 mod table;
+mod wording;
 
 use std::process::ExitCode;
 

@@ -16,8 +16,8 @@ usage: cargo run --example login -- [--db PATH] [--light] [--demo]
   --demo      show a demonstration with a software authenticator and end
   --help      show this text
 
-Commands are read from the terminal, or one a line from a pipe: enrol, login, log, methods,
-remove, export, help, quit. With nothing on standard input, the demonstration is shown.
+Commands are read from the terminal, or one a line from a pipe: enrol, login, recover, log,
+methods, remove, export, help, quit. With nothing on standard input, the demonstration is shown.
 
 exit status: 0 done, 1 something failed, 2 the command line or a piped command is not known";
 

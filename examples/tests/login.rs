@@ -7,16 +7,15 @@
     reason = "whatever fails here fails the test"
 )]
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
+#[path = "login/session.rs"]
+mod session;
 
-use mfa::{Runtime, Timestamp, TokioRuntime};
+use std::fs;
+
+use mfa::{Runtime, TokioRuntime};
 use mfa_testkit::authenticator::SoftAuthenticator;
 
-const PERIOD: Duration = Duration::from_secs(30);
+use session::{PERIOD, Session, assert_one_line, complaint, private_file, refused, script, wrong_code};
 
 #[test]
 fn a_user_enrols_signs_in_once_and_finds_it_in_the_log_after_a_restart() {
@@ -34,6 +33,8 @@ fn a_user_enrols_signs_in_once_and_finds_it_in_the_log_after_a_restart() {
     session.type_line("no digits");
     session.expect("malformed");
     session.type_line(&current);
+    session.expect("your recovery codes, shown this once:");
+    session.type_line("yes");
     session.expect("enrolled: totp");
 
     session.type_line("login");
@@ -57,12 +58,74 @@ fn a_user_enrols_signs_in_once_and_finds_it_in_the_log_after_a_restart() {
     let log = String::from_utf8(log.stdout).unwrap();
     let row =
         |words: &[&str]| log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count();
+    assert_eq!(row(&["recovery_shown", "info", "bob", "127.0.0.1"]), 1, "{log}");
     assert_eq!(row(&["enrolment_confirmed", "success", "totp", "bob", "127.0.0.1"]), 1, "{log}");
     assert_eq!(row(&["answer_accepted", "success"]), 1, "{log}");
     assert_eq!(row(&["answer_rejected", "failed", "replayed"]), 2, "{log}");
     assert_eq!(row(&["answer_rejected", "failed", "wrong_code"]), 1, "{log}");
     let times: Vec<&str> = log.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
     assert!(times.is_sorted() && times.len() > 6, "{log}");
+}
+
+#[test]
+fn an_app_counts_once_the_recovery_codes_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut session = Session::start(folder.path(), "site.db");
+    let now = TokioRuntime::new().now();
+    let (_, codes) = session.enrol_up_to_recovery(now);
+    assert!(codes.iter().all(|code| code.len() == 24), "{codes:?}");
+    session.type_line("no idea");
+    session.type_line("cancel");
+    session.expect("cancelled: nothing was set up, and the codes are void");
+    session.type_line("login");
+    session.expect("accepted with the password alone");
+
+    let (_, kept) = session.enrol_up_to_recovery(now);
+    assert!(kept.iter().all(|code| !codes.contains(code)));
+    session.type_line("yes");
+    session.expect("enrolled: totp");
+    session.type_line("recover");
+    session.type_line(&codes[0]);
+    session.expect("wrong_code, attempts left 4");
+    session.type_line(&kept[0]);
+    session.expect("accepted: bob is signed in (amr pwd, aal 1)");
+    session.type_line("quit");
+    session.end(0);
+}
+
+#[test]
+fn a_recovery_code_signs_in_once_however_it_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut session = Session::start(folder.path(), "site.db");
+    let (_, codes) = session.enrol_up_to_recovery(TokioRuntime::new().now());
+    session.type_line("yes");
+    session.type_line("recover");
+    session.type_line("no code at all");
+    session.expect("malformed, attempts left 5");
+    session.type_line(&codes[3].to_lowercase().replace('-', " "));
+    session.expect("accepted: bob is signed in");
+
+    session.type_line("recover");
+    session.type_line(&codes[3]);
+    session.expect("already_used, attempts left 4");
+    session.type_line("cancel");
+    session.expect("cancelled: not signed in");
+    session.type_line("methods");
+    session.expect(", 9 codes left");
+    session.type_line("remove");
+    session.expect("removed: ");
+    session.type_line("methods");
+    session.expect("bob has no second factor");
+    session.type_line("quit");
+    session.end(0);
+
+    let log = String::from_utf8(script(folder.path(), &["--db", "site.db"], b"log\n").stdout).unwrap();
+    let row =
+        |words: &[&str]| log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count();
+    assert_eq!(row(&["answer_accepted", "recovery", "bob"]), 1, "{log}");
+    assert_eq!(row(&["answer_rejected", "already_used", "recovery"]), 1, "{log}");
+    assert_eq!(row(&["enrolment_removed", "recovery"]), 1, "{log}");
+    assert!(codes.iter().all(|code| !log.contains(code)));
 }
 
 #[test]
@@ -82,7 +145,7 @@ fn the_export_is_json_lines_and_nothing_else() {
 fn without_input_a_demonstration_is_shown_and_the_next_one_finds_its_log() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, accepted, first) in
-        [(&[][..], 1, "is new"), (&["--demo"][..], 2, "of earlier runs is there")]
+        [(&[][..], 2, "is new"), (&["--demo"][..], 4, "of earlier runs is there")]
     {
         let output = script(folder.path(), arguments, b"");
         let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -90,8 +153,10 @@ fn without_input_a_demonstration_is_shown_and_the_next_one_finds_its_log() {
         assert!(text.contains("demonstration: a software authenticator"), "{text}");
         assert!(text.contains(first), "{text}");
         assert_eq!(text.matches("answer_accepted").count(), accepted, "{text}");
-        assert_eq!(text.matches("accepted: demo-").count(), 1, "{text}");
-        assert!(text.contains("[replayed, ") && text.contains("[wrong_code, "), "{text}");
+        assert_eq!(text.matches("accepted: demo-").count(), 2, "{text}");
+        for refusal in ["[replayed, ", "[wrong_code, ", "[already_used, "] {
+            assert_eq!(text.matches(refusal).count(), 1, "{text}");
+        }
     }
     assert!(folder.path().join("mfa-login.db").exists());
 }
@@ -190,95 +255,4 @@ fn the_key_lies_beside_the_database_for_its_owner_alone() {
 
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     refused(folder.path(), "site.db", "mode 644");
-}
-
-/// A running example, with its lines.
-struct Session {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Session {
-    fn start(folder: &Path, db: &str) -> Self {
-        let mut child = command(folder, &["--db", db]).spawn().unwrap();
-        let input = child.stdin.take().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, input, output }
-    }
-
-    fn type_line(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
-    }
-
-    /// Reads until a line holds `text`, and returns what follows it.
-    fn expect(&mut self, text: &str) -> String {
-        let mut line = String::new();
-        while self.output.read_line(&mut line).unwrap() > 0 {
-            if let Some((_, rest)) = line.split_once(text) {
-                return rest.trim().to_owned();
-            }
-            line.clear();
-        }
-        panic!("the output ended without {text:?}");
-    }
-
-    fn end(mut self, status: i32) {
-        drop(self.input);
-        self.output.read_to_string(&mut String::new()).unwrap();
-        assert_eq!(self.child.wait().unwrap().code(), Some(status));
-    }
-}
-
-fn script(folder: &Path, arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = command(folder, arguments).spawn().unwrap();
-    // A program that refuses its command line may have ended without reading.
-    drop(child.stdin.take().unwrap().write_all(input));
-    let output = child.wait_with_output().unwrap();
-    assert!(!complaint(&output).contains("panicked"), "{}", complaint(&output));
-    output
-}
-
-fn refused(folder: &Path, db: &str, problem: &str) {
-    let output = script(folder, &["--db", db], b"methods\n");
-    assert_eq!(output.status.code(), Some(1), "{db}");
-    assert_one_line(&output, problem);
-}
-
-fn assert_one_line(output: &Output, problem: &str) {
-    let complaint = complaint(output);
-    assert_eq!(complaint.matches("error: ").count(), 1, "{complaint}");
-    let line = complaint.lines().last().unwrap();
-    assert!(line.starts_with("error: ") && line.contains(problem), "{complaint}");
-}
-
-fn complaint(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(example("login"));
-    command.args(arguments).current_dir(folder);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// `cargo test` builds examples beside the folder that this test lies in.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
-    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(path.exists(), "build the examples first: cargo build -p mfa-examples --examples");
-    path
-}
-
-fn private_file(path: &Path, bytes: &[u8]) {
-    fs::write(path, bytes).unwrap();
-    #[cfg(unix)]
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-}
-
-fn wrong_code(app: &SoftAuthenticator, now: Timestamp) -> String {
-    let near = [now.minus(PERIOD), now, now.plus(PERIOD), now.plus(PERIOD * 2)].map(|at| app.code_at(at));
-    (0..).map(|number| format!("{number:06}")).find(|code| !near.contains(code)).unwrap()
 }

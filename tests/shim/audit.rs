@@ -4,6 +4,7 @@ use mfa::UserId;
 use mfa::audit::{AttemptsQuery, AuditLog, Cursor, Event, EventId, Profile, Query, Scope, all, export, page};
 use serde_json::{Value, json};
 
+use crate::answer::add;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::node::Node;
@@ -85,13 +86,6 @@ impl Node {
         let mut answer = json!({ "events": events });
         add(&mut answer, "next", page.next.as_ref().map(Cursor::as_str));
         Ok(answer)
-    }
-}
-
-/// Adds a text that is there only sometimes.
-fn add(answer: &mut Value, name: &str, text: Option<&str>) {
-    if let (Some(answer), Some(text)) = (answer.as_object_mut(), text) {
-        answer.insert(name.to_owned(), text.into());
     }
 }
 

@@ -139,6 +139,7 @@ from_coded!(
     OpenError,
     StoreError,
     mfa::audit::TimeError,
+    mfa::recovery::Error,
     mfa::totp::Error
 );
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mfa::{
-    AccountId, Ancestor, Commit, Directory, DirectoryError, Entropy, Expect, Key, KeyRing, OsEntropy,
-    RecordKind, Runtime, Scope, Store, StoreError, StoredDirectory, Subject, UserId, Version, Write,
+    AccountId, Ancestor, Commit, Contact, Directory, DirectoryError, Entropy, Expect, Key, KeyRing,
+    OsEntropy, RecordKind, Runtime, Scope, Store, StoreError, StoredDirectory, Subject, UserId, Version,
+    Write,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,11 +54,10 @@ impl Node {
     pub(crate) async fn user_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (account, user) = (input.account()?, input.user()?);
         input.without(&["api_account"])?;
-        for name in ["email_verified", "email_deliverable", "mobile_verified"] {
-            input.flag(name)?;
-        }
-        input.optional_text("mobile")?;
-        let mut subject = Subject::new(account, user);
+        input.flag("email_deliverable")?;
+        let rank = input.optional_whole("rank")?.unwrap_or(0);
+        let rank = u8::try_from(rank).map_err(|_| input.mistyped("rank", "a whole number from 0 to 255"))?;
+        let mut subject = Subject::new(account, user).with_rank(rank).with_contacts(contacts(input)?)?;
         if let Some(email) = input.optional_text("email")? {
             subject = subject.with_label(email).map_err(|error| Failure::from(error).at("email"))?;
         }
@@ -145,6 +145,18 @@ impl Directory for Host {
         let lineage = self.lineage_from(account, &row).await.map_err(lost)?;
         subject.with_lineage(lineage).map(Some).map_err(DirectoryError::new)
     }
+}
+
+fn contacts(input: &Input<'_>) -> Result<Vec<Contact>, Failure> {
+    let mut contacts = Vec::new();
+    for (field, verified) in [("email", "email_verified"), ("mobile", "mobile_verified")] {
+        let is_verified = input.flag(verified)?;
+        let Some(address) = input.optional_text(field)? else { continue };
+        let contact = if field == "email" { Contact::email(address) } else { Contact::phone(address) };
+        let contact = contact.map_err(|error| Failure::from(error).on(field))?;
+        contacts.push(if is_verified { contact.verified() } else { contact });
+    }
+    Ok(contacts)
 }
 
 fn key(account: &AccountId) -> Key {

@@ -14,20 +14,30 @@
     clippy::unwrap_used
 )]
 
+mod answer;
 mod audit;
+mod authority;
+mod checkpoint;
 mod enrol;
 mod failure;
 mod host;
 mod input;
 mod json;
+mod keys;
 mod lines;
 mod login;
+mod methods;
 mod node;
+mod notices;
 mod ops;
 mod pure;
+mod recovery;
+mod request;
 mod runtime;
+mod step_up;
 mod store;
 mod upkeep;
+mod users;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

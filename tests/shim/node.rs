@@ -1,19 +1,23 @@
 //! One node: an engine on a store, with the host's tables beside it.
 
 use core::fmt;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use mfa::audit::CursorKey;
+use mfa::audit::{CheckpointKey, CursorKey};
+use mfa::recovery::Recovery;
 use mfa::totp::Totp;
 use mfa::{
-    AccountId, ChallengeId, Directory, Engine, KeyId, KeyRing, Policy, Runtime, Subject, Timestamp, UserId,
+    AccountId, Directory, Engine, KeyId, KeyRing, Policy, Runtime, SecretBytes, Subject, Timestamp,
+    Transport, UserId,
 };
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::input::{Input, item};
+use crate::input::Input;
+use crate::keys;
+use crate::notices::Post;
 use crate::runtime::ShimRuntime;
 use crate::store::{self, Opened, TestStore};
 
@@ -31,8 +35,15 @@ pub(crate) struct Node {
     /// The same tables, for looking users up as any host would.
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) cursor_key: CursorKey,
-    /// What this process was told when it began a challenge: for whom and in which session.
-    pub(crate) begun: HashMap<ChallengeId, Holder>,
+    pub(crate) checkpoint_key: Option<CheckpointKey>,
+    /// The engine's ring, and the keys it was made from.
+    pub(crate) ring: KeyRing,
+    pub(crate) roots: BTreeMap<KeyId, SecretBytes>,
+    pub(crate) post: Arc<Post>,
+    /// What this process was told when it began the challenge of a reference: for whom and in which session.
+    pub(crate) begun: HashMap<String, Holder>,
+    /// In which session this process gave out a ticket or a proof.
+    pub(crate) sessions: HashMap<String, Option<String>>,
 }
 
 /// For whom a grant is redeemed.
@@ -47,19 +58,21 @@ impl Node {
     pub(crate) async fn open(input: &Input<'_>) -> Result<(Self, Value), Failure> {
         let name = input.text("store")?;
         let runtime = Arc::new(ShimRuntime::new(clock(input)?));
-        let ring = ring(input)?;
+        let (ring, roots) = keys::ring(input)?;
         let policy = policy(input)?;
-        if input.get("checkpoint_key").is_some() {
-            input.key("checkpoint_key")?;
-        }
+        let checkpoint_key = checkpoint_key(input)?;
         check_dangers(input)?;
 
         let Opened { engine: store, host } = store::open(name).await?;
         let clock: Arc<dyn Runtime> = runtime.clone();
         let host = Arc::new(Host::new(host, ring.clone(), Arc::clone(&clock)));
-        let engine = Engine::builder(store.clone(), host.clone(), ring, clock)
+        let post = Arc::new(Post::default());
+        let transport: Arc<dyn Transport> = post.clone();
+        let engine = Engine::builder(store.clone(), host.clone(), ring.clone(), clock)
             .policy(policy)
             .provider(Totp::new(ISSUER)?)
+            .provider(Recovery::new(ISSUER)?)
+            .transport(transport)
             .danger_test_doubles()
             .build()
             .await?;
@@ -67,8 +80,21 @@ impl Node {
         let answer = json!({ "dangers": engine.dangers() });
         let cursor_key = engine.cursor_key()?;
         let directory: Arc<dyn Directory> = host.clone();
-        let begun = HashMap::new();
-        Ok((Self { engine, store, runtime, host, directory, cursor_key, begun }, answer))
+        let node = Self {
+            engine,
+            store,
+            runtime,
+            host,
+            directory,
+            cursor_key,
+            checkpoint_key,
+            ring,
+            roots,
+            post,
+            begun: HashMap::new(),
+            sessions: HashMap::new(),
+        };
+        Ok((node, answer))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -94,20 +120,10 @@ fn clock(input: &Input<'_>) -> Result<Option<Timestamp>, Failure> {
     if given.as_str() == Some("system") { Ok(None) } else { input.time("now").map(Some) }
 }
 
-/// Reads `sealing_keys`: the first writes, the others read what they wrote before.
-fn ring(input: &Input<'_>) -> Result<KeyRing, Failure> {
-    input.required("sealing_keys")?;
-    let mut ring: Option<KeyRing> = None;
-    for (index, value) in input.list("sealing_keys")?.iter().enumerate() {
-        let entry = item("sealing_keys", index, value)?;
-        let (id, root) = (entry.parsed("id", KeyId::parse)?, entry.key("key")?);
-        let added = match ring {
-            None => KeyRing::new(id, root),
-            Some(ring) => ring.with_old_key(id, root),
-        };
-        ring = Some(added.map_err(|error| Failure::from(error).at(entry.path("key")))?);
-    }
-    ring.ok_or_else(|| Failure::bad_request("sealing_keys is empty").at("sealing_keys"))
+fn checkpoint_key(input: &Input<'_>) -> Result<Option<CheckpointKey>, Failure> {
+    let Some(_) = input.get("checkpoint_key") else { return Ok(None) };
+    let key = CheckpointKey::from_bytes(input.key("checkpoint_key")?);
+    key.map(Some).map_err(|error| Failure::from(error).on("checkpoint_key"))
 }
 
 fn policy(input: &Input<'_>) -> Result<Policy, Failure> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::recovery;
 
 /// Serves `op` if it is one of these.
 pub(crate) fn serve(op: &str, input: &Input<'_>) -> Option<Result<Value, Failure>> {
@@ -17,6 +18,9 @@ pub(crate) fn serve(op: &str, input: &Input<'_>) -> Option<Result<Value, Failure
         "totp.check" => totp_check(input),
         "totp.uri" => totp_uri(input),
         "totp.parse_uri" => totp_parse_uri(input),
+        "recovery.codes" => recovery::codes(input),
+        "recovery.hash" => recovery::hash_code(input),
+        "recovery.check" => recovery::check_code(input),
         "time.gregorian" => input.time("unix").map(|time| json!({ "gregorian": time.gregorian_seconds() })),
         "wire.attempt" => wire_attempt(input),
         _ => return None,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mfa::audit::{AuditLog, Kind, Position, Query};
+use mfa::audit::{AuditLog, Checkpoints, Kind, Position, Query};
 use mfa::sqlite::SqliteStore;
 use mfa::{MemoryStore, Scope, Store};
 use mfa_testkit::faults::{At, CountingStore, Counts, Fault, FaultStore};
@@ -10,12 +10,12 @@ use mfa_testkit::faults::{At, CountingStore, Counts, Fault, FaultStore};
 use crate::failure::Failure;
 
 /// A store and its audit log, with their doubles' controls.
-pub(crate) trait TestStore: Store + AuditLog {
+pub(crate) trait TestStore: Store + AuditLog + Checkpoints {
     fn fail(&self, at: At, fault: Fault, times: usize);
     fn take_counts(&self) -> Counts;
 }
 
-impl<S: Store + AuditLog> TestStore for CountingStore<FaultStore<S>> {
+impl<S: Store + AuditLog + Checkpoints> TestStore for CountingStore<FaultStore<S>> {
     fn fail(&self, at: At, fault: Fault, times: usize) {
         self.inner().fail(at, fault, times);
     }
@@ -36,7 +36,8 @@ pub(crate) struct Opened {
 /// Opens the store that `name` means.
 pub(crate) async fn open(name: &str) -> Result<Opened, Failure> {
     if name == "memory" {
-        return Ok(Opened { engine: doubled(MemoryStore::new()), host: Arc::new(MemoryStore::new()) });
+        let store = Arc::new(MemoryStore::new());
+        return Ok(Opened { engine: doubled(Arc::clone(&store)), host: store });
     }
     let unknown = || Failure::bad_request("store must be `memory` or `sqlite:PATH`").at("store");
     let path = name.strip_prefix("sqlite:").ok_or_else(unknown)?;
@@ -45,7 +46,7 @@ pub(crate) async fn open(name: &str) -> Result<Opened, Failure> {
     Ok(Opened { engine: doubled(store.clone()), host: Arc::new(store) })
 }
 
-fn doubled(store: impl Store + AuditLog) -> Arc<dyn TestStore> {
+fn doubled(store: impl Store + AuditLog + Checkpoints) -> Arc<dyn TestStore> {
     Arc::new(CountingStore::new(FaultStore::new(store)))
 }
 

@@ -38,6 +38,12 @@ impl Node {
         }
     }
 
+    pub(crate) async fn restore_barrier(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        let actor = input.optional_text("actor")?.unwrap_or("mfa-shim");
+        let reason = input.optional_text("reason")?.unwrap_or("restore_barrier");
+        Ok(json!({ "users": self.engine.restore_barrier(actor, reason).await? }))
+    }
+
     pub(crate) async fn counters(&mut self, _: &Input<'_>) -> Result<Value, Failure> {
         let counts = self.store.take_counts();
         Ok(json!({

@@ -11,37 +11,41 @@ use tempfile::TempDir;
 use super::process::{Shim, error_of, open_request};
 
 /// The secret of RFC 6238, appendix B, in base32, and its codes of six digits, computed by oathtool.
-const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
-const NOW: u64 = 1_700_000_010;
+pub(crate) const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+pub(crate) const NOW: u64 = 1_700_000_010;
 const CODE_NOW: &str = "732303";
-const CODE_NEXT: &str = "136087";
+pub(crate) const CODE_NEXT: &str = "136087";
 
-struct File {
+pub(crate) struct File {
     _folder: TempDir,
-    store: String,
-    path: std::path::PathBuf,
+    pub(crate) store: String,
+    pub(crate) path: std::path::PathBuf,
 }
 
-fn file() -> File {
+pub(crate) fn file() -> File {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mfa.db");
     File { store: format!("sqlite:{}", path.display()), path, _folder: folder }
 }
 
-/// Enrols bob of acme; his code of `NOW` is used by it.
-fn enrol_bob(shim: &mut Shim) {
+/// Enrols bob of acme; his code of `NOW` is used by it. Returns his recovery codes.
+pub(crate) fn enrol_bob(shim: &mut Shim) -> Value {
     shim.ok(json!({ "op": "account.put", "account": "acme" }));
     shim.ok(json!({ "op": "user.put", "account": "acme", "user": "bob" }));
     let choice = json!({ "secret": SECRET });
     let begun = shim.ok(
         json!({ "op": "enrol.begin", "account": "acme", "user": "bob", "method": "totp", "choice": choice }),
     );
-    let confirmed = shim.ok(json!({ "op": "enrol.confirm", "account": "acme", "user": "bob",
+    let shown = shim.ok(json!({ "op": "enrol.confirm", "account": "acme", "user": "bob",
         "enrolment": begun["enrolment"], "response": { "code": CODE_NOW } }));
+    assert_eq!(shown["outcome"], "recovery_shown");
+    let confirmed = shim.ok(json!({ "op": "enrol.acknowledge", "account": "acme", "user": "bob",
+        "enrolment": begun["enrolment"] }));
     assert_eq!(confirmed["outcome"], "confirmed");
+    shown["recovery"]["codes"].clone()
 }
 
-fn begin(shim: &mut Shim, session: Option<&str>) -> Value {
+pub(crate) fn begin(shim: &mut Shim, session: Option<&str>) -> Value {
     let begun = shim
         .ok(json!({ "op": "login.begin", "account": "acme", "user": "bob", "module": "user_auth",
         "first_factor": { "session": session } }));

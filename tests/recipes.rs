@@ -1,0 +1,286 @@
+//! The recipes for hosts in `docs/recipes`: their code is what runs here, and their logs are what it leaves.
+
+#[path = "recipes/locked_out_user.rs"]
+mod locked_out_user;
+#[path = "recipes/pages.rs"]
+mod pages;
+#[path = "recipes/reading_the_audit_log.rs"]
+mod reading_the_audit_log;
+#[path = "recipes/restored_backup.rs"]
+mod restored_backup;
+#[path = "recipes/rotating_keys.rs"]
+mod rotating_keys;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::executor::block_on;
+use mfa::audit::{CheckpointKey, Checkpoints, Flaw, Report, Scope, Verifier};
+use mfa::sqlite::SqliteStore;
+use mfa::*;
+use mfa_testkit::authenticator::SoftAuthenticator;
+use mfa_testkit::host::{STEP, TestHost, login, session, subject, totp};
+use mfa_testkit::inbox::Inbox;
+use pages::{LOCKED_OUT, READING, RESTORED, ROTATING};
+
+/// A service on a database file, with recovery codes.
+struct Service {
+    host: TestHost,
+    inbox: Inbox,
+    store: SqliteStore,
+}
+
+impl Service {
+    async fn open(file: &Path) -> Self {
+        let store = SqliteStore::open(file).unwrap();
+        let (host, inbox) = TestHost::with_recovery_on(Arc::new(store.clone())).await;
+        Self { host, inbox, store }
+    }
+
+    async fn bob(&self) -> (Subject, SoftAuthenticator, Vec<String>) {
+        let bob = self.host.add_reachable("bob").await;
+        let (app, codes) = self.host.enrol_with_recovery(&bob).await;
+        (bob, app, codes)
+    }
+
+    /// How many events there are.
+    async fn place(&self) -> u64 {
+        self.store.leaves(0, 10_000).await.unwrap().last().map_or(0, |last| last.place)
+    }
+
+    /// The lines of the log of a scope behind a place, in the order of their commits.
+    async fn log(&self, scope: &Scope, place: u64) -> Vec<String> {
+        let leaves = self.store.leaves(place, 10_000).await.unwrap();
+        let events = leaves.iter().map(|leaf| leaf.event.as_ref().unwrap());
+        events.filter(|event| event.scope() == scope).map(reading_the_audit_log::line).collect()
+    }
+
+    async fn account_log(&self, place: u64) -> Vec<String> {
+        self.log(&Scope::Account(mfa_testkit::host::acme()), place).await
+    }
+}
+
+fn checkpoint_key() -> CheckpointKey {
+    CheckpointKey::from_bytes([0x2a; 32]).unwrap()
+}
+
+#[test]
+fn a_locked_out_user_is_helped_as_the_page_says() {
+    use locked_out_user::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let service = Service::open(&folder.path().join("mfa.db")).await;
+        let (host, engine) = (&service.host, &service.host.engine);
+        let (bob, app, _codes) = service.bob().await;
+        let desk = the_desk();
+
+        let challenge = host.begin(&bob).await;
+        for _ in 0..5 {
+            let _wrong = host.answer(&challenge, &app.wrong_code_at(host.now(), 2)).await;
+        }
+        assert!(matches!(engine.begin(login(&bob)).await, Ok(Begin::Challenge(c)) if c.method.is_recovery));
+        let begun = service.place().await;
+        lift_the_delay(engine, &bob, &desk).await.unwrap();
+        let challenge = host.begin(&bob).await;
+        assert!(matches!(host.answer(&challenge, &app.code_at(host.now())).await, Verify::Verified(_)));
+        assert_eq!(service.account_log(begun).await, LOCKED_OUT.log(0));
+
+        let begun = service.place().await;
+        let bypass = let_in_once(engine, &bob, &desk).await.unwrap();
+        let challenge = host.begin(&bob).await;
+        let typed = bypass.code.expose_secret().to_lowercase();
+        assert!(matches!(answer(engine, &challenge, &typed).await, Ok(Verify::Verified(_))));
+        let challenge = host.begin(&bob).await;
+        assert!(matches!(answer(engine, &challenge, &typed).await, Ok(Verify::Rejected(_))));
+        let logged = service.account_log(begun).await;
+        assert!(logged.starts_with(&LOCKED_OUT.log(1)), "{logged:#?}");
+
+        let begun = service.place().await;
+        let invited = start_anew(engine, &bob, &totp(), &desk).await.unwrap();
+        assert!(!invited.invitation.expose_secret().is_empty());
+        assert_eq!(service.account_log(begun).await, LOCKED_OUT.log(2));
+        assert!(matches!(engine.begin(login(&bob)).await, Ok(Begin::NotRequired(NotRequired::NoMethod))));
+    });
+}
+
+#[test]
+fn after_twenty_failures_in_a_day_nothing_lifts_the_wait_and_a_bypass_code_still_lets_in() {
+    use locked_out_user::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let service = Service::open(&folder.path().join("mfa.db")).await;
+        let (host, engine) = (&service.host, &service.host.engine);
+        let (bob, app, _codes) = service.bob().await;
+        for _ in 0..20 {
+            let challenge = host.begin(&bob).await;
+            let wrong = host.answer(&challenge, &app.wrong_code_at(host.now(), 2)).await;
+            let Verify::Rejected(Rejected { reason: Reason::WrongCode, .. }) = wrong else {
+                panic!("{wrong:?}")
+            };
+            host.clock.advance(Duration::from_secs(901));
+        }
+        lift_the_delay(engine, &bob, &the_desk()).await.unwrap();
+        let challenge = host.begin(&bob).await;
+        let right = host.answer(&challenge, &app.code_at(host.now())).await;
+        assert!(matches!(right, Verify::Rejected(_)), "{right:?}");
+
+        let bypass = let_in_once(engine, &bob, &the_desk()).await.unwrap();
+        let challenge = host.begin(&bob).await;
+        let answered = answer(engine, &challenge, bypass.code.expose_secret()).await;
+        assert!(matches!(answered, Ok(Verify::Verified(_))), "{answered:?}");
+    });
+}
+
+#[test]
+fn an_administrators_proof_takes_the_place_of_the_hosts_word() {
+    use locked_out_user::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let service = Service::open(&folder.path().join("mfa.db")).await;
+        let (host, engine) = (&service.host, &service.host.engine);
+        let (bob, _app, _codes) = service.bob().await;
+        let alice = subject("alice").with_rank(1);
+        host.directory.put(&alice).await.unwrap();
+        let (app, _) = host.enrol_with_recovery(&alice).await;
+
+        let Ok(Begin::Challenge(challenge)) = ask_alice(engine, login(&alice), &bob).await else {
+            panic!("no challenge")
+        };
+        let verified = host.answer(&challenge, &app.code_at(host.now())).await;
+        let Verify::Proven(proven) = verified else { panic!("{verified:?}") };
+        let begun = service.place().await;
+        start_anew(engine, &bob, &totp(), &alice_says(proven, &session(&alice))).await.unwrap_err();
+        let logged = service.account_log(begun).await;
+        assert_eq!(logged, LOCKED_OUT.log(3));
+    });
+}
+
+#[test]
+fn a_restored_backup_serves_nothing_twice() {
+    use restored_backup::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (file, backup) = (folder.path().join("mfa.db"), folder.path().join("noon.db"));
+    block_on(async {
+        let service = Service::open(&file).await;
+        let (bob, app, codes) = service.bob().await;
+        service.store.checkpoint(&checkpoint_key(), service.host.now()).await.unwrap();
+        let (noon, at_noon) = (service.host.now(), service.place().await);
+        drop(service);
+        std::fs::copy(&file, &backup).unwrap();
+
+        // After noon, Bob signs in with a code of his app and one of the saved ones.
+        let service = Service::open(&file).await;
+        service.host.clock.advance(noon.since(service.host.now()));
+        let used = app.code_at(noon);
+        let challenge = service.host.begin(&bob).await;
+        assert!(matches!(service.host.answer(&challenge, &used).await, Verify::Verified(_)));
+        let challenge = service.host.begin(&bob).await;
+        assert!(matches!(service.host.recover(&challenge, &codes[0]).await, Verify::Verified(_)));
+        let kept = service.store.checkpoint(&checkpoint_key(), noon).await.unwrap();
+        drop(service);
+        std::fs::copy(&backup, &file).unwrap();
+
+        let missing = what_is_missing(&SqliteStore::open(&file).unwrap(), &checkpoint_key(), kept).await;
+        assert_eq!(missing.unwrap(), kept.total - at_noon);
+        let service = Service::open(&file).await;
+        service.host.clock.advance(noon.since(service.host.now()));
+        let begun = service.place().await;
+        assert_eq!(make_safe(&service.host.engine).await.unwrap(), 1);
+        assert_eq!(service.log(&Scope::System, begun).await, RESTORED.log(1));
+        assert_eq!(service.account_log(begun).await, RESTORED.log(0));
+        let told = service.inbox.take();
+        assert!(told.iter().any(|m| m.subject.as_deref() == Some("Your recovery codes must be issued anew")));
+
+        let flaw = async || {
+            let verifier = Verifier::new(checkpoint_key()).trusting(kept);
+            verifier.read(&service.store).await.unwrap().problem.unwrap().flaw
+        };
+        assert_eq!(flaw().await, Flaw::CutTail);
+        service.store.checkpoint(&checkpoint_key(), noon).await.unwrap();
+        assert_eq!(flaw().await, Flaw::NotExtended);
+
+        let challenge = service.host.begin(&bob).await;
+        assert!(matches!(service.host.answer(&challenge, &used).await, Verify::Rejected(_)));
+        assert!(matches!(service.host.recover(&challenge, &codes[0]).await, Verify::Rejected(_)));
+        service.host.clock.advance(STEP * 3);
+        let challenge = service.host.begin(&bob).await;
+        let fresh = app.code_at(service.host.now());
+        assert!(matches!(service.host.answer(&challenge, &fresh).await, Verify::Verified(_)));
+    });
+}
+
+#[test]
+fn keys_are_rotated_while_logins_go_on() {
+    use rotating_keys::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let service = Service::open(&folder.path().join("mfa.db")).await;
+        let (host, engine) = (&service.host, &service.host.engine);
+        let (bob, app, _codes) = service.bob().await;
+        let (old, new) = (host.ring.active(), KeyId::parse("2027").unwrap());
+        let begun = service.place().await;
+        let open = host.begin(&bob).await;
+
+        hand_out(&host.ring, &new, [9; 32]).unwrap();
+        write_with(engine, &new).await.unwrap();
+        assert!(move_records(engine).await.unwrap().records > 0);
+        // Bob's challenge was handed out under the old key.
+        assert!(!retire(engine, &old).await.unwrap());
+        assert!(matches!(host.answer(&open, &app.code_at(host.now())).await, Verify::Verified(_)));
+        host.clock.advance(Duration::from_secs(600));
+        assert!(retire(engine, &old).await.unwrap());
+        assert_eq!(host.ring.ids(), [new]);
+        assert_eq!(service.log(&Scope::System, begun).await, ROTATING.log(0));
+
+        let challenge = host.begin(&bob).await;
+        assert!(matches!(host.answer(&challenge, &app.code_at(host.now())).await, Verify::Verified(_)));
+    });
+}
+
+#[test]
+fn the_log_is_read_and_checked_as_the_page_says() {
+    use reading_the_audit_log::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let service = Service::open(&folder.path().join("mfa.db")).await;
+        let (host, store) = (&service.host, &service.store);
+        let (bob, app, codes) = service.bob().await;
+        let kept = fix(store, &checkpoint_key(), host.now()).await.unwrap();
+        let begun = service.place().await;
+        let challenge = host.begin(&bob).await;
+        let _wrong = host.answer(&challenge, &app.wrong_code_at(host.now(), 2)).await;
+        assert!(matches!(host.recover(&challenge, &codes[0]).await, Verify::Verified(_)));
+
+        let cursors = host.engine.cursor_key().unwrap();
+        let page = of_user(store, &bob, None, &cursors).await.unwrap();
+        let newest: Vec<_> = page.events.iter().map(line).collect();
+        assert_eq!(service.account_log(begun).await, READING.log(0));
+        assert!(READING.log(0).iter().all(|row| newest.contains(row)), "{newest:#?}");
+        assert!(page.next.is_none());
+
+        let report = check(store, &checkpoint_key(), &kept).await.unwrap();
+        assert!(report.holds() && report.uncovered() > 0, "{report}");
+        let newest = fix(store, &checkpoint_key(), host.now()).await.unwrap();
+        let report = check(store, &checkpoint_key(), &newest).await.unwrap();
+        assert!(report.holds() && report.uncovered() == 0, "{report}");
+
+        let mut exported = Vec::new();
+        export(store, &mut exported).await.unwrap();
+        assert!(verified(&exported).holds());
+        let changed = String::from_utf8(exported).unwrap().replace("wrong_code", "right_code");
+        assert_eq!(verified(changed.as_bytes()).problem.unwrap().flaw, Flaw::Changed);
+    });
+}
+
+fn verified(exported: &[u8]) -> Report {
+    let mut verifier = Verifier::new(checkpoint_key());
+    audit::export::Reader::new(exported).verify(&mut verifier).unwrap();
+    verifier.finish()
+}

@@ -1,0 +1,179 @@
+//! Changes over several processes: recovery codes, proofs, administrators, and the log on its file.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::cluster::{CODE_NEXT, NOW, SECRET, begin, enrol_bob, file};
+use super::process::{Shim, open_request};
+
+fn open(store: &str, now: u64) -> Shim {
+    let mut shim = Shim::start();
+    let mut request = open_request(store, now);
+    request["checkpoint_key"] = json!("2a".repeat(32));
+    shim.ok(request);
+    shim
+}
+
+fn step_up(shim: &mut Shim, account: &str, user: &str, purpose: &str, subject: Value) -> Value {
+    let begun = shim.ok(json!({ "op": "step_up.begin", "account": account, "user": user,
+        "purpose": purpose, "subject": subject, "session": "s1" }));
+    assert_eq!(begun["outcome"], "challenge", "{begun}");
+    begun["challenge"]["ref"].clone()
+}
+
+/// Answers with the code of `at`, and returns the proof.
+fn proof(shim: &mut Shim, reference: &Value, at: u64) -> Value {
+    let code = shim.ok(json!({ "op": "totp.code", "secret": SECRET, "time": at }))["code"].clone();
+    let proven =
+        shim.ok(json!({ "op": "login.verify", "challenge": reference, "response": { "code": code } }));
+    assert_eq!(proven["outcome"], "proof", "{proven}");
+    proven["proof"].clone()
+}
+
+#[test]
+fn of_four_processes_that_race_with_one_recovery_code_one_is_let_in() {
+    let file = file();
+    let mut owner = Shim::open(&file.store, NOW);
+    let codes = enrol_bob(&mut owner);
+    let mut racers: Vec<_> = (0..4).map(|_| Shim::open(&file.store, NOW)).collect();
+    let request = |reference: Value| json!({ "op": "login.verify", "challenge": reference, "response": { "recovery": codes[0] } });
+    let requests: Vec<_> = racers.iter_mut().map(|racer| request(begin(racer, None))).collect();
+    let races = racers.into_iter().zip(requests);
+    let races: Vec<_> = races.map(|(mut racer, request)| thread::spawn(move || racer.ok(request))).collect();
+    let outcomes: Vec<_> = races.into_iter().map(|race| race.join().unwrap()).collect();
+    let verified = outcomes.iter().filter(|outcome| outcome["outcome"] == "verified").count();
+    assert_eq!(verified, 1, "{outcomes:?}");
+
+    let late = begin(&mut owner, None);
+    assert_eq!(owner.ok(request(late))["reason"], "already_used");
+    let listed = owner.ok(json!({ "op": "method.list", "account": "acme", "user": "bob" }));
+    assert_eq!(listed["methods"][1]["uses_left"], 9, "{listed}");
+}
+
+#[test]
+fn a_proof_is_good_once_on_another_process_that_is_told_the_session() {
+    let file = file();
+    let (mut a, mut b) = (Shim::open(&file.store, NOW + 30), Shim::open(&file.store, NOW + 30));
+    a.ok(json!({ "op": "clock.set", "now": NOW }));
+    enrol_bob(&mut a);
+    a.ok(json!({ "op": "clock.advance", "seconds": 30 }));
+    let reference = step_up(&mut a, "acme", "bob", "prefer_method", json!("totp"));
+    let proof = proof(&mut a, &reference, NOW + 30);
+
+    let mut prefer =
+        json!({ "op": "method.prefer", "account": "acme", "user": "bob", "method": "totp", "proof": proof });
+    let refused = ("step_up_required".to_owned(), String::new());
+    assert_eq!(b.error(prefer.clone()), refused);
+    prefer["session"] = json!("s2");
+    assert_eq!(b.error(prefer.clone()), refused);
+    prefer["session"] = json!("s1");
+    assert!(b.ok(prefer.clone())["method_id"].is_string());
+    // It is spent for the process that it came from too.
+    assert_eq!(a.error(prefer), refused);
+}
+
+#[test]
+fn an_administrator_of_the_account_above_resets_with_a_proof_for_it() {
+    let mut shim = Shim::open("memory", NOW);
+    shim.ok(json!({ "op": "account.put", "account": "msp" }));
+    enrol_bob(&mut shim);
+    shim.ok(json!({ "op": "account.put", "account": "acme", "parent": "msp" }));
+    shim.ok(json!({ "op": "user.put", "account": "msp", "user": "alice", "rank": 1 }));
+    let begun = shim.ok(json!({ "op": "enrol.begin", "account": "msp", "user": "alice", "method": "totp",
+        "choice": { "secret": SECRET } }));
+    for (op, response) in [("enrol.confirm", json!({ "code": "732303" })), ("enrol.acknowledge", Value::Null)]
+    {
+        shim.ok(json!({ "op": op, "account": "msp", "user": "alice", "enrolment": begun["enrolment"],
+            "response": response }));
+    }
+    shim.ok(json!({ "op": "clock.advance", "seconds": 30 }));
+    let about = json!({ "account": "acme", "user": "bob" });
+    let reference = step_up(&mut shim, "msp", "alice", "reset", about);
+    let proof = proof(&mut shim, &reference, NOW + 30);
+    let change = |op: &str| json!({ "op": op, "account": "acme", "user": "bob", "proof": proof, "reason": "ticket 17" });
+    assert_eq!(shim.error(change("user.bypass")).0, "step_up_required");
+    shim.ok(change("user.reset"));
+    let listed = shim.ok(json!({ "op": "method.list", "account": "acme", "user": "bob" }));
+    assert_eq!(listed["methods"], json!([]));
+    assert_eq!(shim.error(change("user.reset")).0, "step_up_required");
+}
+
+#[test]
+fn an_older_copy_of_the_file_and_a_changed_event_are_found() {
+    let file = file();
+    let older = file.path.with_extension("older");
+    let mut shim = open(&file.store, NOW);
+    enrol_bob(&mut shim);
+    shim.ok(json!({ "op": "audit.checkpoint" }));
+    shim.end();
+    std::fs::copy(&file.path, &older).unwrap();
+
+    let mut shim = open(&file.store, NOW + 30);
+    let reference = begin(&mut shim, None);
+    shim.ok(json!({ "op": "login.verify", "challenge": reference, "response": { "code": CODE_NEXT } }));
+    let kept = shim.ok(json!({ "op": "audit.checkpoint" }));
+    let verify = |trusted: Value| json!({ "op": "audit.verify", "trusted": trusted });
+    let short = json!({ "total": kept["total"], "mac": kept["mac"] });
+    assert_eq!(shim.ok(verify(short.clone()))["holds"], true);
+    shim.end();
+
+    let mut restored = open(&format!("sqlite:{}", older.display()), NOW + 30);
+    for trusted in [short, json!({ "checkpoint": kept["checkpoint"] })] {
+        let found = restored.ok(verify(trusted));
+        assert_eq!((&found["holds"], &found["flaw"]), (&json!(false), &json!("cut_tail")), "{found}");
+    }
+    restored.end();
+
+    let database = rusqlite::Connection::open(&file.path).unwrap();
+    let changed = database.execute(
+        "UPDATE events SET at = at + 1 WHERE seq = (SELECT seq FROM events ORDER BY seq LIMIT 1 OFFSET 3)",
+        [],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    drop(database);
+    let mut shim = open(&file.store, NOW + 30);
+    let found = shim.ok(json!({ "op": "audit.verify" }));
+    assert_eq!((&found["holds"], &found["flaw"]), (&json!(false), &json!("event_changed")), "{found}");
+    assert!(found["first_bad"].is_string());
+}
+
+#[test]
+fn a_first_factor_alone_sets_up_a_first_method_and_no_second() {
+    let mut shim = Shim::open("memory", NOW);
+    let first = json!({ "session": "s1" });
+    shim.ok(json!({ "op": "account.put", "account": "acme" }));
+    shim.ok(json!({ "op": "user.put", "account": "acme", "user": "bob" }));
+    let begin = json!({ "op": "enrol.begin", "account": "acme", "user": "bob", "method": "totp",
+        "first_factor": first });
+    assert!(shim.ok(begin.clone())["secret"].is_string());
+    enrol_bob(&mut shim);
+    assert_eq!(shim.error(begin.clone()).0, "step_up_required");
+    let mut two_ways = begin;
+    two_ways["proof"] = json!("made-up");
+    assert_eq!(shim.error(two_ways).0, "bad_request");
+}
+
+#[test]
+fn a_notice_that_is_refused_for_good_is_given_up_and_only_verified_contacts_are_told() {
+    let mut shim = Shim::open("memory", NOW);
+    enrol_bob(&mut shim);
+    let put = |verified: bool| {
+        json!({ "op": "user.put", "account": "acme", "user": "bob",
+        "email": "bob@acme.example", "email_verified": true, "mobile": "+15551234567", "mobile_verified": verified })
+    };
+    let unlock =
+        json!({ "op": "user.unlock", "account": "acme", "user": "bob", "actor": "alice", "reason": "r" });
+    shim.ok(put(false));
+    shim.ok(unlock);
+    let told = shim.ok(json!({ "op": "inbox.take" }))["messages"].take();
+    assert_eq!((told.as_array().unwrap().len(), &told[0]["channel"]), (1, &json!("email")), "{told}");
+
+    shim.ok(put(true));
+    shim.ok(json!({ "op": "inbox.fail", "channel": "phone", "kind": "permanent" }));
+    shim.ok(json!({ "op": "recovery.issue", "account": "acme", "user": "bob", "form": "key" }));
+    let drained = shim.ok(json!({ "op": "notices.drain" }));
+    assert_eq!(drained, json!({ "sent": 0, "waiting": 0, "given_up": 1 }));
+    let told = shim.ok(json!({ "op": "inbox.take" }))["messages"].take();
+    assert_eq!((told.as_array().unwrap().len(), &told[0]["channel"]), (1, &json!("email")), "{told}");
+}
