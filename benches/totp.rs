@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
 use criterion::Criterion;
-use mfa::core::internal::{SealedSecret, handle};
+use mfa::engine::internal::{SealedSecret, handle};
 use mfa::totp::Totp;
 use mfa::{
     AccountId, Answer, Change, Choice, Cx, Draw, Held, KeyId, KeyRing, OsEntropy, Provider, Purpose, Reason,

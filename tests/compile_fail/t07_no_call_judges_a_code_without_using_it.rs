@@ -1,5 +1,5 @@
 //! The decision that judges a code is not to be had without the commit that uses it.
 
-use mfa::core::decide::judge::judge;
+use mfa::engine::decide::judge::judge;
 
 fn main() {}

@@ -1,7 +1,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 //! The second step of a login for Rust services.
 //!
-//! This crate re-exports the parts, so that a host needs one dependency: [`core`](mod@core) (the engine and
+//! This crate re-exports the parts, so that a host needs one dependency: [`engine`] (the engine and
 //! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `recovery`,
 //! `sqlite` and `TokioRuntime`.
 //!
@@ -29,7 +29,7 @@ pub mod _security {}
 mod tokio_runtime;
 
 pub use audit_model as audit;
-pub use mfa_core as core;
+pub use mfa_core as engine;
 pub use mfa_core::*;
 #[cfg(feature = "recovery")]
 pub use mfa_recovery as recovery;

@@ -4,26 +4,20 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
-use serde_json::Value;
 
 use super::survey::{Survey, Verdict, denied, survey};
-use super::{Registered, Rules, event, method, notice};
+use super::{Registered, Rules, event, method};
 use crate::driver::{Decision, Read, Records};
-use crate::keyring::Sealed;
-use crate::machine::Status;
 use crate::plan::Plan;
-use crate::provider::{ErasedHeld, ErasedStep, StepEvent, Then};
-use crate::record::challenge::{Challenge, FirstFactorRecord, Intended, PendingEffect};
-use crate::record::login::{Enrolment, Login as LoginRecord, TOLERATED_SKEW};
+use crate::record::login::{Login as LoginRecord, TOLERATED_SKEW};
 use crate::record::open::{Entry, MAX_OPEN, Open};
 use crate::record::proof::{Held, TICKET_LIFE, Ticket as TicketRecord};
-use crate::record::vault::{Place, Vault};
+use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_key};
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
-    Begin, ChallengeId, Change, Charge, Choice, Cx, DeniedReason, Draw, Effect, EnrolmentId,
-    EnrolmentRequired, Error, Expect, Intent, Key, Login, Method, Purpose, Reason, Reference, Role,
-    SecretBytes, Version,
+    Begin, ChallengeId, DeniedReason, Draw, Effect, EnrolmentId, EnrolmentRequired, Error, Expect, Intent,
+    Key, Login, Method, Role, Version,
 };
 
 /// How many tickets of a user there are at most.
@@ -103,12 +97,12 @@ pub(crate) fn set_right(read: &mut Read<LoginRecord>, now: Timestamp) -> Option<
     Some(ahead)
 }
 
-struct Beginning<'a> {
-    rules: &'a Rules,
-    login: &'a Login,
+pub(super) struct Beginning<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) login: &'a Login,
     /// The change that a proof is asked for, where one is.
-    intent: Option<&'a Intent>,
-    now: Timestamp,
+    pub(super) intent: Option<&'a Intent>,
+    pub(super) now: Timestamp,
     /// How far the clock was ahead when the user was last judged, if it was.
     ahead: Option<Duration>,
     plan: Plan,
@@ -298,167 +292,5 @@ impl Beginning<'_> {
             needs_invitation: self.rules.policy.first_enrolment_needs_invitation(),
             offered,
         }))
-    }
-
-    fn reference(&self, draw: &mut Draw) -> Result<(Claims, Reference), Error> {
-        let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
-        let module = self.login.module.as_str();
-        let claims = Claims::new(&self.rules.ring, Handle::Challenge, &self.login.subject, module, secrets);
-        let reference = claims.issue(&self.rules.ring)?;
-        Ok((claims, reference))
-    }
-
-    fn start(
-        &self,
-        record: &LoginRecord,
-        vault: &Read<Vault>,
-        survey: &Survey,
-        active: EnrolmentId,
-        claims: &Claims,
-        draw: &mut Draw,
-    ) -> Result<Started, Error> {
-        let enrolment = record.enrolment(active).ok_or(Error::Unavailable("the active method"))?;
-        let registered =
-            self.rules.usable(&enrolment.provider).ok_or(Error::Unavailable("the active method"))?;
-        let opened = survey.usable.iter().find(|(id, _)| *id == active);
-        let (_, secret) = opened.ok_or(Error::Unavailable("the vault"))?;
-        let secret = match (secret, vault) {
-            (Some(secret), _) => Some(secret.clone()),
-            (None, Read::Live(vault, _)) => Some(self.open_secret(vault, enrolment)?),
-            (None, _) => None,
-        };
-        let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let effect_id = draw.take()?;
-        let mut cx = Cx {
-            now: self.now,
-            account,
-            user,
-            label: self.login.subject.label(),
-            purpose: self.purpose(),
-            challenge: ChallengeId::from_bytes(claims.id),
-            enrolment: active,
-            not_before: record.barrier,
-            settings: &registered.settings,
-            entropy: draw,
-        };
-        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: secret.as_ref() };
-        let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
-        Started::from_step(step, effect_id)
-    }
-
-    const fn purpose(&self) -> Purpose {
-        match self.intent {
-            None => Purpose::Login,
-            Some(intent) => Purpose::StepUp(intent.operation()),
-        }
-    }
-
-    fn open_secret(&self, vault: &Vault, enrolment: &Enrolment) -> Result<SecretBytes, Error> {
-        let place = Place {
-            account: self.login.subject.account(),
-            user: self.login.subject.user(),
-            kind: "vault",
-            provider: &enrolment.provider,
-            enrolment: enrolment.id,
-        };
-        let sealed = vault.sealed(enrolment.id).ok_or(Error::Unavailable("the vault"))?;
-        Ok(place.open(&self.rules.ring, sealed)?)
-    }
-
-    /// Seals the verified contacts, so that the user can be told what happens to the challenge.
-    fn contacts(&self, claims: &Claims, draw: &mut Draw) -> Result<Option<Sealed>, Error> {
-        let subject = &self.login.subject;
-        let verified: Vec<_> = subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
-        if verified.is_empty() {
-            return Ok(None);
-        }
-        let whom = (subject.account(), subject.user());
-        notice::seal(self.rules, whom.0, whom.1, &claims.id, &verified, draw).map(Some)
-    }
-
-    fn record(
-        &self,
-        record: &LoginRecord,
-        active: EnrolmentId,
-        survey: &Survey,
-        claims: &Claims,
-        started: &Started,
-        at: Timestamp,
-    ) -> Result<Challenge, Error> {
-        let first = &self.login.first_factor;
-        let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let ring = &self.rules.ring;
-        let hash = |session| session_hash(ring, &claims.key, account, user, session);
-        let sends = matches!(&started.effect, Some((Effect::Deliver(_), ..)));
-        Ok(Challenge {
-            user: user.clone(),
-            generation: record.generation.clone(),
-            module: self.login.module.as_str().to_owned(),
-            purpose: self.purpose(),
-            key: claims.key.clone(),
-            binder: claims.binder_hash(ring)?,
-            session: first.session.as_ref().map(hash).transpose()?,
-            first_factor: FirstFactorRecord {
-                kind: first.kind,
-                channel: first.channel,
-                at: first.at.unwrap_or(self.now),
-            },
-            fence: record.fence,
-            status: if started.effect.is_some() { Status::Created } else { Status::Sent },
-            method: active,
-            provider: record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default(),
-            offered: survey.usable.iter().map(|(id, _)| *id).collect(),
-            created_at: at,
-            updated_at: at,
-            expires_at: at.plus(self.rules.policy.challenge_ttl()),
-            attempts_left: self.rules.policy.attempts(),
-            malformed: 0,
-            verify_attempts: 0,
-            send_attempts: u32::from(sends),
-            told: 0,
-            state: started.state.clone(),
-            effect: started.effect.as_ref().map(|(_, id, _)| PendingEffect {
-                id: *id,
-                charged_at: None,
-                failed_before: Timestamp::MIN,
-                of_answer: false,
-                deadline: at.plus(crate::engine::EFFECT_DEADLINE),
-            }),
-            proven: None,
-            intent: self
-                .intent
-                .map(|intent| Intended { digest: intent.digest(), rank: self.login.subject.rank() }),
-            contacts: None,
-            decoy: false,
-        })
-    }
-}
-
-/// What a provider wants at the beginning.
-struct Started {
-    prompt: Value,
-    state: Option<Vec<u8>>,
-    effect: Option<(Effect, [u8; 16], Charge)>,
-}
-
-impl Started {
-    fn from_step(step: ErasedStep, effect_id: [u8; 16]) -> Result<Self, Error> {
-        let state = match step.state {
-            Change::Set(state) => Some(state),
-            Change::Same | Change::Clear => None,
-        };
-        match step.then {
-            Then::Prompt(prompt) | Then::Wait(prompt) => Ok(Self { prompt, state, effect: None }),
-            Then::Run(_, Charge::Attempt) => {
-                Err(Error::Unavailable("a provider that judges at the beginning"))
-            }
-            Then::Run(effect, charge) => {
-                Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id, charge)) })
-            }
-            Then::Reject(Reason::Unavailable) => Err(Error::Unavailable("the provider")),
-            Then::Reveal(..) | Then::Accept(_) | Then::Reject(_) => {
-                Err(Error::Unavailable("a provider that neither prompts nor acts"))
-            }
-        }
     }
 }

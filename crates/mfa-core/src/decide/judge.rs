@@ -8,24 +8,21 @@ use serde_json::Value;
 use super::call::{call, ready};
 use super::case::{Case, Opened};
 use super::effects::{EffectResult, charge_effect, interrupt, resume};
-use super::standing::settle_bound;
+use super::succeed::{clear_consecutive, succeed};
 use super::survey::wait_for;
-use super::{Rules, decoy, event, select, wording};
+use super::{Rules, decoy, event, select};
 use crate::driver::{Decision, Records};
 use crate::grant::GrantPlan;
 use crate::machine::{Move, Status};
 use crate::plan::Plan;
 use crate::provider::{ErasedStep, Then};
 use crate::record::challenge::Proven as ProvenRecord;
-use crate::record::login::{Enrolment, Login};
-use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
-use crate::record::{PROOF, users_key};
-use crate::reference::{Claims, Handle};
+use crate::record::login::Enrolment;
+use crate::reference::Claims;
 use crate::request::Act;
 use crate::{
-    ChallengeId, Choice, Draw, Effect, Error, Evidence, Expect, KeyId, MethodSelector, NoticeKind, Operation,
-    Pending, Proven, ProviderName, Purpose, Reason, Rejected, RequestFacts, Response, StepEvent, Strength,
-    bypass,
+    Choice, Draw, Effect, Error, MethodSelector, Pending, Proven, Reason, Rejected, RequestFacts, Response,
+    StepEvent,
 };
 
 /// What is asked of a challenge by the holder of its reference.
@@ -222,8 +219,8 @@ fn meant(case: &Case<'_>, response: &Response) -> Option<MethodSelector> {
     let is_active = |e: &&Enrolment| e.id == challenge.method;
     let from_way_back = login.enrolments.iter().find(is_active).is_some_and(|e| !rules.is_factor(e));
     // As at begin: the preferred one, or the first.
-    let preferred = factors.iter().find(|e| login.preferred == Some(e.id)).or(factors.first());
-    let found = ways_back.first().or(preferred.filter(|_| from_way_back))?;
+    let preferred = factors.iter().find(|e| login.preferred == Some(e.id)).or_else(|| factors.first());
+    let found = ways_back.first().or_else(|| preferred.filter(|_| from_way_back))?;
     Some(MethodSelector::Enrolment(found.id))
 }
 
@@ -294,143 +291,6 @@ pub(super) fn carry_out(
         }
         Then::Reject(reason) => Ok(Judged::Rejected(case.refuse(reason, None)?)),
         Then::Reveal(..) | Then::Run(..) => Err(Error::Unavailable("a provider that reveals in a login")),
-    }
-}
-
-/// Ends a challenge that has just been redeemed with what it was begun for: a grant, or a proof.
-fn succeed(
-    case: &mut Case<'_>,
-    kind: Kind,
-    strength: Strength,
-    at: Timestamp,
-    draw: &mut Draw,
-) -> Result<Judged, Error> {
-    clear_consecutive(case);
-    let (evidence, way_back) = evidence(case, strength, at)?;
-    let challenge = case.challenge.change();
-    challenge.verify_attempts =
-        challenge.verify_attempts.saturating_add(u32::from(kind == Kind::AnswerAccepted));
-    let amr = evidence.amr().iter().map(|amr| amr.as_str()).collect::<Vec<_>>().join(" ");
-    let event = case
-        .event(kind, Outcome::Success)
-        .field("amr", amr)
-        .field("aal", evidence.aal().number().to_string())
-        .attempt(wording::accepted());
-    case.note(event);
-    if way_back {
-        come_back(case);
-    }
-    match case.challenge.value.purpose {
-        Purpose::Login => grant(case, evidence),
-        Purpose::StepUp(operation) => prove(case, operation, &evidence, way_back, draw),
-        Purpose::Enrol => Err(Error::Unavailable("a challenge of an enrolment")),
-    }
-}
-
-/// Returns what was proven, and whether by a way back in.
-fn evidence(case: &mut Case<'_>, strength: Strength, at: Timestamp) -> Result<(Evidence, bool), Error> {
-    let provider =
-        ProviderName::parse(case.provider_name()).map_err(|_| Error::Unavailable("a provider's name"))?;
-    let (id, rules, purpose) = (case.challenge.value.method, case.rules, case.challenge.value.purpose);
-    let enrolment = case.login.change().enrolment_mut(id).ok_or(Error::Unavailable("the active method"))?;
-    let way_back = !rules.is_factor(enrolment);
-    let strength = settle_bound(enrolment, strength, purpose);
-    let first = case.challenge.value.first_factor.clone();
-    let evidence = Evidence {
-        provider,
-        enrolment: id,
-        strength,
-        at,
-        first_factor: first.kind,
-        first_channel: first.channel,
-    };
-    Ok((evidence, way_back))
-}
-
-/// After a way back in was used every other challenge ends, and the user is told.
-fn come_back(case: &mut Case<'_>) {
-    let (id, at) = (case.challenge.value.method, case.at);
-    case.login.change().raise_fence();
-    if case.provider_name() == bypass::NAME {
-        case.login.change().enrolments.retain(|enrolment| enrolment.id != id);
-        case.vault.change().remove(id);
-    } else {
-        case.login.change().recovered_at = Some(at);
-        case.tell(NoticeKind::RecoveryUsed);
-    }
-}
-
-/// Plans the grant of a login.
-fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
-    Ok(Judged::Granted(Box::new(GrantPlan {
-        account: case.account.clone(),
-        user: case.user().clone(),
-        challenge: ChallengeId::from_bytes(case.claims.id),
-        session: case.challenge.value.session,
-        key: KeyId::parse(&case.challenge.value.key)?,
-        issued_at: case.now,
-        evidence,
-        recovery_left: recovery_left(case.rules, &case.login.value),
-    })))
-}
-
-/// Returns how many recovery codes are left, where they are few.
-fn recovery_left(rules: &Rules, login: &Login) -> Option<u8> {
-    let sets = login.enrolments.iter().filter(|e| e.provider != bypass::NAME && !rules.is_factor(e));
-    let left =
-        sets.filter_map(|e| rules.providers.get(&e.provider)?.code.uses_left(e.data.as_deref()?)).min();
-    left.filter(|left| *left <= rules.policy.recovery_low())
-}
-
-/// Plans the proof of a step-up: a record of its own, which spending deletes.
-fn prove(
-    case: &mut Case<'_>,
-    operation: Operation,
-    evidence: &Evidence,
-    recovery: bool,
-    draw: &mut Draw,
-) -> Result<Judged, Error> {
-    let intended = case.challenge.value.intent.clone().ok_or(Error::Unavailable("a step-up for nothing"))?;
-    let ring = &case.rules.ring;
-    let claims = case.claims.another(Handle::Proof, (draw.take()?, draw.take()?));
-    let expires_at = case.at.plus(PROOF_LIFE);
-    let challenge = &case.challenge.value;
-    let session = challenge.session;
-    let held = Held {
-        generation: challenge.generation.clone(),
-        fence: Some(case.login.value.fence),
-        key: challenge.key.clone(),
-        binder: claims.binder_hash(ring)?,
-        session,
-        made_at: case.at,
-        expires_at,
-    };
-    let record = ProofRecord {
-        held,
-        operation,
-        intent: intended.digest,
-        enrolment: evidence.enrolment,
-        provider: evidence.provider.as_str().to_owned(),
-        aal: evidence.strength.aal,
-        recovery,
-        rank: intended.rank,
-        busy_until: Timestamp::MIN,
-    };
-    let key = users_key(&case.account, PROOF, case.user(), &claims.id);
-    case.also.put(key, Expect::Absent, &record, Some(expires_at))?;
-    let event = case
-        .event(Kind::ProofIssued, Outcome::Success)
-        .field("operation", operation.code())
-        .field("aal", evidence.strength.aal.number().to_string());
-    case.note(event);
-    let proof = crate::Proof(claims.issue_text(ring)?);
-    Ok(Judged::Proven(Box::new(Proven { proof, operation, expires_at })))
-}
-
-fn clear_consecutive(case: &mut Case<'_>) {
-    let id = case.challenge.value.method;
-    if let Some(enrolment) = case.login.change().enrolment_mut(id) {
-        enrolment.consecutive = 0;
     }
 }
 

@@ -2,7 +2,8 @@
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 
-use super::authorise::{Allowed, Permit, Target, authorise, note_refused, spend_elsewhere};
+use super::authorise::{Allowed, Target, authorise, note_refused, spend_elsewhere};
+use super::permit::Permit;
 use super::{Rules, event, method, notice, select};
 use crate::driver::{Decision, Read, Records, Turn};
 use crate::plan::Plan;

@@ -4,8 +4,9 @@ use audit_model::{AccountId, Kind, Scope, UserId};
 
 use super::Engine;
 use super::enrol::turn;
-use crate::decide::authorise::{Permit, note_refused};
+use crate::decide::authorise::note_refused;
 use crate::decide::manage::{Changing, Managed};
+use crate::decide::permit::Permit;
 use crate::decide::{manage, select};
 use crate::driver::{Decision, Records, Turn};
 use crate::record::{INVITATION, NOTICE, PENDING, PROOF, TICKET, users_prefix};

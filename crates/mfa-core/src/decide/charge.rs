@@ -1,0 +1,140 @@
+//! Refusing and charging: what an answer costs is taken from the challenge and the budgets, by the table.
+
+use core::time::Duration;
+
+use audit_model::{Kind, Outcome};
+
+use super::case::Case;
+use super::wording;
+use crate::budget::DELAYS_FROM;
+use crate::machine::Move;
+use crate::reason::{Cost, When};
+use crate::record::challenge::MAX_MALFORMED;
+use crate::record::login::Failed;
+use crate::{Error, NoticeKind, Reason, Rejected};
+
+impl Case<'_> {
+    /// Refuses an answer and charges what the table says.
+    pub(crate) fn refuse(
+        &mut self,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Result<Rejected, Error> {
+        let cost = Cost::of(reason);
+        self.charge(cost);
+        self.refuse_at(cost, reason, retry_after)
+    }
+
+    /// Refuses an answer whose attempt was charged before its effect ran.
+    pub(crate) fn refuse_charged(&mut self, reason: Reason) -> Result<Rejected, Error> {
+        self.refuse_at(Cost { event: When::Each, ..Cost::of(reason) }, reason, None)
+    }
+
+    fn refuse_at(
+        &mut self,
+        cost: Cost,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Result<Rejected, Error> {
+        match reason {
+            Reason::Fraud => {
+                self.delay_every_method();
+                self.tell(NoticeKind::FraudReported);
+            }
+            Reason::Replayed => self.tell(NoticeKind::ReplaySeen),
+            _ => {}
+        }
+        let first = cost.event != When::Never && self.is_told_first(reason);
+        if cost.event == When::Each || (cost.event == When::First && first) {
+            let left = self.challenge.value.attempts_left.to_string();
+            let event = self
+                .event(Kind::AnswerRejected, Outcome::Failure)
+                .reason(reason.code())
+                .field("attempts_left", left)
+                .attempt(wording::rejected(reason));
+            self.note(event);
+        }
+        let used_up =
+            self.challenge.value.attempts_left == 0 || self.challenge.value.malformed >= MAX_MALFORMED;
+        if (cost.ends || used_up) && !self.challenge.value.status.is_terminal() {
+            self.end(Move::Fail)?;
+            self.tell(NoticeKind::WrongSecondStep);
+        }
+        Ok(Rejected { reason, attempts_left: self.challenge.value.attempts_left, retry_after })
+    }
+
+    /// After a report that it was not the user: no method is judged for a while.
+    fn delay_every_method(&mut self) {
+        let at = self.at;
+        for enrolment in &mut self.login.change().enrolments {
+            enrolment.consecutive = enrolment.consecutive.max(DELAYS_FROM);
+            enrolment.failed_at = at;
+        }
+    }
+
+    /// Charges the challenge and the budgets what an answer costs.
+    pub(crate) fn charge(&mut self, cost: Cost) {
+        self.charge_challenge(cost);
+        if cost.budget {
+            self.charge_budget();
+        }
+    }
+
+    fn charge_challenge(&mut self, cost: Cost) {
+        if cost.attempt && !self.challenge.value.status.is_terminal() {
+            let challenge = self.challenge.change();
+            challenge.attempts_left = challenge.attempts_left.saturating_sub(1);
+            challenge.verify_attempts = challenge.verify_attempts.saturating_add(1);
+        }
+        if cost.malformed {
+            let challenge = self.challenge.change();
+            challenge.malformed = challenge.malformed.saturating_add(1);
+        }
+    }
+
+    /// Counts a judged failure of the active method and of the user. What refuses further answers from now on
+    /// is an event: a delay, a window that is full, the stop.
+    fn charge_budget(&mut self) {
+        let (at, id) = (self.at, self.challenge.value.method);
+        let (daily, monthly) = (self.rules.policy.failures_per_day(), self.rules.policy.failures_per_month());
+        let low_entropy = self.is_low_entropy();
+        let login = self.login.change();
+        let had_room = login.failures.wait(at, daily, monthly) == Duration::ZERO;
+        if low_entropy {
+            login.failures.charge(at);
+        }
+        let wait = login.failures.wait(at, daily, monthly);
+        let is_full_now = had_room && wait > Duration::ZERO;
+        let Some(enrolment) = login.enrolment_mut(id) else { return };
+        let failed = enrolment.fail(at);
+        let (until, failures) = (enrolment.delayed_until(), enrolment.consecutive.to_string());
+        if failed == Failed::Stopped {
+            let event = self.event(Kind::EnrolmentStopped, Outcome::Failure).field("failures", failures);
+            self.note(event);
+            self.tell(NoticeKind::Locked);
+        }
+        if failed == Failed::Locked || is_full_now {
+            let until = until.max(at.plus(wait)).to_string();
+            let event = self.event(Kind::UserLocked, Outcome::Failure).field("until", until);
+            self.note(event);
+            self.tell(NoticeKind::Locked);
+        }
+    }
+
+    /// Returns whether failures of the active method count towards the user's windows: guesses at a saved secret
+    /// have a count of their own.
+    pub(crate) fn is_low_entropy(&self) -> bool {
+        let provider = self.rules.providers.get(self.provider_name());
+        provider.is_none_or(|provider| provider.code.describe().is_low_entropy())
+    }
+
+    fn is_told_first(&mut self, reason: Reason) -> bool {
+        let mut told = self.challenge.value.told;
+        if told & reason.bit() != 0 {
+            return false;
+        }
+        told |= reason.bit();
+        self.challenge.change().told = told;
+        true
+    }
+}

@@ -1,0 +1,184 @@
+//! Making a challenge: its reference, its provider's first step, its record.
+
+use audit_model::Timestamp;
+use serde_json::Value;
+
+use super::begin::Beginning;
+use super::notice;
+use super::survey::Survey;
+use crate::driver::Read;
+use crate::keyring::Sealed;
+use crate::machine::Status;
+use crate::provider::{ErasedHeld, ErasedStep, StepEvent, Then};
+use crate::record::challenge::{Challenge, FirstFactorRecord, Intended, PendingEffect};
+use crate::record::login::{Enrolment, Login as LoginRecord};
+use crate::record::vault::{Place, Vault};
+use crate::reference::{Claims, Handle, session_hash};
+use crate::{
+    ChallengeId, Change, Charge, Choice, Cx, Draw, Effect, EnrolmentId, Error, Purpose, Reason, Reference,
+    SecretBytes,
+};
+
+impl Beginning<'_> {
+    pub(super) fn reference(&self, draw: &mut Draw) -> Result<(Claims, Reference), Error> {
+        let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
+        let module = self.login.module.as_str();
+        let claims = Claims::new(&self.rules.ring, Handle::Challenge, &self.login.subject, module, secrets);
+        let reference = claims.issue(&self.rules.ring)?;
+        Ok((claims, reference))
+    }
+
+    pub(super) fn start(
+        &self,
+        record: &LoginRecord,
+        vault: &Read<Vault>,
+        survey: &Survey,
+        active: EnrolmentId,
+        claims: &Claims,
+        draw: &mut Draw,
+    ) -> Result<Started, Error> {
+        let enrolment = record.enrolment(active).ok_or(Error::Unavailable("the active method"))?;
+        let registered =
+            self.rules.usable(&enrolment.provider).ok_or(Error::Unavailable("the active method"))?;
+        let opened = survey.usable.iter().find(|(id, _)| *id == active);
+        let (_, secret) = opened.ok_or(Error::Unavailable("the vault"))?;
+        let secret = match (secret, vault) {
+            (Some(secret), _) => Some(secret.clone()),
+            (None, Read::Live(vault, _)) => Some(self.open_secret(vault, enrolment)?),
+            (None, _) => None,
+        };
+        let (account, user) = (self.login.subject.account(), self.login.subject.user());
+        let effect_id = draw.take()?;
+        let mut cx = Cx {
+            now: self.now,
+            account,
+            user,
+            label: self.login.subject.label(),
+            purpose: self.purpose(),
+            challenge: ChallengeId::from_bytes(claims.id),
+            enrolment: active,
+            not_before: record.barrier,
+            settings: &registered.settings,
+            entropy: draw,
+        };
+        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: secret.as_ref() };
+        let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
+        Started::from_step(step, effect_id)
+    }
+
+    const fn purpose(&self) -> Purpose {
+        match self.intent {
+            None => Purpose::Login,
+            Some(intent) => Purpose::StepUp(intent.operation()),
+        }
+    }
+
+    fn open_secret(&self, vault: &Vault, enrolment: &Enrolment) -> Result<SecretBytes, Error> {
+        let place = Place {
+            account: self.login.subject.account(),
+            user: self.login.subject.user(),
+            kind: "vault",
+            provider: &enrolment.provider,
+            enrolment: enrolment.id,
+        };
+        let sealed = vault.sealed(enrolment.id).ok_or(Error::Unavailable("the vault"))?;
+        Ok(place.open(&self.rules.ring, sealed)?)
+    }
+
+    /// Seals the verified contacts, so that the user can be told what happens to the challenge.
+    pub(super) fn contacts(&self, claims: &Claims, draw: &mut Draw) -> Result<Option<Sealed>, Error> {
+        let subject = &self.login.subject;
+        let verified: Vec<_> = subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
+        if verified.is_empty() {
+            return Ok(None);
+        }
+        let whom = (subject.account(), subject.user());
+        notice::seal(self.rules, whom.0, whom.1, &claims.id, &verified, draw).map(Some)
+    }
+
+    pub(super) fn record(
+        &self,
+        record: &LoginRecord,
+        active: EnrolmentId,
+        survey: &Survey,
+        claims: &Claims,
+        started: &Started,
+        at: Timestamp,
+    ) -> Result<Challenge, Error> {
+        let first = &self.login.first_factor;
+        let (account, user) = (self.login.subject.account(), self.login.subject.user());
+        let ring = &self.rules.ring;
+        let hash = |session| session_hash(ring, &claims.key, account, user, session);
+        let sends = matches!(&started.effect, Some((Effect::Deliver(_), ..)));
+        Ok(Challenge {
+            user: user.clone(),
+            generation: record.generation.clone(),
+            module: self.login.module.as_str().to_owned(),
+            purpose: self.purpose(),
+            key: claims.key.clone(),
+            binder: claims.binder_hash(ring)?,
+            session: first.session.as_ref().map(hash).transpose()?,
+            first_factor: FirstFactorRecord {
+                kind: first.kind,
+                channel: first.channel,
+                at: first.at.unwrap_or(self.now),
+            },
+            fence: record.fence,
+            status: if started.effect.is_some() { Status::Created } else { Status::Sent },
+            method: active,
+            provider: record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default(),
+            offered: survey.usable.iter().map(|(id, _)| *id).collect(),
+            created_at: at,
+            updated_at: at,
+            expires_at: at.plus(self.rules.policy.challenge_ttl()),
+            attempts_left: self.rules.policy.attempts(),
+            malformed: 0,
+            verify_attempts: 0,
+            send_attempts: u32::from(sends),
+            told: 0,
+            state: started.state.clone(),
+            effect: started.effect.as_ref().map(|(_, id, _)| PendingEffect {
+                id: *id,
+                charged_at: None,
+                failed_before: Timestamp::MIN,
+                of_answer: false,
+                deadline: at.plus(crate::engine::EFFECT_DEADLINE),
+            }),
+            proven: None,
+            intent: self
+                .intent
+                .map(|intent| Intended { digest: intent.digest(), rank: self.login.subject.rank() }),
+            contacts: None,
+            decoy: false,
+        })
+    }
+}
+
+/// What a provider wants at the beginning.
+pub(super) struct Started {
+    pub(super) prompt: Value,
+    pub(super) state: Option<Vec<u8>>,
+    pub(super) effect: Option<(Effect, [u8; 16], Charge)>,
+}
+
+impl Started {
+    fn from_step(step: ErasedStep, effect_id: [u8; 16]) -> Result<Self, Error> {
+        let state = match step.state {
+            Change::Set(state) => Some(state),
+            Change::Same | Change::Clear => None,
+        };
+        match step.then {
+            Then::Prompt(prompt) | Then::Wait(prompt) => Ok(Self { prompt, state, effect: None }),
+            Then::Run(_, Charge::Attempt) => {
+                Err(Error::Unavailable("a provider that judges at the beginning"))
+            }
+            Then::Run(effect, charge) => {
+                Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id, charge)) })
+            }
+            Then::Reject(Reason::Unavailable) => Err(Error::Unavailable("the provider")),
+            Then::Reveal(..) | Then::Accept(_) | Then::Reject(_) => {
+                Err(Error::Unavailable("a provider that neither prompts nor acts"))
+            }
+        }
+    }
+}
