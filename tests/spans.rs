@@ -15,7 +15,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Keeps the name and the fields of every span.
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<Vec<(&'static str, BTreeMap<String, String>)>>>);
+struct Spans(Arc<Mutex<Vec<Span>>>);
+
+/// A span's name and fields.
+type Span = (&'static str, BTreeMap<String, String>);
 
 struct Fields<'a>(&'a mut BTreeMap<String, String>);
 

@@ -2,13 +2,21 @@
 
 pub mod acting;
 pub mod attack;
+pub mod between;
 pub mod doubles;
 pub mod forks;
+pub mod handles;
+pub mod notified;
 pub mod probe;
 pub mod processes;
+pub mod rights;
+pub mod rings;
+pub mod saved;
 pub mod scattered;
+pub mod site;
 pub mod tapped;
 pub mod told;
+pub mod watched;
 pub mod wire;
 
 use std::ops::Deref;

@@ -45,7 +45,7 @@ fn event_saying(number: u64, reason: &'static str) -> Event {
 fn forgetting(number: u64) -> Event {
     let at = at(SAMPLE_SECOND + number);
     let event = EventBuilder::new(acme(), Kind::UserForgotten, Outcome::Success, at);
-    event.build(EventId::new(at, [number as u8; 16]), [7; 16]).unwrap()
+    event.build(EventId::new(at, [u8::try_from(number).unwrap(); 16]), [7; 16]).unwrap()
 }
 
 fn over(last: Option<&Checkpoint>, events: &[Event]) -> Checkpoint {

@@ -91,6 +91,20 @@ pub(crate) fn mark_busy(
     Ok(Ok(plan))
 }
 
+/// Takes the mark off a proof again: what it started provably never ran.
+pub(crate) fn mark_free(permit: &Permit<'_>, records: &Records) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    let (Authority::Proof { .. }, Some(claims)) = (permit.authority, &permit.claims) else {
+        return Ok(plan);
+    };
+    let key = users_key(claims.account()?, PROOF, &claims.user, &claims.id);
+    if let Read::Live(mut proof, version) = records.read::<Proof>(&key) {
+        proof.busy_until = Timestamp::MIN;
+        plan.put(key, Expect::Version(version), &proof, Some(proof.held.expires_at))?;
+    }
+    Ok(plan)
+}
+
 /// Decides whether a proof may be spent in its own account, for a change in another one.
 pub(crate) fn spend_elsewhere(
     rules: &Rules,

@@ -3,7 +3,7 @@
 use audit_model::{AccountId, Kind, Timestamp};
 use serde_json::json;
 
-use super::authorise::mark_busy;
+use super::authorise::{mark_busy, mark_free};
 use super::enrol::set;
 use super::manage::{Changing, Managed};
 use super::{Registered, Rules};
@@ -128,6 +128,11 @@ impl Changing<'_> {
         let method = recovery_provider(self.rules)?;
         let hashing = start(method, self.subject, form, self.now, self.draw)?;
         Ok(Decision { plan, value: Ok(Issuing::Hash(Box::new(hashing))) })
+    }
+
+    /// Lets a proof start another set: the hashes of this one provably never started.
+    pub(crate) fn give_back_recovery(&mut self) -> Managed<()> {
+        Ok(Decision { plan: mark_free(self.permit, self.records)?, value: Ok(()) })
     }
 
     /// Issues a set whose hashes are there, in place of the one before, and spends what it was allowed by.

@@ -181,7 +181,8 @@ impl Engine {
     /// commit with its own event. The user need not be in the directory any more; the ids of one who is not are
     /// taken as they are given: give the ones the directory had. An administrator of an account above can forget
     /// only whom the directory still knows. Notices that wait are not sent any more. What is begun for the user
-    /// while this runs ends with it, or has to be begun again.
+    /// while this runs ends with it, or has to be begun again. Records of challenges that had ended before stay until
+    /// they expire, within a day, and nothing is accepted by them.
     ///
     /// ```
     /// # use mfa_core::*;

@@ -54,7 +54,14 @@ impl Engine {
         let Issuing::Hash(hashing) = started else {
             return Err(Error::Unavailable("a recovery provider that does not hash"));
         };
-        let digest = self.hashed(hashing.effect).await?;
+        let digest = match self.hashed(hashing.effect).await {
+            Err(Error::Busy) => {
+                let decide = |changing: &mut Changing<'_>| changing.give_back_recovery();
+                self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await?;
+                return Err(Error::Busy);
+            }
+            digest => digest?,
+        };
         let set = (hashing.id, hashing.state.as_deref());
         let decide = |changing: &mut Changing<'_>| changing.issue_recovery(set, &digest);
         match self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await? {

@@ -1,0 +1,215 @@
+//! Every change that needs a right, asked for through the public calls, and the proofs for them.
+
+use std::time::Duration;
+
+use mfa::{
+    AccountId, Authority, Begin, Channel, Choice, Engine, EnrolConfirm, EnrolmentId, EnrolmentStarted, Error,
+    FirstFactor, FirstFactorKind, Intent, Login, MethodSelector, Operation, Proof, ProviderName,
+    RecoveryForm, Response, Subject, UserId, Verify,
+};
+use mfa_testkit::authenticator::SoftAuthenticator;
+
+use crate::{STEP, World, login, session, subject, totp};
+
+/// One change that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What.
+    pub operation: Operation,
+    /// For whom.
+    pub whom: Subject,
+    /// Which of their methods, where it is about one.
+    pub method: EnrolmentId,
+    /// What to enrol, where it is about that.
+    pub provider: ProviderName,
+}
+
+impl Wanted {
+    /// Wants `operation` for `whom`, of their enrolment `method` or with the provider of apps.
+    #[must_use]
+    pub fn new(operation: Operation, whom: &Subject, method: EnrolmentId) -> Self {
+        Self { operation, whom: whom.clone(), method, provider: totp() }
+    }
+
+    /// Returns what a proof for it is made for.
+    ///
+    /// # Panics
+    /// For an operation that is new here.
+    #[must_use]
+    pub fn intent(&self) -> Intent {
+        let whom = &self.whom;
+        match self.operation {
+            Operation::AddMethod => Intent::add_method(whom, &self.provider),
+            Operation::RemoveMethod => Intent::remove_method(whom, self.method),
+            Operation::PreferMethod => Intent::prefer_method(whom, self.method),
+            Operation::IssueRecovery => Intent::issue_recovery(whom),
+            Operation::Disable => Intent::disable(whom),
+            Operation::Unlock => Intent::unlock(whom),
+            Operation::Reset => Intent::reset(whom),
+            Operation::Bypass => Intent::bypass(whom),
+            Operation::Forget => Intent::forget(whom),
+            other => panic!("{other} is new: say how it is asked for"),
+        }
+    }
+
+    /// Asks for it, and drops what it hands out.
+    ///
+    /// # Errors
+    /// Those of the call.
+    ///
+    /// # Panics
+    /// For an operation that is new here.
+    pub async fn ask(&self, engine: &Engine, authority: &Authority) -> Result<(), Error> {
+        let (account, user) = (self.whom.account(), self.whom.user());
+        let method = MethodSelector::Enrolment(self.method);
+        let life = Duration::from_secs(3600);
+        match self.operation {
+            Operation::AddMethod => {
+                engine.enrol_begin(account, user, &self.provider, &Choice::none(), authority).await.map(drop)
+            }
+            Operation::RemoveMethod => {
+                engine.method_remove(account, user, &method, authority).await.map(drop)
+            }
+            Operation::PreferMethod => {
+                engine.method_prefer(account, user, &method, authority).await.map(drop)
+            }
+            Operation::IssueRecovery => {
+                engine.recovery_issue(account, user, RecoveryForm::Key, authority).await.map(drop)
+            }
+            Operation::Disable => engine.disable(account, user, authority).await,
+            Operation::Unlock => engine.user_unlock(account, user, authority).await,
+            Operation::Reset => engine.user_reset(account, user, authority).await,
+            Operation::Bypass => engine.bypass_issue(account, user, life, authority).await.map(drop),
+            Operation::Forget => engine.forget_user(account, user, authority).await,
+            other => panic!("{other} is new: say how it is asked for"),
+        }
+    }
+
+    /// As [`Wanted::ask`], in a word: `done`, or the code of the error.
+    pub async fn told(&self, engine: &Engine, authority: &Authority) -> &'static str {
+        self.ask(engine, authority).await.map_or_else(|error| error.code(), |()| "done")
+    }
+}
+
+/// Whether a user may make a change to themselves with a proof, and whether an administrator may to another: the
+/// table of the administrators' manual.
+///
+/// # Panics
+/// For an operation that is new here.
+#[must_use]
+pub fn may(operation: Operation) -> (bool, bool) {
+    match operation {
+        Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod | Operation::Forget => {
+            (true, true)
+        }
+        Operation::IssueRecovery | Operation::Disable => (true, false),
+        Operation::Unlock | Operation::Reset | Operation::Bypass => (false, true),
+        other => panic!("{other} is new: say who may"),
+    }
+}
+
+/// Proves with the app's code, on `engine`, that whoever logs in by `login` wants a change, and moves the clock
+/// by a step.
+///
+/// # Panics
+/// If nothing is proven.
+pub async fn prove_on(
+    engine: &Engine,
+    world: &World,
+    login: Login,
+    app: &SoftAuthenticator,
+    intent: &Intent,
+) -> Proof {
+    let begun = engine.step_up_begin(login, intent).await.expect("a begin");
+    let Begin::Challenge(challenge) = begun else { panic!("a challenge was expected: {begun:?}") };
+    let code = Response::code(&app.code_at(world.now()));
+    let verified = engine.verify(&challenge.reference, code).await.expect("a judgement");
+    let Verify::Proven(proven) = verified else { panic!("a proof was expected: {verified:?}") };
+    assert_eq!(proven.operation, intent.operation());
+    world.clock.advance(STEP);
+    proven.proof
+}
+
+/// As [`prove_on`], on the first node, in the session that [`session`] names, with the enrolment `method`.
+pub async fn prove_with(
+    world: &World,
+    whom: &Subject,
+    (method, app): (EnrolmentId, &SoftAuthenticator),
+    intent: &Intent,
+) -> Proof {
+    let login = login(whom).with_method(MethodSelector::Enrolment(method));
+    prove_on(&world.engine, world, login, app, intent).await
+}
+
+/// Spends `proof` in the session of `of`.
+#[must_use]
+pub fn in_session_of(of: &Subject, proof: &Proof) -> Authority {
+    Authority::proof(proof.clone(), Some(&session(of)))
+}
+
+/// Adds a user of this rank and enrols an app.
+///
+/// # Panics
+/// If the store fails.
+pub async fn enrol_ranked(world: &World, name: &str, rank: u8) -> (Subject, SoftAuthenticator) {
+    let ranked = subject(name).with_rank(rank);
+    world.directory.put(&ranked).await.expect("a directory");
+    let app = world.enrol_again(&ranked).await;
+    (ranked, app)
+}
+
+/// Returns the ids of the user's enrolments, oldest first.
+///
+/// # Panics
+/// If the store fails.
+pub async fn enrolments(world: &World, whom: &Subject) -> Vec<EnrolmentId> {
+    let methods = world.engine.methods(whom.account(), whom.user()).await.expect("methods");
+    methods.into_iter().map(|method| method.id).collect()
+}
+
+/// Names a user of another account.
+///
+/// # Panics
+/// If one is no id.
+#[must_use]
+pub fn subject_of(account: &str, user: &str) -> Subject {
+    Subject::new(AccountId::parse(account).expect("an id"), UserId::parse(user).expect("an id"))
+}
+
+/// The right of `whom` who passed a first factor, in the session that [`session`] names.
+#[must_use]
+pub fn first_factor(whom: &Subject) -> Authority {
+    let session = session(whom);
+    let first = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(&session));
+    Authority::FirstFactor(first)
+}
+
+/// Enrols an app for `whom` by `authority`, and moves the clock by a step.
+///
+/// # Panics
+/// If that is refused.
+pub async fn enrol_by(
+    engine: &Engine,
+    world: &World,
+    whom: &Subject,
+    authority: &Authority,
+) -> SoftAuthenticator {
+    let begun = engine.enrol_begin(whom.account(), whom.user(), &totp(), &Choice::none(), authority).await;
+    let started = begun.expect("a begin");
+    let app = scan(&started);
+    let code = Response::code(&app.code_at(world.now()));
+    let confirmed = engine.enrol_confirm(&started.reference, &code).await.expect("a confirmation");
+    assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
+    world.clock.advance(STEP);
+    app
+}
+
+/// Scans what an enrolment shows.
+///
+/// # Panics
+/// If it shows no address of an app.
+#[must_use]
+pub fn scan(started: &EnrolmentStarted) -> SoftAuthenticator {
+    let uri = started.revealed.get("uri").expect("a uri");
+    SoftAuthenticator::scan(uri.expose_secret()).expect("a uri that scans")
+}
