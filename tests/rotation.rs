@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,8 @@ use mfa_tests::tapped::{Tap, Tapped};
 use mfa_tests::{STEP, begin, login, on_stores, totp};
 
 const CALLERS: usize = 64;
+/// How long callers and operator wait for each other.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Two callers each: of one user's logins only so many may race that nobody's patience ends.
 const USERS: usize = 32;
 
@@ -86,13 +88,26 @@ impl Pace {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Progress) -> T) -> T {
-        let changed = change(&mut self.state.lock().unwrap());
+        let changed = change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
         changed
     }
 
     fn wait(&self, until: impl Fn(&Progress) -> bool) -> MutexGuard<'_, Progress> {
-        self.changed.wait_while(self.state.lock().unwrap(), |now| !until(now)).unwrap()
+        let now = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(now, PATIENCE, |now| !until(now));
+        let (now, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "the others do not come: {now:?}");
+        now
+    }
+}
+
+/// Lets the callers leave when the operator has, for whatever reason.
+struct Leaving<'a>(&'a Pace);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.change(|now| (now.is_idle, now.is_done) = (true, true));
     }
 }
 
@@ -197,7 +212,6 @@ on_stores! {
             let (user, mut round) = (&users[number % USERS], 0);
             while !is_over.load(Ordering::SeqCst) {
                 round += 1;
-                assert!(round < 200, "the operator never gets through");
                 let node = &nodes[(number / USERS + round) % 4];
                 let mut told = by_slow_code(node, user, None).await;
                 if round == 3 {
@@ -213,6 +227,7 @@ on_stores! {
             }
         };
         let operator = async || {
+            let _leaving = Leaving(&pace);
             pace.let_rounds_pass(1);
             add_new(nodes.iter().chain([&operators]));
             activate_new(nodes.iter().chain([&operators])).await;
@@ -231,7 +246,6 @@ on_stores! {
                 retire_old(node).await.unwrap();
             }
             pace.let_rounds_pass(2);
-            pace.change(|now| (now.is_idle, now.is_done) = (true, true));
         };
         std::thread::scope(|scope| {
             let operator = scope.spawn(|| block_on(operator()));

@@ -4,6 +4,8 @@ mod phc;
 #[cfg(test)]
 mod reference_vectors;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -61,16 +63,37 @@ pub fn check(code: &RecoveryCode, hash: &str) -> Result<bool, Error> {
     Ok(hash.ct_eq(kept.hash.as_slice()).into())
 }
 
+/// How much working memory is kept for the next hashes at most: of so many that run at once.
+const MOST_IDLE: usize = 16;
+
+/// Working memory that no hash uses. It is kept, and not given back: an allocator may serve no other block of its
+/// size and alignment from it, as that of glibc does, and then every hash makes the process grow by its memory.
+static IDLE: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<Vec<Block>>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The working memory of hashes that are made one after the other.
 pub(crate) struct Memory(Vec<Block>);
 
 impl Memory {
     pub(crate) fn new(cost: Cost) -> Result<Self, Error> {
         let blocks = params(cost)?.block_count();
-        let mut memory = Vec::new();
-        memory.try_reserve_exact(blocks).map_err(|_| Error::OutOfMemory)?;
-        memory.resize(blocks, Block::new());
-        Ok(Self(memory))
+        let mut memory = Self(idle().pop().unwrap_or_default());
+        let more = blocks.saturating_sub(memory.0.len());
+        memory.0.try_reserve_exact(more).map_err(|_| Error::OutOfMemory)?;
+        memory.0.resize(blocks, Block::new());
+        Ok(memory)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let mut idle = idle();
+        if idle.len() < MOST_IDLE {
+            idle.push(core::mem::take(&mut self.0));
+        }
     }
 }
 
@@ -87,11 +110,17 @@ pub(crate) fn argon2id(
     tests::COUNTED.with_borrow_mut(|counted| counted.push(cost));
     let engine = Argon2::new(Algorithm::Argon2id, Version::V0x13, params(cost)?);
     let mut hash = Zeroizing::new([0; HASH_BYTES]);
-    match memory {
-        Some(memory) => engine.hash_password_into_with_memory(password, salt, &mut *hash, &mut memory.0),
-        None => engine.hash_password_into(password, salt, &mut *hash),
-    }
-    .map_err(|_| Error::OutOfMemory)?;
+    let mut own;
+    let memory = match memory {
+        Some(memory) => memory,
+        None => {
+            own = Memory::new(cost)?;
+            &mut own
+        }
+    };
+    engine
+        .hash_password_into_with_memory(password, salt, &mut *hash, &mut memory.0)
+        .map_err(|_| Error::OutOfMemory)?;
     Ok(hash)
 }
 
