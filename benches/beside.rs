@@ -130,10 +130,17 @@ impl Rig {
         let judged = Arc::new(AtomicUsize::new(0));
         let guessing: Vec<_> = guesses
             .into_iter()
-            .map(|(challenge, key)| {
-                tokio::spawn(guess(self.engine.clone(), challenge, key, Arc::clone(&judged)))
+            .enumerate()
+            .map(|(n, (challenge, key))| {
+                let share = u32::try_from(if self.load == Load::Spread { n } else { 0 }).unwrap();
+                let after = AGAIN * share / u32::try_from(self.guesses).unwrap();
+                tokio::spawn(guess(self.engine.clone(), (challenge, key), after, Arc::clone(&judged)))
             })
             .collect();
+        if self.load == Load::Spread && logins == LOGINS {
+            // All of them have come, and come again.
+            tokio::time::sleep(AGAIN).await;
+        }
         let mut answers = Vec::new();
         for (challenge, code) in waiting {
             tokio::time::sleep(Duration::from_millis(1)).await;
