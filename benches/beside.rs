@@ -54,7 +54,7 @@ fn ratios(mode: Mode) {
     }
     let names = [
         "TOTP alone",
-        "TOTP beside guesses",
+        "TOTP beside spread guesses",
         "TOTP beside guesses at one moment",
         "TOTP beside guesses hashed inline",
     ];
@@ -64,7 +64,15 @@ fn ratios(mode: Mode) {
     for (name, p99) in names.iter().zip(p99) {
         report(mode, &format!("{name}: p99"), p99 / 1e6, " ms", Target::None);
     }
-    report(mode, "p99 of TOTP: beside guesses / alone", p99[1] / p99[0], "", Target::AtMost(3.0));
+    // The aim is for guesses that come together; spread ones are the easier case, shown beside it.
+    report(
+        mode,
+        "p99 of TOTP: beside guesses at one moment / alone",
+        p99[2] / p99[0],
+        "",
+        Target::AtMost(3.0),
+    );
+    report(mode, "p99 of TOTP: beside spread guesses / alone", p99[1] / p99[0], "", Target::None);
     report(mode, "p99 of TOTP: beside guesses at one moment", p99[2] / 1e6, " ms", Target::AtMost(50.0));
     report(mode, "p99 of TOTP: hashed inline / alone", p99[3] / p99[0], "", Target::None);
 }
