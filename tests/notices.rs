@@ -30,8 +30,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What a user is told besides what the change is about.
-const BESIDES: &[(NoticeKind, &[NoticeKind])] =
-    &[(NoticeKind::FraudReported, &[NoticeKind::MethodAdded, NoticeKind::WrongSecondStep])];
+const BESIDES: &[(NoticeKind, &[NoticeKind])] = &[
+    (NoticeKind::FraudReported, &[NoticeKind::MethodAdded, NoticeKind::WrongSecondStep]),
+    (NoticeKind::LetIn, &[NoticeKind::MethodAdded]),
+];
 
 /// Lets happen to `user`, who has an app and recovery codes, what `kind` tells.
 async fn let_happen(
@@ -83,6 +85,18 @@ async fn let_happen(
             let challenge = begin(&pushing, user).await;
             let answer = pushing.verify(&challenge.reference, Response::code("666666")).await.unwrap();
             assert_eq!(refused(answer).reason, Reason::Fraud);
+        }
+        NoticeKind::LetIn => {
+            engine.user_reset(account, id, &host()).await.unwrap();
+            let _ = arrived(engine, inbox).await;
+            let provider = scripted(Vec::new());
+            provider.on(On::Poll, Say::Unproven(mfa::Unproven::Unreachable));
+            let node = world.node().provider(provider).danger_fail_open(1).build().await.unwrap();
+            world.clock.advance(HOUR);
+            enrol_in(&node, user, "scripted", SCRIPTED_CODE).await;
+            let challenge = begin(&node, user).await;
+            let polled = node.verify(&challenge.reference, Response::poll()).await.unwrap();
+            assert!(matches!(polled, Verify::NotRequired(_)), "{polled:?}");
         }
         NoticeKind::Forgotten => {
             let proof = world.prove(user, app, &Intent::forget(user)).await;

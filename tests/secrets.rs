@@ -333,8 +333,13 @@ fn n03_no_type_shows_the_secret_it_holds() {
         format!("{:?} {:?} {:?}", Reference::from_text(SECRET), choice, answer),
         format!("{first:?} {login:?} {:?}", Target::Current(Box::new(login.clone()))),
         format!("{:?} {:?}", Response::code(SECRET), Response::start(choice.clone()).with_request(facts)),
-        format!("{:?} {:?} {:?}", Effect::Http(request()), Effect::Deliver(message()), Effect::Hash(job())),
-        format!("{:?}", step(Then::Run(Effect::Http(request()), Charge::Attempt))),
+        format!(
+            "{:?} {:?} {:?}",
+            Effect::Http(mfa::HttpCall::new(request())),
+            Effect::Deliver(message()),
+            Effect::Hash(job())
+        ),
+        format!("{:?}", step(Then::Run(Effect::Http(mfa::HttpCall::new(request())), Charge::Attempt))),
         format!("{:?}", step(Then::Reveal(json!({}), revealed.clone()))),
         format!("{:?} {:?}", Change::Set(bytes()), message()),
         format!("{:?} {:?}", StepEvent::Http(&reply), StepEvent::Hashed(&hashed)),

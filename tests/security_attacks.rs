@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use audit_model::Kind;
-use mfa::{Begin, Reason, Response, Status, Verify};
+use mfa::{Begin, Charge, Reason, Response, Status, Verify};
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::acting::{Acting, judged_in_a_day, method, refusals, refused};
 use mfa_tests::doubles::SCRIPTED_CODE as RIGHT;
@@ -18,7 +18,7 @@ on_stores! {
     async fn s13_a_challenge_still_to_send_charges_answers_like_any_other(world) {
         let (mail, bob) = Acting::new(&world, "mail").await;
         mail.sends_at_begin();
-        mail.begin_and_drop(login(&bob)).await;
+        assert!(mail.begin_and_drop(login(&bob)).await);
         // While the message may still leave nothing is judged: the right answer says no more than a wrong one.
         for code in [WRONG, RIGHT] {
             let answered = mail.answer_current(login(&bob), Response::code(code)).await;
@@ -41,7 +41,7 @@ on_stores! {
     async fn s13_a_challenge_still_to_send_has_five_attempts_like_any_other(world) {
         let (mail, bob) = Acting::new(&world, "mail").await;
         mail.sends_at_begin();
-        mail.begin_and_drop(login(&bob)).await;
+        assert!(mail.begin_and_drop(login(&bob)).await);
         world.clock.advance(PAST_DEADLINE);
         for _ in 0..5 {
             let wrong = refused(mail.answer_current(login(&bob), Response::code(WRONG)).await);
@@ -59,7 +59,9 @@ on_stores! {
             if mail.is_locked(&bob).await {
                 return None;
             }
-            mail.begin_and_drop(login(&bob)).await;
+            if !mail.begin_and_drop(login(&bob)).await {
+                return None;
+            }
             world.clock.advance(PAST_DEADLINE);
             Some(refused(mail.answer_current(login(&bob), Response::code(WRONG)).await).reason)
         });
@@ -71,7 +73,8 @@ on_stores! {
     async fn s13_another_method_of_a_challenge_still_to_send_is_charged_too(world) {
         let (mail, bob) = Acting::new(&world, "mail").await;
         let app = world.enrol_again(&bob).await;
-        mail.sends_at_begin();
+        // No budget of messages stands in the way of the guesses.
+        mail.sends_at_begin_for(Charge::Free);
         // Handed over, and the provider goes on waiting for something else.
         mail.provider.on(On::Delivered, Say::Wait(serde_json::Value::Null));
         let by_mail = || login(&bob).with_method(method("mail"));
@@ -89,7 +92,7 @@ on_stores! {
         let code = app.code_at(world.now());
         let right = mail.engine.verify(&challenge.reference, by_app(&code)).await.unwrap();
         assert!(matches!(right, Verify::Verified(_)), "{right:?}");
-        mail.begin_and_drop(by_mail()).await;
+        assert!(mail.begin_and_drop(by_mail()).await);
         world.clock.advance(PAST_DEADLINE);
         let used = refused(mail.answer_current(by_mail(), by_app(&code)).await);
         assert!(matches!(used.reason, Reason::Replayed | Reason::WrongCode), "{used:?}");

@@ -61,6 +61,8 @@ async fn by_reference(engine: &Engine, name: &str, reference: &Reference, code: 
         "claim" => format!("{:?}", engine.claim(reference).await),
         "switch" => format!("{:?}", engine.switch(reference, &MethodSelector::Provider(totp())).await),
         "cancel" => format!("{:?}", engine.cancel(reference).await),
+        "resend" => format!("{:?}", engine.resend(reference).await),
+        "enrol_resend" => format!("{:?}", engine.enrol_resend(reference, &RequestFacts::new()).await),
         "enrol_confirm" => format!("{:?}", engine.enrol_confirm(reference, &response).await),
         "enrol_acknowledge" => {
             format!("{:?}", engine.enrol_acknowledge(reference, &RequestFacts::new()).await)

@@ -4,15 +4,15 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use audit_model::Kind;
 use mfa::{
-    Challenge, Charge, DeniedReason, Engine, ExplainedOutcome, HttpClient, HttpFault, HttpReply, Login,
-    Message, MethodSelector, NotDelivered, Provider, Reason, Receipt, Rejected, Response, Status, Subject,
-    Target, Transport, Verify,
+    Begin, Challenge, Charge, DeniedReason, Engine, EngineBuilder, EnrolmentStarted, ExplainedOutcome,
+    HttpClient, HttpFault, HttpReply, Login, Message, MethodSelector, NotDelivered, Provider, ProviderName,
+    Reason, Receipt, Rejected, Response, Status, Subject, Target, Transport, Verify,
 };
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 
@@ -45,12 +45,30 @@ impl Transport for Post {
 struct Web {
     sent: AtomicUsize,
     fails_from: AtomicUsize,
+    never_leaves: AtomicBool,
+    hangs: AtomicBool,
+    /// Requests wait until so many were sent.
+    together: AtomicUsize,
 }
 
 #[async_trait]
 impl HttpClient for Web {
     async fn send(&self, _: http::Request<Vec<u8>>, _: Duration) -> Result<HttpReply, HttpFault> {
+        if self.never_leaves.load(Ordering::SeqCst) {
+            return Err(HttpFault::NotSent);
+        }
         let sent = self.sent.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        std::future::poll_fn(|cx| {
+            if self.sent.load(Ordering::SeqCst) >= self.together.load(Ordering::SeqCst) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
         let fails_from = self.fails_from.load(Ordering::SeqCst);
         if fails_from != 0 && sent >= fails_from {
             return Err(HttpFault::Unanswered);
@@ -87,15 +105,33 @@ impl Acting {
         provider.on(On::Answer(SCRIPTED_CODE.to_owned()), Say::Accept);
         let (post, web) = (Arc::new(Post::default()), Arc::new(Web::default()));
         let builder = world.node().provider(provider.clone());
-        let engine = builder.transport(post.clone()).http(web.clone()).build().await.expect("an answer");
+        let engine = builder.transport(post.clone()).http(web.clone()).build().await.expect("an engine");
         let bob = world.add("bob").await;
         enrol_in(&engine, &bob, provider.describe().name.as_str(), SCRIPTED_CODE).await;
         (Self { engine, provider, post, web }, bob)
     }
 
+    /// Starts a builder of another engine with the same provider and the same ways out.
+    #[must_use]
+    pub fn node(&self, world: &World) -> EngineBuilder {
+        let builder = world.node().provider(self.provider.clone());
+        builder.transport(self.post.clone()).http(self.web.clone())
+    }
+
+    /// Returns the provider's name.
+    #[must_use]
+    pub fn name(&self) -> ProviderName {
+        self.provider.describe().name.clone()
+    }
+
     /// From now on a message is sent when a challenge begins.
     pub fn sends_at_begin(&self) {
-        self.provider.on(On::Begin, Say::Deliver("bob".to_owned(), SCRIPTED_CODE.to_owned(), Charge::Send));
+        self.sends_at_begin_for(Charge::Send);
+    }
+
+    /// As [`sends_at_begin`](Self::sends_at_begin), at another charge.
+    pub fn sends_at_begin_for(&self, charge: Charge) {
+        self.provider.on(On::Begin, Say::Deliver("bob".to_owned(), SCRIPTED_CODE.to_owned(), charge));
         self.provider.on(On::Interrupted, Say::Prompt(serde_json::Value::Null));
     }
 
@@ -104,20 +140,25 @@ impl Acting {
         self.provider.on(on, Say::Http("https://localhost/".to_owned(), charge));
     }
 
-    /// Begins, and drops the call while the message is on its way. No message arrives from now on.
+    /// Begins, and drops the call while the message is on its way. No message arrives from now on. Returns whether
+    /// one left.
     ///
     /// # Panics
-    /// If no message leaves.
-    pub async fn begin_and_drop(&self, login: Login) {
+    /// If the login is not denied and no message leaves.
+    pub async fn begin_and_drop(&self, login: Login) -> bool {
         self.post.hangs.store(true, Ordering::SeqCst);
         let before = self.post.sent.load(Ordering::SeqCst);
         let mut beginning = pin!(self.engine.begin(login));
         let mut context = Context::from_waker(Waker::noop());
         // SQLite answers from its own threads: poll until the message leaves.
         while self.post.sent.load(Ordering::SeqCst) == before {
-            assert!(beginning.as_mut().poll(&mut context).is_pending());
+            if let Poll::Ready(begun) = beginning.as_mut().poll(&mut context) {
+                assert!(matches!(begun, Ok(Begin::Denied(_))), "{begun:?}");
+                return false;
+            }
             std::thread::yield_now();
         }
+        true
     }
 
     /// Answers the newest challenge of `login`.
@@ -131,6 +172,47 @@ impl Acting {
     /// From request `number` on, counted from 1, none is answered.
     pub fn fails_from(&self, number: usize) {
         self.web.fails_from.store(number, Ordering::SeqCst);
+    }
+
+    /// Sets whether requests provably never leave.
+    pub fn never_leaves(&self, set: bool) {
+        self.web.never_leaves.store(set, Ordering::SeqCst);
+    }
+
+    /// Sets whether requests are never answered.
+    pub fn hangs(&self, set: bool) {
+        self.web.hangs.store(set, Ordering::SeqCst);
+    }
+
+    /// Polls twice, so that both requests are on their way before either is answered.
+    ///
+    /// # Panics
+    /// If a poll is not judged.
+    pub async fn poll_twice_at_once(&self, challenge: &Challenge) -> [Verify; 2] {
+        self.web.together.store(self.requests() + 2, Ordering::SeqCst);
+        let poll = || self.engine.verify(&challenge.reference, Response::poll());
+        let (one, other) = futures::join!(poll(), poll());
+        [one.expect("an answer"), other.expect("an answer")]
+    }
+
+    /// Answers a pending enrolment, and drops the call while a request is on its way.
+    ///
+    /// # Panics
+    /// If no request leaves.
+    pub async fn confirm_and_drop(&self, started: &EnrolmentStarted, response: Response) {
+        let before = self.requests();
+        let mut confirming = pin!(self.engine.enrol_confirm(&started.reference, &response));
+        let mut context = Context::from_waker(Waker::noop());
+        while self.requests() == before {
+            assert!(confirming.as_mut().poll(&mut context).is_pending());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Returns how many messages left.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.post.sent.load(Ordering::SeqCst)
     }
 
     /// Returns how many requests were sent.

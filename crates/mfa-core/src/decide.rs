@@ -17,14 +17,17 @@ mod make;
 pub(crate) mod manage;
 pub(crate) mod notice;
 pub(crate) mod outbox;
+mod pending;
 pub(crate) mod permit;
 pub(crate) mod recovery;
 pub(crate) mod rescue;
 pub(crate) mod reseal;
+pub(crate) mod sends;
 pub(crate) mod standing;
 mod succeed;
 pub(crate) mod survey;
 pub(crate) mod unlock;
+mod unproven;
 mod wording;
 
 use std::collections::BTreeMap;
@@ -42,6 +45,16 @@ pub(crate) struct Rules {
     pub(crate) ring: KeyRing,
     pub(crate) policy: Policy,
     pub(crate) providers: BTreeMap<String, Registered>,
+    pub(crate) dangers: Dangers,
+}
+
+/// What host code has allowed that lets users in without proof.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dangers {
+    /// A provider's own bypass is enough for a login.
+    pub(crate) provider_bypass: bool,
+    /// How often in an hour a user is let in while a provider cannot be reached.
+    pub(crate) fail_open: u8,
 }
 
 /// A provider of this engine with its settings, which may hold secrets.

@@ -254,6 +254,19 @@ impl Records {
         })
     }
 
+    /// Returns whether a record was asked for.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.slots.iter().any(|(of, _)| of == key)
+    }
+
+    /// Returns the version of a record that is there and can be trusted.
+    pub(crate) fn version(&self, key: &Key) -> Option<Version> {
+        match self.slots.iter().find(|(of, _)| of == key)? {
+            (_, Slot::Live { version, .. }) => Some(*version),
+            (_, Slot::Absent | Slot::Refused(_)) => None,
+        }
+    }
+
     /// Returns from when on a record reads as absent; `None` for never, and for one that is not there.
     pub(crate) fn expires_at(&self, key: &Key) -> Option<Timestamp> {
         match self.slots.iter().find(|(of, _)| of == key)? {

@@ -75,23 +75,29 @@ fn of_begin(begin: &Begin) -> HttpStatus {
         Begin::Challenge(_) => step_up(),
         Begin::EnrolmentRequired(_) => plain(StatusCode::FORBIDDEN),
         Begin::Denied(denied) => match denied.reason {
-            DeniedReason::Locked | DeniedReason::TooManyOpen => {
+            DeniedReason::Locked | DeniedReason::TooManyOpen | DeniedReason::SendLimit => {
                 waiting(StatusCode::TOO_MANY_REQUESTS, denied.retry_after)
             }
-            DeniedReason::Unavailable | DeniedReason::Generation => plain(StatusCode::FORBIDDEN),
+            DeniedReason::Unavailable | DeniedReason::Generation | DeniedReason::ProviderDenied => {
+                plain(StatusCode::FORBIDDEN)
+            }
         },
     }
 }
 
 fn of_verify(verify: &Verify) -> HttpStatus {
     match verify {
-        Verify::Verified(_) | Verify::Proven(_) => plain(StatusCode::OK),
+        Verify::Verified(_) | Verify::Proven(_) | Verify::NotRequired(_) => plain(StatusCode::OK),
         Verify::Pending(_) => step_up(),
         Verify::Rejected(rejected) => match rejected.reason {
-            Reason::Locked => waiting(StatusCode::TOO_MANY_REQUESTS, rejected.retry_after),
-            Reason::Denied | Reason::Fraud | Reason::Unavailable | Reason::NotOffered => {
-                plain(StatusCode::FORBIDDEN)
+            Reason::Locked | Reason::SendLimit => {
+                waiting(StatusCode::TOO_MANY_REQUESTS, rejected.retry_after)
             }
+            Reason::Denied
+            | Reason::Fraud
+            | Reason::Unavailable
+            | Reason::NotOffered
+            | Reason::UnknownToProvider => plain(StatusCode::FORBIDDEN),
             _ => plain(StatusCode::UNAUTHORIZED),
         },
     }

@@ -83,9 +83,9 @@ pub use outcome::{
 pub use policy::{KnobClass, KnobInfo, Policy, RecoveryForm, Stronger};
 pub use provider::{
     Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind,
-    Factor, HashJob, Held, HeldOf, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message,
+    Factor, HashJob, Held, HeldOf, HttpCall, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message,
     NotDelivered, Provider, ProviderError, Receipt, Revealed, Role, Step, StepEvent, StepOf, Strength, Then,
-    Transport, normalise_code,
+    Transport, Unproven, normalise_code,
 };
 pub use reason::{Purpose, Reason};
 pub use reference::Reference;

@@ -87,6 +87,10 @@ notices! {
     /// The user reported a sign-in that was not theirs.
     FraudReported = 12, "fraud_reported", "A sign-in was reported",
         "A sign-in to your account was reported as not being yours, and was refused.";
+    /// The user was let in without a second step, because its provider could not be reached.
+    LetIn = 15, "let_in", "A sign-in went without its second step",
+        "Somebody gave the right password for your account and was let in without the second step, because the \
+         service that does it could not be reached.";
     /// Everything that was kept of the user was deleted.
     Forgotten = 14, "forgotten", "Your sign-in methods were deleted",
         "Everything that was kept for the second step of signing in to your account was deleted, your methods with it.";

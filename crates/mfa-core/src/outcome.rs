@@ -79,14 +79,22 @@ pub struct Method {
 pub enum NotRequired {
     /// The user has no method, and the policy does not ask for one.
     NoMethod,
+    /// The provider let the user in by its own rules, without having proven anything, and the host has said that
+    /// this is enough ([`danger_accept_provider_bypass`](crate::EngineBuilder::danger_accept_provider_bypass)).
+    ProviderBypass,
+    /// The provider's service could not be reached, and the host has said that users are then let in
+    /// ([`danger_fail_open`](crate::EngineBuilder::danger_fail_open)).
+    BypassedBecauseUnavailable,
 }
 
 impl NotRequired {
-    /// Returns the stable name: `no_method`.
+    /// Returns the stable name: `no_method`, `provider_bypass` or `bypassed_because_unavailable`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
             Self::NoMethod => "no_method",
+            Self::ProviderBypass => "provider_bypass",
+            Self::BypassedBecauseUnavailable => "bypassed_because_unavailable",
         }
     }
 }
@@ -125,6 +133,10 @@ pub enum DeniedReason {
     Generation,
     /// Too many challenges are open.
     TooManyOpen,
+    /// Too many messages or pushes were sent to the user.
+    SendLimit,
+    /// The provider's service refuses the user.
+    ProviderDenied,
 }
 
 impl DeniedReason {
@@ -136,6 +148,8 @@ impl DeniedReason {
             Self::Locked => "locked",
             Self::Generation => "generation",
             Self::TooManyOpen => "too_many_open",
+            Self::SendLimit => "send_limit",
+            Self::ProviderDenied => "provider_denied",
         }
     }
 }
@@ -154,6 +168,9 @@ pub enum Verify {
     /// Nothing is decided yet. For a challenge that is completed elsewhere: ask
     /// [`claim`](crate::Engine::claim).
     Pending(Pending),
+    /// The challenge is over and nothing was proven: the login goes on with its first factor alone. Only an engine
+    /// with a `danger_` value answers so.
+    NotRequired(NotRequired),
 }
 
 /// The proof that a step-up challenge ends with.
@@ -193,8 +210,11 @@ impl Rejected {
     pub const fn public(&self) -> &'static str {
         match self.reason {
             Reason::Locked => "Too many attempts. Wait a while and try again.",
+            Reason::SendLimit => "Too many messages. Wait a while, or use another method.",
             Reason::Malformed => "That is not a code. Check what you typed.",
-            Reason::Unavailable | Reason::NotOffered => "This method cannot be used now.",
+            Reason::Unavailable | Reason::NotOffered | Reason::UnknownToProvider => {
+                "This method cannot be used now."
+            }
             Reason::Expired | Reason::Exhausted | Reason::Superseded | Reason::Cancelled => {
                 "This sign-in has ended. Sign in again."
             }

@@ -25,6 +25,14 @@ enum Planned {
     Check { key: Key, version: Version },
 }
 
+impl Planned {
+    const fn key(&self) -> &Key {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } | Self::Check { key, .. } => key,
+        }
+    }
+}
+
 impl Plan {
     pub(crate) fn put<T: Versioned>(
         &mut self,
@@ -36,6 +44,17 @@ impl Plan {
         let body = value.encode()?;
         self.writes.push(Planned::Put { key, expect, body, expires_at });
         Ok(())
+    }
+
+    /// Puts a record in the place of whatever was planned for it.
+    pub(crate) fn put_instead<T: Versioned>(
+        &mut self,
+        key: Key,
+        version: Version,
+        value: &T,
+    ) -> Result<(), Error> {
+        self.writes.retain(|write| *write.key() != key);
+        self.put(key, Expect::Version(version), value, None)
     }
 
     pub(crate) fn delete(&mut self, key: Key, expect: Expect) {

@@ -28,6 +28,9 @@ pub struct Policy {
     failures_per_day: u64,
     failures_per_month: u64,
     open_challenges: u64,
+    sends_per_hour: u64,
+    sends_per_day: u64,
+    pushes: u64,
     first_enrolment_needs_invitation: bool,
     recovery: RecoveryForm,
     recovery_low: u64,
@@ -146,6 +149,9 @@ impl Policy {
             "Judged failures of one user in 30 days."
         ),
         knob!("open_challenges", Host, Lower, Some((1, 64)), "64", "Open challenges of one user."),
+        knob!("sends_per_hour", Tenant, Lower, Some((1, 5)), "5", "Messages to one user in an hour."),
+        knob!("sends_per_day", Tenant, Lower, Some((1, 20)), "20", "Messages to one user in 24 hours."),
+        knob!("pushes", Tenant, Lower, Some((1, 20)), "20", "Pushes to one user since the last success."),
         knob!(
             "first_enrolment_needs_invitation",
             Tenant,
@@ -184,6 +190,9 @@ impl Policy {
             failures_per_day: 20,
             failures_per_month: 100,
             open_challenges: 64,
+            sends_per_hour: 5,
+            sends_per_day: 20,
+            pushes: 20,
             first_enrolment_needs_invitation: true,
             recovery: RecoveryForm::Codes,
             recovery_low: 3,
@@ -221,6 +230,9 @@ impl Policy {
             failures_per_day: self.failures_per_day.min(other.failures_per_day),
             failures_per_month: self.failures_per_month.min(other.failures_per_month),
             open_challenges: self.open_challenges.min(other.open_challenges),
+            sends_per_hour: self.sends_per_hour.min(other.sends_per_hour),
+            sends_per_day: self.sends_per_day.min(other.sends_per_day),
+            pushes: self.pushes.min(other.pushes),
             first_enrolment_needs_invitation: self.first_enrolment_needs_invitation
                 || other.first_enrolment_needs_invitation,
             recovery: self.recovery,
@@ -276,6 +288,19 @@ impl Policy {
         usize::try_from(self.open_challenges).unwrap_or(usize::MAX)
     }
 
+    /// Returns how many messages a user may be sent in an hour and in 24 hours.
+    #[must_use]
+    pub fn sends(&self) -> (usize, usize) {
+        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        (count(self.sends_per_hour), count(self.sends_per_day))
+    }
+
+    /// Returns how many pushes a user may be sent until one of them, or any other answer, is accepted.
+    #[must_use]
+    pub fn pushes(&self) -> u8 {
+        u8::try_from(self.pushes).unwrap_or(u8::MAX)
+    }
+
     /// Returns whether a first method needs an invitation where the policy asks for a method.
     #[must_use]
     pub const fn first_enrolment_needs_invitation(&self) -> bool {
@@ -321,6 +346,9 @@ impl Policy {
             "failures_per_day" => &mut self.failures_per_day,
             "failures_per_month" => &mut self.failures_per_month,
             "recovery_low" => &mut self.recovery_low,
+            "sends_per_hour" => &mut self.sends_per_hour,
+            "sends_per_day" => &mut self.sends_per_day,
+            "pushes" => &mut self.pushes,
             _ => &mut self.open_challenges,
         };
         let (low, high) = knob.clamp.unwrap_or((0, u64::MAX));

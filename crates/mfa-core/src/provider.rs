@@ -10,6 +10,7 @@ mod effect;
 mod erased;
 
 use core::fmt;
+use core::net::IpAddr;
 
 use audit_model::{AccountId, Timestamp, UserId};
 use serde_json::Value;
@@ -22,8 +23,8 @@ use crate::{
 pub use answer::{Answer, AnswerKind, Choice, normalise_code};
 pub use descriptor::{Aal, Amr, Channel, Descriptor, Factor, Role, Strength};
 pub use effect::{
-    Charge, Effect, EffectKind, HashJob, HttpClient, HttpFault, HttpReply, Message, NotDelivered, Receipt,
-    Transport,
+    Charge, Effect, EffectKind, HashJob, HttpCall, HttpClient, HttpFault, HttpReply, Message, NotDelivered,
+    Receipt, Transport,
 };
 pub(crate) use erased::{AnyProvider, ErasedHeld, ErasedStep};
 
@@ -96,6 +97,8 @@ pub struct Cx<'a> {
     pub user: &'a UserId,
     /// How the user is called on screens and in authenticator apps.
     pub label: &'a str,
+    /// The address that the user's request came from, where the host said so.
+    pub ip: Option<IpAddr>,
     /// What the step is for.
     pub purpose: Purpose,
     /// The challenge; for an enrolment, its id in this form.
@@ -126,6 +129,7 @@ impl<'a> Cx<'a> {
             account,
             user,
             label: "",
+            ip: None,
             purpose,
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: EnrolmentId::from_bytes([0; 16]),
@@ -284,6 +288,20 @@ pub enum Then {
     Accept(Strength),
     /// The answer is refused.
     Reject(Reason),
+    /// Nothing was proven, and the provider would let the user in. The engine does so only for a login, and only if
+    /// host code has said so; otherwise it refuses.
+    Unproven(Unproven),
+}
+
+/// Why a provider would let a user in without having proven anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unproven {
+    /// The service let the user in by a rule of its own: a bypass, a remembered device, a trusted network.
+    Bypass,
+    /// The service cannot be reached: not only did a request about this user fail by transport or a server error,
+    /// three requests that name no user did so as well.
+    Unreachable,
 }
 
 /// Secret values that are shown once, by name: `secret`, `uri`, `qr`, …

@@ -54,11 +54,15 @@ pub enum Reason {
     EnrolmentExpired,
     /// The enrolment was confirmed before.
     AlreadyVerified,
+    /// Too many messages or pushes were sent to the user; nothing was sent.
+    SendLimit,
+    /// The provider's service does not know the user.
+    UnknownToProvider,
 }
 
 impl Reason {
     /// Every reason, in the table's order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::WrongCode,
         Self::Malformed,
         Self::Replayed,
@@ -75,6 +79,8 @@ impl Reason {
         Self::NotOffered,
         Self::EnrolmentExpired,
         Self::AlreadyVerified,
+        Self::SendLimit,
+        Self::UnknownToProvider,
     ];
 
     /// Returns the stable name, as in `wrong_code`.
@@ -97,6 +103,8 @@ impl Reason {
             Self::NotOffered => "method_not_offered",
             Self::EnrolmentExpired => "enrolment_expired",
             Self::AlreadyVerified => "already_verified",
+            Self::SendLimit => "send_limit",
+            Self::UnknownToProvider => "user_not_found",
         }
     }
 
@@ -122,6 +130,8 @@ pub(crate) struct Cost {
     pub(crate) malformed: bool,
     /// Ends the challenge.
     pub(crate) ends: bool,
+    /// Counts as another push.
+    pub(crate) push: bool,
     /// When an event is written.
     pub(crate) event: When,
 }
@@ -138,15 +148,21 @@ pub(crate) enum When {
 }
 
 impl Cost {
-    const FREE: Self =
-        Self { attempt: false, budget: false, malformed: false, ends: false, event: When::First };
+    const FREE: Self = Self {
+        attempt: false,
+        budget: false,
+        malformed: false,
+        ends: false,
+        push: false,
+        event: When::First,
+    };
 
     pub(crate) const fn of(reason: Reason) -> Self {
         match reason {
             Reason::WrongCode => Self { attempt: true, budget: true, event: When::Each, ..Self::FREE },
             Reason::Malformed => Self { malformed: true, ..Self::FREE },
             Reason::Replayed => Self { attempt: true, ..Self::FREE },
-            Reason::Denied => Self { ends: true, event: When::Each, ..Self::FREE },
+            Reason::Denied => Self { ends: true, push: true, event: When::Each, ..Self::FREE },
             Reason::Fraud => Self { ends: true, budget: true, event: When::Each, ..Self::FREE },
             Reason::NotFound | Reason::NotOffered => Self { event: When::Never, ..Self::FREE },
             Reason::Expired
@@ -157,7 +173,9 @@ impl Cost {
             | Reason::Cancelled
             | Reason::Unavailable
             | Reason::EnrolmentExpired
-            | Reason::AlreadyVerified => Self::FREE,
+            | Reason::AlreadyVerified
+            | Reason::SendLimit
+            | Reason::UnknownToProvider => Self::FREE,
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mfa_core::{
-    Amr, Charge, CodecError, Cx, Descriptor, Effect, EffectKind, FieldError, Held, HttpFault, HttpReply,
-    Message, NotDelivered, Provider, ProviderError, ProviderName, Purpose, Reason, Revealed, SecretText,
-    Step, StepEvent, Then, Versioned,
+    Amr, Charge, CodecError, Cx, Descriptor, Effect, EffectKind, FieldError, Held, HttpCall, HttpFault,
+    HttpReply, Message, NotDelivered, Provider, ProviderError, ProviderName, Purpose, Reason, Revealed,
+    SecretText, Step, StepEvent, Then, Unproven, Versioned,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -58,6 +58,8 @@ pub enum Say {
     Accept,
     /// The answer is refused.
     Reject(Reason),
+    /// Nothing was proven, and the provider would let the user in.
+    Unproven(Unproven),
     /// The step cannot be judged.
     Fail(ProviderError),
 }
@@ -101,6 +103,7 @@ pub struct ScriptedProvider {
 #[derive(Debug, Default)]
 struct Script {
     rules: Vec<(On, Say)>,
+    uncounted: bool,
     saw: Vec<SawEvent>,
 }
 
@@ -127,6 +130,11 @@ impl ScriptedProvider {
     /// Adds a rule, before those that are there.
     pub fn on(&self, event: On, say: Say) {
         self.lock().rules.insert(0, (event, say));
+    }
+
+    /// Keeps nothing of its steps from now on, as a provider does that only waits.
+    pub fn keeps_no_count(&self) {
+        self.lock().uncounted = true;
     }
 
     /// Returns what it saw since the last call, in order; a step that lost a race and was decided again is
@@ -228,7 +236,11 @@ impl Provider for ScriptedProvider {
         let saw = SawEvent { event: On::of(&event), purpose: cx.purpose, step: before.0 };
         let counted = Count(before.0.saturating_add(1));
         let used = Count(held.enrolment.unwrap_or_default().0.saturating_add(1));
-        let step = |then| Step::then(then).with_state(counted);
+        let uncounted = self.lock().uncounted;
+        let step = |then| match uncounted {
+            true => Step::then(then),
+            false => Step::then(then).with_state(counted),
+        };
         Ok(match self.say(saw) {
             Say::Prompt(public) => step(Then::Prompt(public)),
             Say::Wait(public) => step(Then::Wait(public)),
@@ -239,7 +251,7 @@ impl Provider for ScriptedProvider {
             Say::Http(address, charge) => {
                 let request = http::Request::post(address).body(Vec::new());
                 let request = request.map_err(|_| ProviderError::Inappropriate)?;
-                step(Then::Run(Effect::Http(request), charge))
+                step(Then::Run(Effect::Http(HttpCall::new(request)), charge))
             }
             Say::Deliver(to, text, charge) => {
                 let message = Message::new(SecretText::new(to), None, SecretText::new(text));
@@ -247,6 +259,7 @@ impl Provider for ScriptedProvider {
             }
             Say::Accept => step(Then::Accept(self.descriptor.strength())).with_enrolment(used),
             Say::Reject(reason) => step(Then::Reject(reason)),
+            Say::Unproven(why) => step(Then::Unproven(why)),
             Say::Fail(error) => return Err(error),
         })
     }

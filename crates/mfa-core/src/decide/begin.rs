@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 
+use super::sends::charge_push;
 use super::survey::{Survey, Verdict, denied, survey};
 use super::{Registered, Rules, event, method};
 use crate::driver::{Decision, Read, Records};
@@ -16,8 +17,8 @@ use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_key};
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
-    Begin, ChallengeId, DeniedReason, Draw, Effect, EnrolmentId, EnrolmentRequired, Error, Expect, Intent,
-    Key, Login, Method, Role, Version,
+    Begin, ChallengeId, Charge, DeniedReason, Draw, Effect, EnrolmentId, EnrolmentRequired, Error, Expect,
+    Intent, Key, Login, Method, Role, Version,
 };
 
 /// How many tickets of a user there are at most.
@@ -190,7 +191,7 @@ impl Beginning<'_> {
                 return Ok(Begun::Answer(self.without_challenge(&denied(DeniedReason::Unavailable, None))));
             }
         };
-        let record = match self.ahead {
+        let mut record = match self.ahead {
             Some(_) => self.write_what_was_set_right(record, version)?,
             None => {
                 self.plan.check(user_key(&account, LOGIN, &user), version);
@@ -208,6 +209,12 @@ impl Beginning<'_> {
         }
         let (claims, reference) = self.reference(draw)?;
         let started = self.start(&record, &vault, survey, active, &claims, draw)?;
+        if let Some((_, _, charge)) = &started.effect
+            && let Err(wait) = self.charge(*charge, &mut open, (&mut record, version), at)?
+        {
+            let denied = denied(DeniedReason::SendLimit, wait);
+            return Ok(Begun::Answer(self.without_challenge(&denied)));
+        }
         if let Read::Live(_, version) = &vault {
             self.plan.check(user_key(&account, VAULT, &user), *version);
         }
@@ -221,8 +228,7 @@ impl Beginning<'_> {
             fence: challenge.fence,
             expires_at: challenge.expires_at,
         });
-        let open_until = open.challenges.iter().map(|entry| entry.expires_at).max();
-        self.plan.put(open_key, expect, &open, open_until)?;
+        self.plan.put(open_key, expect, &open, open.gone_at())?;
         let id = ChallengeId::from_bytes(claims.id);
         self.plan.put(challenge_key(&account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;
         let provider = record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default();
@@ -259,6 +265,37 @@ impl Beginning<'_> {
                 Begun::Act { claims: Box::new(claims), answer: Box::new(answer), effect, id }
             }
         })
+    }
+
+    /// Charges what leaves with a challenge's begin. Returns how long to wait if it may not leave now. A push is the
+    /// one thing for which a begin writes the user's record: there are few of them until something is accepted.
+    fn charge(
+        &mut self,
+        charge: Charge,
+        open: &mut Open,
+        (record, version): (&mut LoginRecord, Version),
+        at: Timestamp,
+    ) -> Result<Result<(), Option<Duration>>, Error> {
+        match charge {
+            Charge::Send => {
+                let (hourly, daily) = self.rules.policy.sends();
+                let wait = open.wait_to_send(at, hourly, daily);
+                if wait > Duration::ZERO {
+                    return Ok(Err(Some(wait)));
+                }
+                open.charge_send(at);
+            }
+            Charge::Push => {
+                if charge_push(&self.rules.policy, record).is_err() {
+                    return Ok(Err(None));
+                }
+                record.mark(self.now);
+                let (account, user) = (self.login.subject.account(), self.login.subject.user());
+                self.plan.put_instead(user_key(account, LOGIN, user), version, record)?;
+            }
+            Charge::Free | Charge::Attempt => {}
+        }
+        Ok(Ok(()))
     }
 
     /// Makes the ticket of a login that must enrol a method first. A user has at most 64 of them, of which a new

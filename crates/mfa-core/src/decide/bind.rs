@@ -29,6 +29,7 @@ impl Confirming<'_> {
         vault.set(id, at.seal(&self.rules.ring, draw.take()?, plain.expose_secret())?);
         let mut login = self.login.clone();
         login.enrolments.push(self.enrolment(id));
+        login.pushes = 0;
         let events = vec![self.confirmed_event()];
         self.add_recovery(&mut login, &mut vault, draw)?;
         login.mark(self.now);
@@ -40,12 +41,14 @@ impl Confirming<'_> {
         self.plan.events(events.into_iter().zip(streams).map(|(e, stream)| EventBuilder::stream(e, stream)));
         let login_key = user_key(self.account, LOGIN, &self.claims.user);
         self.plan.put(login_key, Expect::Version(self.login_version), &login, None)?;
+        self.login_changed = false;
         self.plan.put(user_key(self.account, VAULT, &self.claims.user), expect, &vault, None)?;
         self.plan.delete_once(invitation_key(self.account, &self.claims.user));
         self.pending.confirmed = true;
         self.pending.secret = None;
         self.pending.state = None;
         self.pending.data = None;
+        self.pending.effect = None;
         self.pending.recovery = None;
         self.put_pending()?;
         Ok(Confirmed::Answer(EnrolConfirm::Confirmed(id)))

@@ -44,6 +44,7 @@ pub(super) fn call(
         account: &case.account,
         user: case.user(),
         label: &case.claims.label,
+        ip: case.request.ip,
         purpose: case.challenge.value.purpose,
         challenge: ChallengeId::from_bytes(case.claims.id),
         enrolment: id,

@@ -2,6 +2,7 @@
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 
+use super::sends::Sends;
 use super::{Rules, event, notice};
 use crate::driver::{Read, Records};
 use crate::machine::{Move, Status};
@@ -13,14 +14,18 @@ use crate::record::{LOGIN, VAULT, challenge_key, user_key};
 use crate::reference::{Claims, Holder};
 use crate::{ChallengeId, Draw, Error, Expect, Key, NoticeKind, Purpose, Reason, RequestFacts, Version};
 
-/// The records that judging an answer needs: one get.
-pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
+/// The records that judging needs: one get. What `may_send` needs the user's budget of messages besides.
+pub(crate) fn keys(claims: &Claims, may_send: bool) -> Result<Vec<Key>, Error> {
     let account = claims.account()?;
-    Ok(vec![
+    let mut keys = vec![
         user_key(account, LOGIN, &claims.user),
         user_key(account, VAULT, &claims.user),
         challenge_key(account, ChallengeId::from_bytes(claims.id)),
-    ])
+    ];
+    if may_send {
+        keys.push(Sends::key(account, &claims.user));
+    }
+    Ok(keys)
 }
 
 /// Whoever holds the challenge: the claims of a reference whose binder is checked here.
@@ -35,17 +40,19 @@ pub(crate) struct Case<'a> {
     pub(crate) challenge: Changing<Challenge>,
     pub(crate) login: Changing<Login>,
     pub(crate) vault: Changing<Vault>,
+    /// The budget of messages, in a step that may send.
+    pub(crate) sends: Option<Sends>,
     events: Vec<EventBuilder>,
     notices: Vec<NoticeKind>,
     /// What is written besides the three records.
     pub(crate) also: Plan,
-    request: &'a RequestFacts,
+    pub(super) request: &'a RequestFacts,
 }
 
 /// A record, the version it was read at, and whether it is to be written.
 pub(crate) struct Changing<T> {
     pub(crate) value: T,
-    version: Version,
+    pub(crate) version: Version,
     changed: bool,
 }
 
@@ -111,6 +118,7 @@ impl<'a> Case<'a> {
             Read::Live(value, version) => Changing { value, version, changed: false },
         };
         let at = login.value.effective(now);
+        let sends = Sends::read(records, &account, &claims.user);
         let mut case = Self {
             rules,
             claims,
@@ -120,6 +128,7 @@ impl<'a> Case<'a> {
             challenge,
             login,
             vault,
+            sends,
             events: Vec::new(),
             notices: Vec::new(),
             also: Plan::default(),
@@ -231,6 +240,9 @@ impl<'a> Case<'a> {
         hold(&mut plan, challenge_key(&account, challenge_id), &self.challenge, Some(gone_at), grants)?;
         hold(&mut plan, user_key(&account, LOGIN, &user), &self.login, None, grants)?;
         hold(&mut plan, user_key(&account, VAULT, &user), &self.vault, None, grants)?;
+        if let Some(sends) = &self.sends {
+            sends.hold(&mut plan, Sends::key(&account, &user), grants)?;
+        }
         plan.events(events);
         Ok(plan)
     }

@@ -39,6 +39,8 @@ impl Case<'_> {
         match reason {
             Reason::Fraud => {
                 self.delay_every_method();
+                // Whatever else is open may be the same stranger's.
+                self.login.change().raise_fence();
                 self.tell(NoticeKind::FraudReported);
             }
             Reason::Replayed => self.tell(NoticeKind::ReplaySeen),
@@ -77,6 +79,10 @@ impl Case<'_> {
         self.charge_challenge(cost);
         if cost.budget {
             self.charge_budget();
+        }
+        if cost.push {
+            let login = self.login.change();
+            login.pushes = login.pushes.saturating_add(1);
         }
     }
 

@@ -4,13 +4,15 @@
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp};
 
 use super::authorise::by;
-use super::enrol::{context, gone_at, place, read_login, room_for_one_more};
+use super::effects::{EffectResult, Ran};
+use super::enrol::{gone_at, place, read_login, room_for_one_more};
+use super::judge::Acting;
 use super::recovery::{self, Hashing};
+use super::sends::Sends;
 use super::{Registered, Rules, event};
 use crate::driver::{Decision, Read, Records};
 use crate::permission::Right;
 use crate::plan::Plan;
-use crate::provider::{ErasedHeld, Then};
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
 use crate::record::login::{Bound, Login, TOLERATED_SKEW};
@@ -18,23 +20,36 @@ use crate::record::pending::{PendingEnrolment, Shown};
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, PENDING, VAULT, user_key, users_key};
 use crate::reference::Claims;
+use crate::request::Act;
 use crate::{
-    Answer, Change, Draw, EnrolConfirm, EnrolmentId, Error, Expect, FieldError, IssuedRecovery, Key, Reason,
-    Rejected, RequestFacts, SecretBytes, StepEvent, Subject, Version,
+    Draw, EnrolConfirm, EnrolmentId, Error, Expect, FieldError, IssuedRecovery, Key, Reason, Rejected,
+    RequestFacts, SecretBytes, StepEvent, Subject, Version,
 };
 
-pub(crate) fn keys(claims: &Claims) -> Result<Vec<Key>, Error> {
+/// The records that a confirmation needs: one get. What `may_send` needs the user's budget of messages besides.
+pub(crate) fn keys(claims: &Claims, may_send: bool) -> Result<Vec<Key>, Error> {
     let account = claims.account()?;
-    Ok(vec![
+    let mut keys = vec![
         user_key(account, LOGIN, &claims.user),
         user_key(account, VAULT, &claims.user),
-        users_key(account, PENDING, &claims.user, &claims.id),
-    ])
+        pending_key(claims)?,
+    ];
+    if may_send {
+        keys.push(Sends::key(account, &claims.user));
+    }
+    Ok(keys)
+}
+
+/// Addresses the pending enrolment of a reference.
+pub(crate) fn pending_key(claims: &Claims) -> Result<Key, Error> {
+    Ok(users_key(claims.account()?, PENDING, &claims.user, &claims.id))
 }
 
 /// What a confirmation comes to.
 pub(crate) enum Confirmed {
     Answer(EnrolConfirm),
+    /// An effect is to be run now.
+    Act(Acting),
     /// The answer is right; the hashes of the recovery set that comes with it are to be made.
     Hash(Box<Hashing>, Box<Charged>),
 }
@@ -47,12 +62,23 @@ pub(crate) struct Charged {
 
 /// What is asked of a pending enrolment by the holder of its reference.
 pub(crate) enum Ask<'a> {
-    Answer(&'a Answer),
+    Respond(&'a Act),
+    /// The user asks for the message again.
+    Resend,
+    /// An effect ended.
+    Resume(&'a Ran, &'a EffectResult),
     /// The hashes of the recovery set are there: its id, the provider's state, the digest.
     Show(EnrolmentId, Option<&'a [u8]>, &'a SecretBytes),
     /// The hashes provably never started: what was charged for them is given back.
     GiveBack(&'a Charged),
     Acknowledge,
+}
+
+impl Ask<'_> {
+    /// Returns whether a message may leave because of it.
+    pub(crate) const fn may_send(&self) -> bool {
+        matches!(self, Self::Respond(Act::Start(_)) | Self::Resend | Self::Resume(..))
+    }
 }
 
 /// Decides about a pending enrolment. `subject` is the user as the directory has it now.
@@ -66,7 +92,7 @@ pub(crate) fn confirm(
     draw: &mut Draw,
 ) -> Result<Decision<Confirmed>, Error> {
     let account = claims.account()?;
-    let key = users_key(account, PENDING, &claims.user, &claims.id);
+    let key = pending_key(claims)?;
     let answer = |rejected| Ok(Decision::only(Confirmed::Answer(rejected)));
     let (pending, version) = match records.read::<PendingEnrolment>(&key) {
         Read::Absent => return answer(rejected(Reason::NotFound, 0)),
@@ -92,10 +118,12 @@ pub(crate) fn confirm(
         version,
         login,
         login_version,
+        login_changed: false,
+        sends: Sends::read(records, account, &claims.user),
         plan,
     };
     let value = confirming.decide(ask, records, draw)?;
-    Ok(Decision { plan: confirming.plan, value })
+    Ok(Decision { plan: confirming.finish()?, value })
 }
 
 pub(super) struct Confirming<'a> {
@@ -106,9 +134,13 @@ pub(super) struct Confirming<'a> {
     request: &'a RequestFacts,
     pub(super) now: Timestamp,
     pub(super) pending: PendingEnrolment,
-    version: Version,
+    pub(super) version: Version,
     pub(super) login: Login,
     pub(super) login_version: Version,
+    /// The user's record is to be written, and is not yet in the plan.
+    pub(super) login_changed: bool,
+    /// The budget of messages, in a step that may send.
+    pub(super) sends: Option<Sends>,
     pub(super) plan: Plan,
 }
 
@@ -117,17 +149,30 @@ impl Confirming<'_> {
         if let Ask::GiveBack(charged) = ask {
             return self.give_back(charged);
         }
-        if let Some(reason) = self.ended(matches!(ask, Ask::Answer(_))) {
+        if let Some(reason) = self.ended(matches!(ask, Ask::Respond(Act::Answer(_)))) {
             return self.refuse(reason);
         }
         let Some(method) = self.rules.usable(&self.pending.provider) else {
             return self.refuse(Reason::Unavailable);
         };
         match ask {
-            Ask::Answer(_) | Ask::Show(..) if self.pending.recovery.is_some() => {
+            Ask::Respond(_) | Ask::Resend | Ask::Resume(..) | Ask::Show(..)
+                if self.pending.recovery.is_some() =>
+            {
                 self.refuse(Reason::AlreadyVerified)
             }
-            Ask::Answer(answer) => self.judge(method, answer, records, draw),
+            Ask::Respond(Act::Answer(answer)) => {
+                if !method.code.describe().answers.contains(&answer.kind()) {
+                    return self.refuse(Reason::WrongCode);
+                }
+                self.event_of_user(method, StepEvent::Answer(answer), records, draw)
+            }
+            Ask::Respond(Act::Start(choice)) => {
+                self.event_of_user(method, StepEvent::Start(choice), records, draw)
+            }
+            Ask::Respond(Act::Poll) => self.event_of_user(method, StepEvent::Poll, records, draw),
+            Ask::Resend => self.event_of_user(method, StepEvent::Resend, records, draw),
+            Ask::Resume(ran, result) => self.resume(method, (ran, result), records, draw),
             Ask::Show(id, state, digest) => self.show((*id, *state), digest, draw),
             Ask::GiveBack(charged) => self.give_back(charged),
             Ask::Acknowledge if self.pending.recovery.is_none() => {
@@ -171,46 +216,8 @@ impl Confirming<'_> {
         }
     }
 
-    fn judge(
-        &mut self,
-        method: &Registered,
-        answer: &Answer,
-        records: &Records,
-        draw: &mut Draw,
-    ) -> Result<Confirmed, Error> {
-        if !method.code.describe().answers.contains(&answer.kind()) {
-            return self.refuse(Reason::WrongCode);
-        }
-        let secret = self.pending_secret(method)?;
-        let mut cx = context(self.claims, self.account, method, self.now, draw);
-        cx.not_before = self.login.barrier;
-        let held = ErasedHeld {
-            state: self.pending.state.as_deref(),
-            enrolment: self.pending.data.as_deref(),
-            secret: secret.as_ref(),
-        };
-        let step = method.code.handle(&mut cx, &held, StepEvent::Answer(answer))?;
-        match step.then {
-            Then::Accept(_) => {
-                let plain = match step.secret {
-                    Change::Set(plain) => SecretBytes::from(plain),
-                    Change::Same | Change::Clear => secret.unwrap_or_default(),
-                };
-                let before = self.pending.data.clone();
-                match step.enrolment {
-                    Change::Set(data) => self.pending.data = Some(data),
-                    Change::Clear => self.pending.data = None,
-                    Change::Same => {}
-                }
-                self.accept(method, (&plain, before), records, draw)
-            }
-            Then::Reject(reason) => self.refuse(reason),
-            _ => Err(Error::Unavailable("a provider that does not judge a confirmation")),
-        }
-    }
-
     /// The answer is right: the method counts from now on, or a recovery set is made to be shown first.
-    fn accept(
+    pub(super) fn accept(
         &mut self,
         method: &Registered,
         (plain, before): (&SecretBytes, Option<Vec<u8>>),
@@ -277,14 +284,24 @@ impl Confirming<'_> {
         Ok(Confirmed::Answer(EnrolConfirm::RecoveryShown(issued)))
     }
 
-    fn pending_secret(&self, method: &Registered) -> Result<Option<SecretBytes>, Error> {
+    pub(super) fn pending_secret(&self, method: &Registered) -> Result<Option<SecretBytes>, Error> {
         let place = place(self.claims, self.account, method, "pending");
         let opened = self.pending.secret.as_ref().map(|sealed| place.open(&self.rules.ring, sealed));
         Ok(opened.transpose()?)
     }
 
-    fn refuse(&mut self, reason: Reason) -> Result<Confirmed, Error> {
-        let cost = Cost::of(reason);
+    pub(super) fn refuse(&mut self, reason: Reason) -> Result<Confirmed, Error> {
+        self.refuse_kept(reason, false, false)
+    }
+
+    /// Refuses an answer that may be `charged` already, and writes what the provider `changed` in any case.
+    pub(super) fn refuse_kept(
+        &mut self,
+        reason: Reason,
+        charged: bool,
+        changed: bool,
+    ) -> Result<Confirmed, Error> {
+        let cost = Cost { attempt: Cost::of(reason).attempt && !charged, ..Cost::of(reason) };
         let first = self.pending.told & reason.bit() == 0;
         if cost.attempt {
             self.pending.attempts_left = self.pending.attempts_left.saturating_sub(1);
@@ -298,7 +315,7 @@ impl Confirming<'_> {
             let event = self.event(Kind::EnrolmentRejected, Outcome::Failure).reason(reason.code());
             self.plan.events([event]);
         }
-        if tell || cost.attempt || cost.malformed {
+        if tell || cost.attempt || cost.malformed || charged || changed {
             self.put_pending()?;
         }
         Ok(Confirmed::Answer(rejected(reason, self.pending.attempts_left)))
@@ -307,6 +324,19 @@ impl Confirming<'_> {
     pub(super) fn put_pending(&mut self) -> Result<(), Error> {
         let key = users_key(self.account, PENDING, &self.claims.user, &self.claims.id);
         self.plan.put(key, Expect::Version(self.version), &self.pending, Some(gone_at(&self.pending)))
+    }
+
+    /// Writes what changed besides the pending enrolment.
+    fn finish(mut self) -> Result<Plan, Error> {
+        if self.login_changed {
+            self.login.mark(self.now);
+            let key = user_key(self.account, LOGIN, &self.claims.user);
+            self.plan.put(key, Expect::Version(self.login_version), &self.login, None)?;
+        }
+        if let Some(sends) = &self.sends {
+            sends.hold(&mut self.plan, Sends::key(self.account, &self.claims.user), false)?;
+        }
+        Ok(self.plan)
     }
 
     pub(super) fn vault(&self, records: &Records) -> Result<(Vault, Expect), Error> {
@@ -330,6 +360,6 @@ impl Confirming<'_> {
     }
 }
 
-const fn rejected(reason: Reason, attempts_left: u8) -> EnrolConfirm {
+pub(super) const fn rejected(reason: Reason, attempts_left: u8) -> EnrolConfirm {
     EnrolConfirm::Rejected(Rejected { reason, attempts_left, retry_after: None })
 }

@@ -144,6 +144,10 @@ impl Decoy<'_> {
                 None => self.refuse(Reason::Unavailable)?,
             }),
             Ask::Switch(_) => self.refuse(Reason::NotOffered),
+            Ask::Resend => match self.prompt(draw)? {
+                Some(prompt) => Ok(pending(prompt)),
+                None => self.refuse(Reason::Unavailable),
+            },
             Ask::Respond(response) => self.respond(response, draw),
         }
     }
@@ -283,7 +287,12 @@ fn put_shadow(
     let mut id = vec![0];
     id.extend_from_slice(&claims.id);
     let key = Key::new(Scope::Account(account.clone()), OPEN, id);
-    plan.put(key, Expect::Any, &Open { challenges: vec![entry] }, Some(challenge.expires_at))
+    plan.put(
+        key,
+        Expect::Any,
+        &Open { challenges: vec![entry], sends: Vec::new() },
+        Some(challenge.expires_at),
+    )
 }
 
 /// A user of a method who does not exist.
@@ -327,6 +336,7 @@ impl Nobody<'_> {
             account: self.account,
             user: self.user,
             label: self.user.as_str(),
+            ip: None,
             purpose,
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: self.id,

@@ -1,16 +1,18 @@
 //! Effects: charged before they run, and gone on with when their results come.
 
 use audit_model::{Kind, Outcome, Timestamp};
+use serde_json::Value;
 
 use super::call::{call, ready};
 use super::case::Case;
-use super::judge::{Judged, carry_out, locked};
+use super::judge::{Acting, Judged, carry_out, locked, pending};
 use crate::machine::{Move, Status};
 use crate::provider::Then;
 use crate::reason::Cost;
 use crate::record::challenge::PendingEffect;
 use crate::{
     Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, Reason, Receipt, SecretBytes, StepEvent,
+    Version,
 };
 
 /// How an effect ended.
@@ -24,14 +26,28 @@ pub(crate) enum EffectResult {
     NeverStarted,
 }
 
-/// Charges for an effect before it runs.
+/// Which effect a result is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ran {
+    /// The one that was charged under this id.
+    Charged([u8; 16]),
+    /// One that cost nothing and is written nowhere: its result counts while the challenge is as it was when the
+    /// provider asked for it.
+    Free { since: Version, of_answer: bool },
+}
+
+/// Charges for an effect before it runs. What is free is run without being written down, so that waiting costs no
+/// commit; only a challenge whose first effect is still to end keeps all of them.
 pub(super) fn charge_effect(
     case: &mut Case<'_>,
     effect: Effect,
     charge: Charge,
-    of_answer: bool,
+    (of_answer, is_asked_for): (bool, bool),
     draw: &mut Draw,
 ) -> Result<Judged, Error> {
+    if charge == Charge::Free && case.challenge.value.status == Status::Sent {
+        return Ok(Judged::Act(Acting { effect, charged: None, of_answer }));
+    }
     let attempt = charge == Charge::Attempt;
     if attempt && let Some(retry_after) = locked(case) {
         // Whatever the event was, nothing is judged past a budget.
@@ -40,6 +56,9 @@ pub(super) fn charge_effect(
     if attempt && case.is_used_up() {
         return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
+    if let Err((reason, retry_after)) = case.charge_sending(charge, is_asked_for) {
+        return Ok(Judged::Rejected(case.refuse(reason, retry_after)?));
+    }
     let id: [u8; 16] = draw.take()?;
     let method = case.login.value.enrolment(case.challenge.value.method);
     let failed_before = method.map_or(Timestamp::MIN, |enrolment| enrolment.failed_at);
@@ -47,80 +66,107 @@ pub(super) fn charge_effect(
         case.charge(Cost::of(Reason::WrongCode));
     }
     let at = case.at;
-    let challenge = case.challenge.change();
-    if charge == Charge::Send {
-        challenge.send_attempts = challenge.send_attempts.saturating_add(1);
-    }
     let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
-    challenge.effect =
-        Some(PendingEffect { id, charged_at: attempt.then_some(at), failed_before, of_answer, deadline });
+    case.challenge.change().effect =
+        Some(PendingEffect { id, charge, charged_at: at, failed_before, of_answer, deadline });
     let event = case
         .event(Kind::EffectCharged, Outcome::Info)
         .field("effect", effect.kind().code())
         .field("charge", charge.code());
     case.note(event);
-    Ok(Judged::Act { effect, id })
+    Ok(Judged::Act(Acting { effect, charged: Some(id), of_answer }))
 }
 
-/// Goes on with the result of an effect that was charged before.
+/// Goes on with the result of an effect.
 pub(super) fn resume(
     case: &mut Case<'_>,
-    id: &[u8; 16],
+    ran: &Ran,
     result: &EffectResult,
     draw: &mut Draw,
 ) -> Result<Judged, Error> {
-    let effect = match &case.challenge.value.effect {
-        Some(effect) if effect.id == *id => effect.clone(),
-        _ => {
-            let event = case.event(Kind::EffectDropped, Outcome::Info);
-            case.note(event);
-            return Ok(Judged::Rejected(case.refuse(Reason::Superseded, None)?));
+    match ran {
+        Ran::Charged(id) => match case.challenge.change().effect.take() {
+            Some(effect) if effect.id == *id => resume_charged(case, effect, result, draw),
+            other => {
+                case.challenge.change().effect = other;
+                let event = case.event(Kind::EffectDropped, Outcome::Info);
+                case.note(event);
+                Ok(Judged::Rejected(case.refuse(Reason::Superseded, None)?))
+            }
+        },
+        // Something else happened in between, such as another poll that ended: its result is the newer one.
+        Ran::Free { since, .. } if case.challenge.version != *since => Ok(pending(Value::Null)),
+        Ran::Free { of_answer, .. } => {
+            let Some(method) = ready(case) else {
+                return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
+            };
+            let Some(step) = call(case, method, event_of(result), draw)? else {
+                return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
+            };
+            carry_out(case, step, (*of_answer, false), draw)
         }
-    };
+    }
+}
+
+fn resume_charged(
+    case: &mut Case<'_>,
+    effect: PendingEffect,
+    result: &EffectResult,
+    draw: &mut Draw,
+) -> Result<Judged, Error> {
     if matches!(result, EffectResult::NeverStarted) {
         refund(case, &effect);
-        case.challenge.change().effect = None;
         return Ok(Judged::Refunded);
     }
+    let unsent = matches!(result, EffectResult::Http(Err(fault)) if fault.is_unsent());
+    if unsent {
+        refund(case, &effect);
+    }
+    let is_charged = effect.charge == Charge::Attempt && !unsent;
     let Some(method) = ready(case) else {
-        case.challenge.change().effect = None;
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    let event = match result {
-        EffectResult::Hashed(digest) => StepEvent::Hashed(digest),
-        EffectResult::Http(reply) => StepEvent::Http(reply),
-        EffectResult::Delivered(receipt) => StepEvent::Delivered(receipt),
-        EffectResult::NotDelivered(cause) => StepEvent::NotDelivered(*cause),
-        EffectResult::NeverStarted => StepEvent::Interrupted,
-    };
-    let step = call(case, method, event, draw)?;
-    case.challenge.change().effect = None;
-    let Some(step) = step else {
+    let Some(step) = call(case, method, event_of(result), draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    if let (Then::Accept(_), Some(charged_at)) = (&step.then, effect.charged_at) {
+    if let (Then::Accept(_), true) = (&step.then, is_charged) {
         // The answer was right: its own charge was not a failure.
         if case.is_low_entropy() {
-            case.login.change().failures.refund(charged_at);
+            case.login.change().failures.refund(effect.charged_at);
         }
     }
-    if let (Then::Reject(reason), Some(_)) = (&step.then, effect.charged_at) {
+    if let (Then::Reject(reason), true) = (&step.then, is_charged) {
         if case.challenge.value.status == Status::Created {
             // What was judged has left.
             case.step(Move::Send)?;
         }
         return Ok(Judged::Rejected(case.refuse_charged(*reason)?));
     }
-    carry_out(case, step, effect.of_answer, draw)
+    carry_out(case, step, (effect.of_answer, false), draw)
+}
+
+pub(super) const fn event_of(result: &EffectResult) -> StepEvent<'_> {
+    match result {
+        EffectResult::Hashed(digest) => StepEvent::Hashed(digest),
+        EffectResult::Http(reply) => StepEvent::Http(reply),
+        EffectResult::Delivered(receipt) => StepEvent::Delivered(receipt),
+        EffectResult::NotDelivered(cause) => StepEvent::NotDelivered(*cause),
+        EffectResult::NeverStarted => StepEvent::Interrupted,
+    }
 }
 
 /// Gives back what was charged for an effect that provably never started.
 fn refund(case: &mut Case<'_>, effect: &PendingEffect) {
-    let Some(charged_at) = effect.charged_at else { return };
+    case.refund_sending(effect.charge, effect.charged_at);
+    let event = case.event(Kind::EffectRefunded, Outcome::Info);
+    case.note(event);
+    if effect.charge != Charge::Attempt {
+        return;
+    }
     let (id, low_entropy) = (case.challenge.value.method, case.is_low_entropy());
     let login = case.login.change();
     if low_entropy {
-        login.failures.refund(charged_at);
+        login.failures.refund(effect.charged_at);
     }
     if let Some(enrolment) = login.enrolment_mut(id) {
         enrolment.consecutive = enrolment.consecutive.saturating_sub(1);
@@ -129,8 +175,6 @@ fn refund(case: &mut Case<'_>, effect: &PendingEffect) {
     let challenge = case.challenge.change();
     challenge.attempts_left = challenge.attempts_left.saturating_add(1);
     challenge.verify_attempts = challenge.verify_attempts.saturating_sub(1);
-    let event = case.event(Kind::EffectRefunded, Outcome::Info);
-    case.note(event);
 }
 
 /// Tells the provider that an effect was charged and never came back.

@@ -1,25 +1,33 @@
 //! Enrolment: its begin shows a secret once; `confirm` follows.
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
+use serde_json::Value;
 
+use super::judge::Acting;
 use super::manage::{Changing, Managed};
+use super::sends::Sends;
 use super::{Registered, event};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, Revealed, Then};
+use crate::record::challenge::PendingEffect;
 use crate::record::login::{Login, MAX_ENROLMENTS};
 use crate::record::pending::PendingEnrolment;
 use crate::record::vault::Place;
 use crate::record::{LOGIN, PENDING, user_key, users_key};
 use crate::reference::{Claims, Handle};
 use crate::{
-    ChallengeId, Change, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect, FieldError, Intent,
-    Purpose, Role, StepEvent, Version,
+    ChallengeId, Change, Charge, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect, FieldError,
+    Intent, Purpose, Role, StepEvent, Version,
 };
 
 impl Changing<'_> {
     /// Begins an enrolment. Every begin has a record of its own: it neither replaces nor shows another's.
-    pub(crate) fn enrol(&mut self, method: &Registered, choice: &Choice) -> Managed<EnrolmentStarted> {
+    pub(crate) fn enrol(
+        &mut self,
+        method: &Registered,
+        choice: &Choice,
+    ) -> Managed<(EnrolmentStarted, Option<Acting>)> {
         let (rules, subject, now) = (self.rules, self.subject, self.now);
         let (mut login, version) = match self.login()? {
             Some((login, version)) => (login, Some(version)),
@@ -47,10 +55,21 @@ impl Changing<'_> {
         let mut cx = context(&claims, subject.account(), method, now, self.draw);
         cx.not_before = login.barrier;
         let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
-        let (prompt, revealed) = match step.then {
-            Then::Reveal(prompt, revealed) => (prompt, revealed),
-            Then::Prompt(prompt) => (prompt, Revealed::new()),
-            _ => return Err(Error::Unavailable("a provider that neither reveals nor prompts")),
+        let (prompt, revealed, effect) = match step.then {
+            Then::Reveal(prompt, revealed) => (prompt, revealed, None),
+            Then::Prompt(prompt) => (prompt, Revealed::new(), None),
+            Then::Run(effect, charge @ (Charge::Free | Charge::Send)) => {
+                (Value::Null, Revealed::new(), Some((effect, charge)))
+            }
+            _ => return Err(Error::Unavailable("a provider that neither reveals, prompts nor sends")),
+        };
+        let acting = match effect {
+            None => None,
+            Some((effect, Charge::Send)) => {
+                self.charge_send(&login, at, &mut plan)?;
+                Some(Acting { effect, charged: Some(self.draw.take()?), of_answer: false })
+            }
+            Some((effect, _)) => Some(Acting { effect, charged: None, of_answer: false }),
         };
         let secret = match &step.secret {
             Change::Set(plain) => {
@@ -76,6 +95,14 @@ impl Changing<'_> {
             state: set(step.state),
             data: set(step.enrolment),
             secret,
+            effect: acting.as_ref().and_then(|acting| acting.charged).map(|id| PendingEffect {
+                id,
+                charge: Charge::Send,
+                charged_at: at,
+                failed_before: Timestamp::MIN,
+                of_answer: false,
+                deadline: at.plus(crate::engine::EFFECT_DEADLINE),
+            }),
             recovery: None,
         };
         let key = users_key(subject.account(), PENDING, subject.user(), id.as_bytes());
@@ -92,9 +119,25 @@ impl Changing<'_> {
             }
         }
         plan.events([event]);
+        if let Some(Acting { effect, charged: Some(_), .. }) = &acting {
+            let event = self.event(Kind::EffectCharged).field("method", method.name.as_str().to_owned());
+            plan.events([event.field("effect", effect.kind().code()).field("charge", Charge::Send.code())]);
+        }
         let reference = claims.issue(&rules.ring)?;
         let started = EnrolmentStarted { id, reference, prompt, revealed, expires_at: pending.expires_at };
-        Ok(Decision { plan, value: Ok(started) })
+        Ok(Decision { plan, value: Ok((started, acting)) })
+    }
+
+    /// Charges the message that an enrolment begins with.
+    fn charge_send(&self, login: &Login, at: Timestamp, plan: &mut Plan) -> Result<(), Error> {
+        let (account, user) = (self.subject.account(), self.subject.user());
+        let sends = Sends::read(self.records, account, user);
+        let mut sends = sends.ok_or(Error::Unavailable("a stored record cannot be trusted"))?;
+        sends.charge(&self.rules.policy, login, at).map_err(|wait| {
+            let problem = format!("had too many messages; wait {} seconds", wait.as_secs());
+            FieldError::new("user", "send_limit", problem)
+        })?;
+        sends.hold(plan, Sends::key(account, user), false)
     }
 }
 
@@ -152,6 +195,7 @@ pub(super) fn context<'a>(
         account,
         user: &claims.user,
         label: &claims.label,
+        ip: None,
         purpose: Purpose::Enrol,
         challenge: ChallengeId::from_bytes(claims.id),
         enrolment: EnrolmentId::from_bytes(claims.id),

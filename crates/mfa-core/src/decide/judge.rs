@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::call::{call, ready};
 use super::case::{Case, Opened};
-use super::effects::{EffectResult, charge_effect, interrupt, resume};
+use super::effects::{EffectResult, Ran, charge_effect, interrupt, resume};
 use super::succeed::{clear_consecutive, succeed};
 use super::survey::wait_for;
+use super::unproven::unproven;
 use super::{Rules, decoy, event, select};
 use crate::driver::{Decision, Records};
 use crate::grant::GrantPlan;
@@ -21,8 +22,8 @@ use crate::record::login::Enrolment;
 use crate::reference::Claims;
 use crate::request::Act;
 use crate::{
-    Choice, Draw, Effect, Error, MethodSelector, Pending, Proven, Reason, Rejected, RequestFacts, Response,
-    StepEvent,
+    Choice, Draw, Effect, Error, Key, MethodSelector, NotRequired, Pending, Proven, Reason, Rejected,
+    RequestFacts, Response, StepEvent,
 };
 
 /// What is asked of a challenge by the holder of its reference.
@@ -30,8 +31,9 @@ use crate::{
 pub(crate) enum Ask<'a> {
     Respond(&'a Response),
     /// The result of an effect that an earlier decision of this call asked for.
-    Resume(&'a [u8; 16], &'a EffectResult),
+    Resume(&'a Ran, &'a EffectResult),
     Claim,
+    Resend,
     Switch(&'a MethodSelector),
     Cancel,
 }
@@ -47,15 +49,44 @@ pub(crate) enum Judged {
     Pending(Pending),
     /// Switched or cancelled: what to show now.
     Changed(Value),
-    /// An effect was charged and is to be run now.
-    Act {
-        effect: Effect,
-        id: [u8; 16],
-    },
+    /// An effect is to be run now.
+    Act(Acting),
+    /// Nothing was proven, and the login goes on without.
+    NotRequired(NotRequired),
     /// An effect never started; its charge is given back.
     Refunded,
     /// A record cannot be trusted: the step cannot be judged.
     Unjudged(&'static str),
+}
+
+/// An effect that was charged, under this id, or is free.
+#[derive(Debug)]
+pub(crate) struct Acting {
+    pub(crate) effect: Effect,
+    pub(crate) charged: Option<[u8; 16]>,
+    pub(crate) of_answer: bool,
+}
+
+impl Acting {
+    /// Returns which effect it is: a free one is known by the record, at `key`, of whatever asked for it.
+    pub(crate) fn ran(&self, records: &Records, key: &Key) -> Result<Ran, Error> {
+        if let Some(id) = self.charged {
+            return Ok(Ran::Charged(id));
+        }
+        let since = records.version(key).ok_or(Error::Unavailable("what asked for an effect"))?;
+        Ok(Ran::Free { since, of_answer: self.of_answer })
+    }
+}
+
+impl Ask<'_> {
+    /// Returns whether a message may leave because of it.
+    pub(crate) const fn may_send(&self) -> bool {
+        match self {
+            Self::Respond(response) => matches!(response.act, Act::Start(_)),
+            Self::Resume(..) | Self::Switch(_) | Self::Resend => true,
+            Self::Claim | Self::Cancel => false,
+        }
+    }
 }
 
 pub(crate) fn judge(
@@ -77,7 +108,7 @@ pub(crate) fn judge(
         Opened::Refused(record, problem) => return refused_record(claims, request, record, problem, now),
     };
     let judged = judge_open(&mut case, ask, draw)?;
-    let grants = matches!(judged, Judged::Granted(_) | Judged::Proven(_));
+    let grants = matches!(judged, Judged::Granted(_) | Judged::Proven(_) | Judged::NotRequired(_));
     Ok(Decision { plan: case.finish(grants, draw)?, value: judged })
 }
 
@@ -110,9 +141,10 @@ fn judge_open(case: &mut Case<'_>, ask: &Ask<'_>, draw: &mut Draw) -> Result<Jud
     }
     match ask {
         Ask::Respond(response) => respond(case, response, draw),
-        Ask::Resume(id, result) => resume(case, id, result, draw),
+        Ask::Resume(ran, result) => resume(case, ran, result, draw),
         Ask::Claim => claim(case, draw),
         Ask::Switch(selector) => switch(case, selector, draw),
+        Ask::Resend => resend(case, draw),
         Ask::Cancel => {
             case.end(Move::Cancel)?;
             Ok(Judged::Changed(Value::Null))
@@ -168,7 +200,7 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
     let Some(step) = call(case, method, event, draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    carry_out(case, step, of_answer, draw)
+    carry_out(case, step, (of_answer, true), draw)
 }
 
 fn claim(case: &mut Case<'_>, draw: &mut Draw) -> Result<Judged, Error> {
@@ -197,10 +229,25 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
     let Some(step) = call(case, method, StepEvent::Begin(&choice), draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    match carry_out(case, step, false, draw)? {
+    match carry_out(case, step, (false, true), draw)? {
         Judged::Pending(Pending { prompt }) => Ok(Judged::Changed(prompt)),
         other => Ok(other),
     }
+}
+
+/// Sends the active method's message again, with a new secret.
+fn resend(case: &mut Case<'_>, draw: &mut Draw) -> Result<Judged, Error> {
+    let busy = case.challenge.value.effect.as_ref().is_some_and(|effect| case.at < effect.deadline);
+    if busy || case.challenge.value.status == Status::Verified {
+        return Ok(pending(Value::Null));
+    }
+    let Some(method) = ready(case) else {
+        return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
+    };
+    let Some(step) = call(case, method, StepEvent::Resend, draw)? else {
+        return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
+    };
+    carry_out(case, step, (false, true), draw)
 }
 
 /// Finds the method that an answer of a kind of its own means, where the challenge offers one: a recovery code
@@ -260,12 +307,15 @@ pub(super) fn locked(case: &Case<'_>) -> Option<Option<Duration>> {
 pub(super) fn carry_out(
     case: &mut Case<'_>,
     step: ErasedStep,
-    of_answer: bool,
+    (of_answer, is_asked_for): (bool, bool),
     draw: &mut Draw,
 ) -> Result<Judged, Error> {
     let created = case.challenge.value.status == Status::Created;
     match step.then {
-        Then::Run(effect, charge) => return charge_effect(case, effect, charge, of_answer, draw),
+        Then::Run(effect, charge) => {
+            return charge_effect(case, effect, charge, (of_answer, is_asked_for), draw);
+        }
+        Then::Unproven(why) => return unproven(case, why),
         Then::Reject(Reason::Unavailable) if created => {
             case.end(Move::FailToSend)?;
             return Ok(Judged::Rejected(refused(Reason::Unavailable)));
@@ -290,7 +340,9 @@ pub(super) fn carry_out(
             Ok(pending(Value::Null))
         }
         Then::Reject(reason) => Ok(Judged::Rejected(case.refuse(reason, None)?)),
-        Then::Reveal(..) | Then::Run(..) => Err(Error::Unavailable("a provider that reveals in a login")),
+        Then::Reveal(..) | Then::Run(..) | Then::Unproven(_) => {
+            Err(Error::Unavailable("a provider that reveals in a login"))
+        }
     }
 }
 

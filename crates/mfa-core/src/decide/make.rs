@@ -54,6 +54,7 @@ impl Beginning<'_> {
             account,
             user,
             label: self.login.subject.label(),
+            ip: self.login.request.ip,
             purpose: self.purpose(),
             challenge: ChallengeId::from_bytes(claims.id),
             enrolment: active,
@@ -109,7 +110,7 @@ impl Beginning<'_> {
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let ring = &self.rules.ring;
         let hash = |session| session_hash(ring, &claims.key, account, user, session);
-        let sends = matches!(&started.effect, Some((Effect::Deliver(_), ..)));
+        let sends = matches!(&started.effect, Some((_, _, Charge::Send)));
         Ok(Challenge {
             user: user.clone(),
             generation: record.generation.clone(),
@@ -137,9 +138,10 @@ impl Beginning<'_> {
             send_attempts: u32::from(sends),
             told: 0,
             state: started.state.clone(),
-            effect: started.effect.as_ref().map(|(_, id, _)| PendingEffect {
+            effect: started.effect.as_ref().map(|(_, id, charge)| PendingEffect {
                 id: *id,
-                charged_at: None,
+                charge: *charge,
+                charged_at: at,
                 failed_before: Timestamp::MIN,
                 of_answer: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
@@ -176,7 +178,7 @@ impl Started {
                 Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id, charge)) })
             }
             Then::Reject(Reason::Unavailable) => Err(Error::Unavailable("the provider")),
-            Then::Reveal(..) | Then::Accept(_) | Then::Reject(_) => {
+            Then::Reveal(..) | Then::Accept(_) | Then::Reject(_) | Then::Unproven(_) => {
                 Err(Error::Unavailable("a provider that neither prompts nor acts"))
             }
         }

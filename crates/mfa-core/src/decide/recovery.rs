@@ -92,6 +92,7 @@ fn context<'a>(
         account: subject.account(),
         user: subject.user(),
         label: subject.label(),
+        ip: None,
         purpose: Purpose::Enrol,
         challenge: ChallengeId::from_bytes(*id.as_bytes()),
         enrolment: id,

@@ -148,7 +148,9 @@ fn prove(
 
 pub(super) fn clear_consecutive(case: &mut Case<'_>) {
     let id = case.challenge.value.method;
-    if let Some(enrolment) = case.login.change().enrolment_mut(id) {
+    let login = case.login.change();
+    login.pushes = 0;
+    if let Some(enrolment) = login.enrolment_mut(id) {
         enrolment.consecutive = 0;
     }
 }

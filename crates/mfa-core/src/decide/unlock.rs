@@ -122,6 +122,7 @@ impl Unlocking<'_> {
             account,
             user,
             label: subject.label(),
+            ip: None,
             purpose: Purpose::StepUp(Operation::Unlock),
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: self.id,

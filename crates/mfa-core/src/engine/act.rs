@@ -3,6 +3,7 @@
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
 use super::{EFFECT_DEADLINE, Engine};
 use crate::decide::effects::EffectResult;
@@ -27,11 +28,13 @@ impl Engine {
                     Some(Err(RunError::Lost)) | None => Acted::Lost,
                 }
             }
-            Effect::Http(request) => {
+            Effect::Http(call) => {
                 let Some(client) = &self.inner.http else {
                     return Acted::Result(EffectResult::Http(Err(HttpFault::NotSent)));
                 };
-                let reply = self.within_deadline(client.send(request, EFFECT_DEADLINE)).await;
+                let (request, within) = call.into_parts();
+                let within = within.min(EFFECT_DEADLINE);
+                let reply = self.within(within, client.send(request, within)).await;
                 Acted::Result(EffectResult::Http(reply.unwrap_or(Err(HttpFault::Unanswered))))
             }
             Effect::Deliver(message) => {
@@ -48,8 +51,12 @@ impl Engine {
     }
 
     pub(super) async fn within_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.within(EFFECT_DEADLINE, future).await
+    }
+
+    async fn within<F: Future>(&self, deadline: Duration, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
-        let mut deadline = self.inner.driver.runtime.sleep(EFFECT_DEADLINE);
+        let mut deadline = self.inner.driver.runtime.sleep(deadline);
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::{Engine, Inner};
 use crate::bypass::Bypass;
-use crate::decide::{Registered, Rules};
+use crate::decide::{Dangers, Registered, Rules};
 use crate::driver::Driver;
 use crate::entropy::CheckedEntropy;
 use crate::provider::AnyProvider;
@@ -32,6 +32,7 @@ pub struct EngineBuilder {
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
     test_doubles: bool,
+    allowed: Dangers,
 }
 
 impl Engine {
@@ -54,6 +55,7 @@ impl Engine {
             http: None,
             transport: None,
             test_doubles: false,
+            allowed: Dangers::default(),
         }
     }
 }
@@ -101,6 +103,23 @@ impl EngineBuilder {
         self
     }
 
+    /// Lets users in whom a provider lets in by rules of its own, such as a bypass status at the provider: with
+    /// [`NotRequired::ProviderBypass`](crate::NotRequired::ProviderBypass), never a grant, and never for a proof.
+    /// Whoever administers the provider's service can then switch the second factor off.
+    pub const fn danger_accept_provider_bypass(mut self) -> Self {
+        self.allowed.provider_bypass = true;
+        self
+    }
+
+    /// Lets users in while a provider's service cannot be reached, each at most so many times in an hour: with
+    /// [`NotRequired::BypassedBecauseUnavailable`](crate::NotRequired::BypassedBecauseUnavailable), never a grant,
+    /// and never for a proof. Whoever can cut the service off can then log in with a password alone. A refusal, a
+    /// limit of the service, a certificate that does not fit or the silence of a call about one user opens nothing.
+    pub const fn danger_fail_open(mut self, times_per_user_and_hour: u8) -> Self {
+        self.allowed.fail_open = times_per_user_and_hour;
+        self
+    }
+
     /// Checks everything, writes the event `engine_opened` and returns the engine.
     ///
     /// # Errors
@@ -114,10 +133,16 @@ impl EngineBuilder {
             }
             dangers.push("danger_test_doubles");
         }
+        if self.allowed.provider_bypass {
+            dangers.push("danger_accept_provider_bypass");
+        }
+        if self.allowed.fail_open > 0 {
+            dangers.push("danger_fail_open");
+        }
         let providers = self.registered()?;
         dangers
             .extend(providers.values().flat_map(|provider| provider.code.describe().dangers.iter().copied()));
-        let rules = Rules { ring: self.ring.clone(), policy: self.policy, providers };
+        let rules = Rules { ring: self.ring.clone(), policy: self.policy, providers, dangers: self.allowed };
         let driver = Driver::new(self.store, self.ring, entropy, self.runtime);
         let inner = Inner {
             driver,

@@ -1,19 +1,25 @@
 //! The calls of an enrolment: begin and confirm.
 
 use audit_model::{AccountId, UserId};
+use serde_json::Value;
 use tracing::Instrument;
 
 use super::Engine;
-use crate::decide::confirm::{Ask, Confirmed};
+use super::act::Acted;
+use super::step::MAX_EFFECTS;
+use crate::decide::confirm::{Ask, Charged, Confirmed};
+use crate::decide::effects::EffectResult;
+use crate::decide::judge::Acting;
 use crate::decide::manage::Changing;
+use crate::decide::recovery::Hashing;
+use crate::decide::sends::Sends;
 use crate::decide::{confirm, enrol};
 use crate::driver::{Records, Turn};
 use crate::record::PENDING;
 use crate::reference::{Claims, Handle};
-use crate::request::Act;
 use crate::{
-    Answer, Authority, Choice, EnrolConfirm, EnrolmentStarted, Error, FieldError, Intent, ProviderName,
-    Reason, Reference, Rejected, RequestFacts, Response, Subject,
+    Authority, Choice, EnrolConfirm, EnrolmentStarted, Error, FieldError, Intent, ProviderName, Reason,
+    Reference, Rejected, RequestFacts, Response, Subject,
 };
 
 /// The most pending enrolments of a user, those of the last day that ended included.
@@ -72,7 +78,13 @@ impl Engine {
             enrol::is_enrolled_by_answer(method)?;
             let intent = Intent::add_method(&subject, provider);
             let decide = |changing: &mut Changing<'_>| changing.enrol(method, choice);
-            self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await
+            let sends = [Sends::key(subject.account(), subject.user())];
+            let (mut started, acting) =
+                self.managed(&subject, authority, &sends, |_| Ok(intent.clone()), decide).await?;
+            if let Some(acting) = acting {
+                started.prompt = self.act_at_begin(&subject, &started.reference, acting).await?;
+            }
+            Ok(started)
         };
         let begun = begun.instrument(span).await;
         crate::observe::step("enrol_begin", begun.as_ref().map_or_else(Error::code, |_| "begun"));
@@ -102,7 +114,7 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `response` is not an answer, or if the user has this very secret or too many
+    /// [`Error::Invalid`] if the user has this very secret or too many
     /// methods already; [`Error::Busy`] if the pool for slow work is full, nothing charged and the answer good
     /// still; [`Error::UnknownUser`]; errors with code `unavailable`, after which the
     /// method may or may not be confirmed: ask [`Engine::methods`].
@@ -112,17 +124,8 @@ impl Engine {
         response: &Response,
     ) -> Result<EnrolConfirm, Error> {
         let span = crate::observe::span!("mfa.enrol");
-        let confirmed = async {
-            let answer: &Answer = match &response.act {
-                Act::Answer(answer) => answer,
-                Act::Start(_) | Act::Poll => {
-                    return Err(
-                        FieldError::new("response", "type", "must be an answer, such as a code").into()
-                    );
-                }
-            };
-            self.confirming(reference, Ask::Answer(answer), &response.request).await
-        };
+        let confirmed =
+            async { self.confirming(reference, Ask::Respond(&response.act), &response.request).await };
         let confirmed: Result<_, Error> = confirmed.instrument(span).await;
         crate::observe::step("enrol_confirm", outcome(&confirmed));
         confirmed
@@ -158,6 +161,63 @@ impl Engine {
         confirmed
     }
 
+    /// Sends the message of a pending enrolment again, with a new secret.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, acme, totp, vouched};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let bob = host.add("bob").await;
+    /// let started = host.engine.enrol_begin(&acme(), bob.user(), &totp(), &Choice::none(), &vouched()).await?;
+    /// // An authenticator app gets no message: there is nothing to send again, and the set-up goes on.
+    /// let again = host.engine.enrol_resend(&started.reference, &RequestFacts::new()).await?;
+    /// assert!(matches!(again, EnrolConfirm::Pending(_)));
+    /// // A reference that nobody issued is refused.
+    /// let unknown = host.engine.enrol_resend(&Reference::from_text("made-up"), &RequestFacts::new()).await?;
+    /// assert!(matches!(unknown, EnrolConfirm::Rejected(_)));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::enrol_confirm`].
+    pub async fn enrol_resend(
+        &self,
+        reference: &Reference,
+        request: &RequestFacts,
+    ) -> Result<EnrolConfirm, Error> {
+        let span = crate::observe::span!("mfa.enrol");
+        let again = self.confirming(reference, Ask::Resend, request).instrument(span).await;
+        crate::observe::step("enrol_resend", outcome(&again));
+        again
+    }
+
+    /// Runs the effect that an enrolment begins with, and returns what to show.
+    async fn act_at_begin(
+        &self,
+        subject: &Subject,
+        reference: &Reference,
+        acting: Acting,
+    ) -> Result<Value, Error> {
+        let claims = Claims::read(self.ring(), reference, Handle::Enrolment);
+        let claims = claims.ok_or(Error::Unavailable("a reference that was just issued"))?;
+        let turn = turn_for(&claims, true)?;
+        let driver = &self.inner.driver;
+        let records = driver.load(&turn.keys, driver.runtime.now()).await?;
+        let begun = Begun { claims: &claims, subject, turn: &turn, request: &RequestFacts::new() };
+        match self.go_on(&begun, Confirmed::Act(acting), records).await? {
+            EnrolConfirm::Pending(pending) => Ok(pending.prompt),
+            EnrolConfirm::Rejected(rejected) if rejected.reason == Reason::Unavailable => {
+                Err(Error::Unavailable("the provider"))
+            }
+            EnrolConfirm::Rejected(rejected) => {
+                let reason = rejected.reason.code();
+                Err(FieldError::new("method", reason, "cannot be set up for this user").into())
+            }
+            _ => Err(Error::Unavailable("a provider that confirms before an answer")),
+        }
+    }
+
     async fn confirming(
         &self,
         reference: &Reference,
@@ -168,34 +228,87 @@ impl Engine {
             let rejected = Rejected { reason: Reason::NotFound, attempts_left: 0, retry_after: None };
             return Ok(EnrolConfirm::Rejected(rejected));
         };
-        let account = claims.account()?.clone();
-        let subject = self.subject(&account, &claims.user).await?;
-        let turn = Turn { account, user: claims.user.clone(), keys: confirm::keys(&claims)? };
+        let subject = self.subject(claims.account()?, &claims.user).await?;
+        let turn = turn_for(&claims, ask.may_send())?;
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
         let settled = driver
             .run(&turn, None, |records: &Records, now, draw: &mut crate::Draw| {
                 confirm::confirm(rules, &claims, &subject, (&ask, request), records, now, draw)
             })
             .await?;
-        let (hashing, charged) = match settled.value {
-            Confirmed::Answer(answer) => return Ok(answer),
-            Confirmed::Hash(hashing, charged) => (hashing, charged),
-        };
+        let begun = Begun { claims: &claims, subject: &subject, turn: &turn, request };
+        Box::pin(self.go_on(&begun, settled.value, settled.records)).await
+    }
+
+    /// Runs what a decision asks for until there is an answer.
+    async fn go_on(
+        &self,
+        begun: &Begun<'_>,
+        mut confirmed: Confirmed,
+        mut records: Records,
+    ) -> Result<EnrolConfirm, Error> {
+        let (driver, rules) = (&self.inner.driver, &self.inner.rules);
+        for _ in 0..MAX_EFFECTS {
+            let acting = match confirmed {
+                Confirmed::Answer(answer) => return Ok(answer),
+                Confirmed::Hash(hashing, charged) => {
+                    return self.show(begun, *hashing, &charged, records).await;
+                }
+                Confirmed::Act(acting) => acting,
+            };
+            let ran = acting.ran(&records, &confirm::pending_key(begun.claims)?)?;
+            let (result, busy) = match self.act(acting.effect).await {
+                Acted::Result(result) => (result, false),
+                Acted::Busy => (EffectResult::NeverStarted, true),
+                Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
+            };
+            let ask = Ask::Resume(&ran, &result);
+            let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
+                confirm::confirm(
+                    rules,
+                    begun.claims,
+                    begun.subject,
+                    (&ask, begun.request),
+                    records,
+                    now,
+                    draw,
+                )
+            });
+            let settled = settled.await?;
+            if busy {
+                return Err(Error::Busy);
+            }
+            (confirmed, records) = (settled.value, settled.records);
+        }
+        Err(Error::Unavailable("a provider that asks for one effect after the other"))
+    }
+
+    /// Makes the hashes of a recovery set, which is then shown.
+    async fn show(
+        &self,
+        begun: &Begun<'_>,
+        hashing: Hashing,
+        charged: &Charged,
+        records: Records,
+    ) -> Result<EnrolConfirm, Error> {
+        let (driver, rules) = (&self.inner.driver, &self.inner.rules);
         let hashed = self.hashed(hashing.effect).await;
         let ask = match &hashed {
             Ok(digest) => Ask::Show(hashing.id, hashing.state.as_deref(), digest),
-            Err(Error::Busy) => Ask::GiveBack(&charged),
+            Err(Error::Busy) => Ask::GiveBack(charged),
             // It may have been done: it stays charged.
             Err(_) => return Err(Error::Unavailable("the result of a hash is lost")),
         };
-        let settled = driver.run(&turn, Some(settled.records), |records, now, draw| {
-            confirm::confirm(rules, &claims, &subject, (&ask, request), records, now, draw)
+        let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
+            confirm::confirm(rules, begun.claims, begun.subject, (&ask, begun.request), records, now, draw)
         });
         let shown = settled.await?.value;
         hashed?;
         match shown {
             Confirmed::Answer(answer) => Ok(answer),
-            Confirmed::Hash(..) => Err(Error::Unavailable("a recovery set that is hashed twice")),
+            Confirmed::Hash(..) | Confirmed::Act(_) => {
+                Err(Error::Unavailable("a recovery set that is hashed twice"))
+            }
         }
     }
 
@@ -203,6 +316,19 @@ impl Engine {
     pub(super) async fn subject(&self, account: &AccountId, user: &UserId) -> Result<Subject, Error> {
         self.inner.directory.subject(account, user).await?.ok_or(Error::UnknownUser)
     }
+}
+
+/// A pending enrolment in a call: who, and what its steps read.
+struct Begun<'a> {
+    claims: &'a Claims,
+    subject: &'a Subject,
+    turn: &'a Turn,
+    request: &'a RequestFacts,
+}
+
+fn turn_for(claims: &Claims, may_send: bool) -> Result<Turn, Error> {
+    let keys = confirm::keys(claims, may_send)?;
+    Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys })
 }
 
 pub(super) fn turn(subject: &Subject, keys: Vec<crate::Key>) -> Turn {
@@ -213,6 +339,7 @@ fn outcome(confirmed: &Result<EnrolConfirm, Error>) -> &'static str {
     match confirmed {
         Ok(EnrolConfirm::Confirmed(_)) => "confirmed",
         Ok(EnrolConfirm::RecoveryShown(_)) => "recovery_shown",
+        Ok(EnrolConfirm::Pending(_)) => "pending",
         Ok(EnrolConfirm::Rejected(rejected)) => rejected.reason.code(),
         Err(error) => error.code(),
     }

@@ -267,6 +267,30 @@ impl Engine {
         self.change(reference, Ask::Switch(method)).await
     }
 
+    /// Sends the active method's message again, with a new secret: the one before is dead. A challenge allows it
+    /// five times, half a minute apart, within the user's budget of messages.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, acme, login, subject, totp, vouched};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let (bob, _app) = host.enrol("bob").await;
+    /// let challenge = host.begin(&bob).await;
+    /// // An authenticator app gets no message: the prompt is shown again.
+    /// assert!(matches!(host.engine.resend(&challenge.reference).await?, Changed::Done(_)));
+    ///
+    /// let refused = host.engine.resend(&Reference::from_text("made-up")).await?;
+    /// assert!(matches!(refused, Changed::Rejected(Rejected { reason: Reason::NotFound, .. })));
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::verify`].
+    pub async fn resend(&self, reference: &Reference) -> Result<Changed, Error> {
+        self.change(reference, Ask::Resend).await
+    }
+
     /// Ends a challenge that its holder does not want any more.
     ///
     /// ```
@@ -354,6 +378,7 @@ fn observe_verify(step: &'static str, span: &tracing::Span, outcome: &Result<Ver
         Ok(Verify::Verified(_)) => "verified",
         Ok(Verify::Proven(_)) => "proven",
         Ok(Verify::Pending(_)) => "pending",
+        Ok(Verify::NotRequired(why)) => why.code(),
         Ok(Verify::Rejected(rejected)) => rejected.reason.code(),
         Err(error) => error.code(),
     };

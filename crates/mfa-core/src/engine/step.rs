@@ -9,7 +9,7 @@ use super::act::Acted;
 use crate::decide::begin::{self, Begun};
 use crate::decide::case;
 use crate::decide::effects::EffectResult;
-use crate::decide::judge::{Ask, Judged, judge, refused};
+use crate::decide::judge::{Acting, Ask, Judged, judge, refused};
 use crate::driver::{Read, Records, Turn};
 use crate::machine::Status;
 use crate::record::challenge::Challenge as ChallengeRecord;
@@ -17,12 +17,12 @@ use crate::record::open::Open;
 use crate::record::{OPEN, challenge_key, user_key};
 use crate::reference::{Claims, Handle, Holder, session_hash};
 use crate::{
-    Begin, ChallengeId, Changed, Error, Grant, Intent, Login, Reason, Reference, RequestFacts, Response,
-    Target, Verify,
+    Begin, ChallengeId, Changed, Denied, DeniedReason, Error, Grant, Intent, Login, Reason, Reference,
+    RequestFacts, Response, Target, Verify,
 };
 
 /// How many effects one call runs at most, such as a message and its fallback.
-const MAX_EFFECTS: usize = 4;
+pub(super) const MAX_EFFECTS: usize = 6;
 
 impl Engine {
     pub(super) async fn begin_unobserved(
@@ -45,18 +45,19 @@ impl Engine {
                 Begun::Answer(begin) => return Ok(begin),
                 Begun::LookAt(ids) => ended = Some(self.ended(login.subject.account(), ids).await?),
                 Begun::Act { claims, mut answer, effect, id } => {
-                    let judged = Box::pin(self.act_on(&claims, &login.request, effect, id)).await?;
-                    return Ok(match judged {
+                    let acting = Acting { effect, charged: Some(id), of_answer: false };
+                    let judged = Box::pin(self.act_on(&claims, &login.request, acting)).await?;
+                    let (reason, retry_after) = match judged {
                         Judged::Pending(pending) => {
                             answer.prompt = pending.prompt;
                             answer.status = Status::Sent;
-                            Begin::Challenge(*answer)
+                            return Ok(Begin::Challenge(*answer));
                         }
-                        _ => Begin::Denied(crate::Denied {
-                            reason: crate::DeniedReason::Unavailable,
-                            retry_after: None,
-                        }),
-                    });
+                        Judged::NotRequired(why) => return Ok(Begin::NotRequired(why)),
+                        Judged::Rejected(rejected) => (denied_reason(rejected.reason), rejected.retry_after),
+                        _ => (DeniedReason::Unavailable, None),
+                    };
+                    return Ok(Begin::Denied(Denied { reason, retry_after }));
                 }
             }
         }
@@ -125,9 +126,11 @@ impl Engine {
             Judged::Rejected(rejected) => Ok(Changed::Rejected(rejected)),
             Judged::Pending(pending) => Ok(Changed::Done(pending.prompt)),
             Judged::Unjudged(why) => Err(Error::Unavailable(why)),
-            Judged::Granted(_) | Judged::Proven(_) | Judged::Act { .. } | Judged::Refunded => {
-                Ok(Changed::Done(Value::Null))
-            }
+            Judged::Granted(_)
+            | Judged::Proven(_)
+            | Judged::Act(_)
+            | Judged::NotRequired(_)
+            | Judged::Refunded => Ok(Changed::Done(Value::Null)),
         }
     }
 
@@ -139,7 +142,7 @@ impl Engine {
         ask: Ask<'_>,
     ) -> Result<Answered, Error> {
         let driver = &self.inner.driver;
-        let turn = turn_for(claims)?;
+        let turn = turn_for(claims, ask.may_send())?;
         let rules = &self.inner.rules;
         let decide = |records: &Records, now, draw: &mut crate::Draw| {
             judge(rules, claims, request, &ask, records, now, draw)
@@ -151,9 +154,9 @@ impl Engine {
                 let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
                 return Ok(Answered { grant: Some(grant), judged: Judged::Changed(Value::Null) });
             }
-            Judged::Act { effect, id } => {
+            Judged::Act(acting) => {
                 // Boxed: it is rare, and would make the future of every call as large.
-                return Box::pin(self.continue_with(claims, request, effect, id, settled.records)).await;
+                return Box::pin(self.continue_with(&turn, claims, request, acting, settled.records)).await;
             }
             other => other,
         };
@@ -174,40 +177,34 @@ impl Engine {
         Ok(())
     }
 
-    async fn act_on(
-        &self,
-        claims: &Claims,
-        request: &RequestFacts,
-        effect: crate::Effect,
-        id: [u8; 16],
-    ) -> Result<Judged, Error> {
-        let turn = turn_for(claims)?;
+    async fn act_on(&self, claims: &Claims, request: &RequestFacts, acting: Acting) -> Result<Judged, Error> {
+        let turn = turn_for(claims, true)?;
         let records = self.inner.driver.load(&turn.keys, self.inner.driver.runtime.now()).await?;
-        Ok(self.continue_with(claims, request, effect, id, records).await?.judged)
+        Ok(self.continue_with(&turn, claims, request, acting, records).await?.judged)
     }
 
     async fn continue_with(
         &self,
+        turn: &Turn,
         claims: &Claims,
         request: &RequestFacts,
-        effect: crate::Effect,
-        id: [u8; 16],
-        records: Records,
+        mut acting: Acting,
+        mut records: Records,
     ) -> Result<Answered, Error> {
-        let turn = turn_for(claims)?;
-        let (mut effect, mut id, mut records) = (effect, id, records);
+        let challenge = challenge_key(claims.account()?, ChallengeId::from_bytes(claims.id));
         for _ in 0..MAX_EFFECTS {
-            let (result, busy) = match self.act(effect).await {
+            let ran = acting.ran(&records, &challenge)?;
+            let (result, busy) = match self.act(acting.effect).await {
                 Acted::Result(result) => (result, false),
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
             };
             let rules = &self.inner.rules;
-            let ask = Ask::Resume(&id, &result);
+            let ask = Ask::Resume(&ran, &result);
             let decide = |records: &Records, now, draw: &mut crate::Draw| {
                 judge(rules, claims, request, &ask, records, now, draw)
             };
-            let settled = self.inner.driver.run(&turn, Some(records), decide).await?;
+            let settled = self.inner.driver.run(turn, Some(records), decide).await?;
             if busy {
                 return Err(Error::Busy);
             }
@@ -216,9 +213,7 @@ impl Engine {
                     let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
                     return Ok(Answered { grant: Some(grant), judged: Judged::Changed(Value::Null) });
                 }
-                Judged::Act { effect: next, id: next_id } => {
-                    (effect, id, records) = (next, next_id, settled.records);
-                }
+                Judged::Act(next) => (acting, records) = (next, settled.records),
                 judged => return Ok(Answered { grant: None, judged }),
             }
         }
@@ -242,8 +237,9 @@ impl Answered {
             Judged::Rejected(rejected) => Ok(Verify::Rejected(rejected)),
             Judged::Pending(pending) => Ok(Verify::Pending(pending)),
             Judged::Changed(prompt) => Ok(Verify::Pending(crate::Pending { prompt })),
+            Judged::NotRequired(why) => Ok(Verify::NotRequired(why)),
             Judged::Unjudged(why) => Err(Error::Unavailable(why)),
-            Judged::Granted(_) | Judged::Act { .. } | Judged::Refunded => {
+            Judged::Granted(_) | Judged::Act(_) | Judged::Refunded => {
                 Err(Error::Unavailable("an unfinished step"))
             }
         }
@@ -258,6 +254,16 @@ pub(super) fn turn_of(login: &Login, keys: Vec<crate::Key>) -> Turn {
     Turn { account: login.subject.account().clone(), user: login.subject.user().clone(), keys }
 }
 
-fn turn_for(claims: &Claims) -> Result<Turn, Error> {
-    Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys: case::keys(claims)? })
+fn turn_for(claims: &Claims, may_send: bool) -> Result<Turn, Error> {
+    let keys = case::keys(claims, may_send)?;
+    Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys })
+}
+
+/// Returns how a login is denied whose challenge ended with its first effect.
+const fn denied_reason(reason: Reason) -> DeniedReason {
+    match reason {
+        Reason::Denied | Reason::Fraud => DeniedReason::ProviderDenied,
+        Reason::SendLimit => DeniedReason::SendLimit,
+        _ => DeniedReason::Unavailable,
+    }
 }

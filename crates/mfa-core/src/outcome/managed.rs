@@ -3,7 +3,7 @@
 use audit_model::Timestamp;
 use serde_json::Value;
 
-use super::Rejected;
+use super::{Pending, Rejected};
 use crate::provider::Revealed;
 use crate::{EnrolmentId, Invitation, Reference, SecretText};
 
@@ -33,6 +33,8 @@ pub enum EnrolConfirm {
     /// The answer is right. The method counts once the user has acknowledged that the recovery codes or key,
     /// which are here this once, are kept: [`enrol_acknowledge`](crate::Engine::enrol_acknowledge).
     RecoveryShown(IssuedRecovery),
+    /// Nothing is decided yet: a message is on its way, or a push waits for the user.
+    Pending(Pending),
     /// The answer is refused; nothing changed for the user's other methods.
     Rejected(Rejected),
 }

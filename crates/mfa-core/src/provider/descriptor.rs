@@ -128,6 +128,14 @@ pub struct Strength {
     pub phishing_resistant: bool,
 }
 
+impl Strength {
+    /// Says what an answer proves: not resistant to phishing.
+    #[must_use]
+    pub const fn new(factor: Factor, channel: Channel, amr: Vec<Amr>, aal: Aal) -> Self {
+        Self { factor, channel, amr, aal, phishing_resistant: false }
+    }
+}
+
 /// The kinds of factors of SP 800-63B-4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]

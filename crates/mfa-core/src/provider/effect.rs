@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Channel;
@@ -15,7 +16,7 @@ pub enum Effect {
     /// A slow hash, on the runtime's pool.
     Hash(HashJob),
     /// An HTTP request, through the host's [`HttpClient`].
-    Http(http::Request<Vec<u8>>),
+    Http(HttpCall),
     /// A message, through the host's [`Transport`].
     Deliver(Message),
 }
@@ -48,9 +49,7 @@ impl fmt::Debug for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hash(job) => fmt::Debug::fmt(job, f),
-            Self::Http(request) => {
-                f.debug_tuple("Http").field(request.method()).field(&request.uri().host()).finish()
-            }
+            Self::Http(call) => fmt::Debug::fmt(call, f),
             Self::Deliver(message) => fmt::Debug::fmt(message, f),
         }
     }
@@ -69,10 +68,10 @@ impl EffectKind {
 }
 
 /// What an effect is charged as before it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Charge {
-    /// Nothing. Not for a passcode check, a send or a push.
+    /// Nothing, so that asking again costs no write. Not for a passcode check, a send or a push.
     Free,
     /// As a wrong answer. What it cost the user is given back if the answer is accepted; the attempt of the
     /// challenge, which ends then, is not. All is given back if the effect provably never started.
@@ -116,6 +115,47 @@ impl HashJob {
 impl fmt::Debug for HashJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HashJob")
+    }
+}
+
+/// An HTTP request and how long its answer is waited for. Its `Debug` shows the method and the host.
+///
+/// ```
+/// use core::time::Duration;
+/// use mfa_core::HttpCall;
+/// let request = http::Request::get("https://api.example/check?secret=1").body(Vec::new()).unwrap();
+/// let call = HttpCall::new(request).within(Duration::from_secs(5));
+/// assert_eq!(format!("{call:?}"), r#"Http(GET, Some("api.example"))"#);
+/// ```
+pub struct HttpCall {
+    request: http::Request<Vec<u8>>,
+    within: Duration,
+}
+
+impl HttpCall {
+    /// Takes a request whose answer is waited for ten seconds.
+    #[must_use]
+    pub const fn new(request: http::Request<Vec<u8>>) -> Self {
+        Self { request, within: Duration::from_secs(10) }
+    }
+
+    /// Waits this long; never longer than 30 seconds.
+    #[must_use]
+    pub const fn within(mut self, deadline: Duration) -> Self {
+        self.within = deadline;
+        self
+    }
+
+    /// Returns the request and the time to wait.
+    #[must_use]
+    pub fn into_parts(self) -> (http::Request<Vec<u8>>, Duration) {
+        (self.request, self.within)
+    }
+}
+
+impl fmt::Debug for HttpCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Http").field(self.request.method()).field(&self.request.uri().host()).finish()
     }
 }
 
@@ -202,9 +242,20 @@ pub enum HttpFault {
     /// The request provably never left.
     #[error("the request was not sent")]
     NotSent,
+    /// The server could not prove who it is, so nothing of the request left.
+    #[error("the server's certificate or handshake was refused")]
+    Tls,
     /// The request may have arrived.
     #[error("no complete answer came")]
     Unanswered,
+}
+
+impl HttpFault {
+    /// Returns whether the request provably never left.
+    #[must_use]
+    pub const fn is_unsent(self) -> bool {
+        matches!(self, Self::NotSent | Self::Tls)
+    }
 }
 
 /// Sends HTTP requests for providers that need it. The host chooses the client.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
-use crate::{Channel, CodecError, EnrolmentId, Purpose, Strength, Versioned};
+use crate::{Channel, Charge, CodecError, EnrolmentId, Purpose, Strength, Versioned};
 
 /// How long the record stays after the challenge's own life.
 pub(crate) const KEPT_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -77,8 +77,9 @@ pub(crate) struct FirstFactorRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingEffect {
     pub(crate) id: [u8; 16],
-    /// Whether the effect was charged as an attempt, and when.
-    pub(crate) charged_at: Option<Timestamp>,
+    /// What it was charged as, and when.
+    pub(crate) charge: Charge,
+    pub(crate) charged_at: Timestamp,
     /// When the method had failed before that charge.
     pub(crate) failed_before: Timestamp,
     /// Whether an accepted result redeems the challenge at once: it judges an answer.

@@ -41,6 +41,10 @@ pub(crate) struct Login {
     pub(crate) unlocks: (u32, u8),
     /// What was possible before then is not accepted: a backup came back.
     pub(crate) barrier: Timestamp,
+    /// Pushes since the last success.
+    pub(crate) pushes: u8,
+    /// In which hour the user was let in last because a provider could not be reached, and how often.
+    pub(crate) let_in: (u32, u8),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +206,8 @@ mod tests {
             recovered_at: Some(at),
             unlocks: (20_000, 2),
             barrier: at,
+            pushes: 20,
+            let_in: (500_000, 3),
         }
     }
 

@@ -11,6 +11,10 @@ use crate::{ChallengeId, CodecError, Purpose, Versioned};
 /// The most challenges of one user that may be open at a time.
 pub(crate) const MAX_OPEN: usize = 64;
 
+/// How long a message counts.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// The longest life that a policy gives a challenge.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
 
@@ -18,6 +22,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(600);
 pub(crate) struct Open {
     /// Oldest first.
     pub(crate) challenges: Vec<Entry>,
+    /// When messages were charged within the last day, oldest first.
+    pub(crate) sends: Vec<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +56,37 @@ impl Open {
             let alive = now < entry.expires_at && entry.expires_at <= latest_end && entry.fence == fence;
             alive && !ended.contains(&entry.id)
         });
+        // What a clock that ran ahead has charged counts from now on.
+        self.sends.iter_mut().for_each(|sent| *sent = (*sent).min(now));
+        self.sends.retain(|sent| now.since(*sent) < DAY);
+    }
+
+    /// Returns how long it takes until another message may be charged; zero if one may be now.
+    pub(crate) fn wait_to_send(&self, now: Timestamp, hourly: usize, daily: usize) -> Duration {
+        let until = |limit: usize, window: Duration| {
+            let within: Vec<_> = self.sends.iter().filter(|sent| now.since(**sent) < window).collect();
+            let leaves = within.len().checked_sub(limit).and_then(|past| within.get(past).copied());
+            leaves.map_or(Duration::ZERO, |sent| window.saturating_sub(now.since(*sent)))
+        };
+        until(hourly, HOUR).max(until(daily, DAY))
+    }
+
+    /// Charges a message.
+    pub(crate) fn charge_send(&mut self, now: Timestamp) {
+        self.sends.push(now);
+    }
+
+    /// Takes back a message that provably never left.
+    pub(crate) fn refund_send(&mut self, charged_at: Timestamp) {
+        if let Some(index) = self.sends.iter().rposition(|sent| *sent == charged_at) {
+            self.sends.remove(index);
+        }
+    }
+
+    /// Returns from when on nothing in it counts any more.
+    pub(crate) fn gone_at(&self) -> Option<Timestamp> {
+        let challenges = self.challenges.iter().map(|entry| entry.expires_at);
+        challenges.chain(self.sends.last().map(|sent| sent.plus(DAY))).max()
     }
 
     /// Returns the newest login challenge of a module that was begun in one of `sessions`, with that session.

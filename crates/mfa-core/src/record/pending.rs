@@ -3,6 +3,7 @@
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::challenge::PendingEffect;
 use super::login::Bound;
 use crate::keyring::Sealed;
 use crate::permission::Right;
@@ -29,6 +30,8 @@ pub(crate) struct PendingEnrolment {
     pub(crate) confirmed: bool,
     pub(crate) state: Option<Vec<u8>>,
     pub(crate) data: Option<Vec<u8>>,
+    /// An effect that was charged and whose result has not come.
+    pub(crate) effect: Option<PendingEffect>,
     /// What was shown with it, and waits to be acknowledged.
     pub(crate) recovery: Option<Shown>,
     pub(crate) secret: Option<Sealed>,

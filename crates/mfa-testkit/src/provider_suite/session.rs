@@ -265,7 +265,8 @@ impl<'c, C: ProviderCase> Session<'c, C> {
     /// Runs one effect and gives its result to the provider.
     fn run(&mut self, effect: Effect) -> Result<Then, ProviderError> {
         match effect {
-            Effect::Http(request) => {
+            Effect::Http(call) => {
+                let (request, _) = call.into_parts();
                 let reply: Result<HttpReply, HttpFault> = self.case.http(&request);
                 self.step(StepEvent::Http(&reply))
             }

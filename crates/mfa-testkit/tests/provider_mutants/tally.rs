@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mfa_core::{
-    Aal, Answer, AnswerKind, Charge, Choice, Cx, Descriptor, Effect, EffectKind, FieldError, Held, HttpFault,
-    HttpReply, Message, Provider, ProviderError, ProviderName, Purpose, Reason, Revealed, SecretText, Step,
-    StepEvent, Then, Timestamp,
+    Aal, Answer, AnswerKind, Charge, Choice, Cx, Descriptor, Effect, EffectKind, FieldError, Held, HttpCall,
+    HttpFault, HttpReply, Message, Provider, ProviderError, ProviderName, Purpose, Reason, Revealed,
+    SecretText, Step, StepEvent, Then, Timestamp,
 };
 use mfa_testkit::provider_suite::{ProviderCase, Shown};
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ impl Tally {
         let remembered = Used(if forgets { used } else { step });
         if is(Mutant::ChecksForFree) {
             let request = http::Request::get("https://tally.example/check").body(Vec::new()).unwrap();
-            let check = Then::Run(Effect::Http(request), Charge::Free);
+            let check = Then::Run(Effect::Http(HttpCall::new(request)), Charge::Free);
             return Ok(Step::then(check).with_enrolment(remembered));
         }
         Ok(self.accept(|then| Step::then(then).with_enrolment(remembered)))

@@ -1,0 +1,227 @@
+//! Calls of a pending enrolment's provider: what it says is kept, and its effects are charged before they run.
+
+use audit_model::{Kind, Outcome, Timestamp};
+use serde_json::Value;
+
+use super::Registered;
+use super::confirm::{Confirmed, Confirming, rejected};
+use super::effects::{EffectResult, Ran, event_of};
+use super::enrol::{context, place};
+use super::judge::Acting;
+use super::sends::charge_push;
+use crate::driver::Records;
+use crate::provider::{ErasedHeld, ErasedStep, Then};
+use crate::record::challenge::PendingEffect;
+use crate::{
+    Change, Charge, Draw, Effect, EnrolConfirm, Error, Pending, Reason, SecretBytes, StepEvent, Unproven,
+};
+
+impl Confirming<'_> {
+    /// Gives the provider an event of the user's.
+    pub(super) fn event_of_user(
+        &mut self,
+        method: &Registered,
+        event: StepEvent<'_>,
+        records: &Records,
+        draw: &mut Draw,
+    ) -> Result<Confirmed, Error> {
+        let at = self.login.effective(self.now);
+        match &self.pending.effect {
+            Some(effect) if at < effect.deadline => return Ok(pending(Value::Null)),
+            Some(_) => {
+                self.pending.effect = None;
+                let step = self.call(method, StepEvent::Interrupted, draw)?;
+                self.keep(method, step, draw)?;
+            }
+            None => {}
+        }
+        let of_answer = matches!(event, StepEvent::Answer(_));
+        let step = self.call(method, event, draw)?;
+        self.carry_out(method, step, (of_answer, false), records, draw)
+    }
+
+    /// Goes on with the result of an effect.
+    pub(super) fn resume(
+        &mut self,
+        method: &Registered,
+        (ran, result): (&Ran, &EffectResult),
+        records: &Records,
+        draw: &mut Draw,
+    ) -> Result<Confirmed, Error> {
+        let (effect, of_answer) = match ran {
+            Ran::Free { since, .. } if *since != self.version => return Ok(pending(Value::Null)),
+            Ran::Free { of_answer, .. } => (None, *of_answer),
+            Ran::Charged(id) => match self.pending.effect.take() {
+                Some(effect) if effect.id == *id => {
+                    let of_answer = effect.of_answer;
+                    (Some(effect), of_answer)
+                }
+                other => {
+                    self.pending.effect = other;
+                    let event = self.event(Kind::EffectDropped, Outcome::Info);
+                    self.plan.events([event]);
+                    return Ok(Confirmed::Answer(rejected(Reason::Superseded, self.pending.attempts_left)));
+                }
+            },
+        };
+        let never_started = match result {
+            EffectResult::NeverStarted => true,
+            EffectResult::Http(Err(fault)) => fault.is_unsent(),
+            _ => false,
+        };
+        let mut charged = effect.as_ref().is_some_and(|effect| effect.charge == Charge::Attempt);
+        if let (Some(effect), true) = (&effect, never_started) {
+            self.refund(effect);
+            charged = false;
+        }
+        if matches!(result, EffectResult::NeverStarted) {
+            self.put_pending()?;
+            return Ok(Confirmed::Answer(rejected(Reason::Unavailable, self.pending.attempts_left)));
+        }
+        let step = self.call(method, event_of(result), draw)?;
+        self.carry_out(method, step, (of_answer, charged), records, draw)
+    }
+
+    fn call(
+        &mut self,
+        method: &Registered,
+        event: StepEvent<'_>,
+        draw: &mut Draw,
+    ) -> Result<ErasedStep, Error> {
+        let secret = self.pending_secret(method)?;
+        let mut cx = context(self.claims, self.account, method, self.now, draw);
+        cx.not_before = self.login.barrier;
+        let held = ErasedHeld {
+            state: self.pending.state.as_deref(),
+            enrolment: self.pending.data.as_deref(),
+            secret: secret.as_ref(),
+        };
+        Ok(method.code.handle(&mut cx, &held, event)?)
+    }
+
+    /// Keeps what the provider says, and returns what comes next and whether anything changed.
+    fn keep(
+        &mut self,
+        method: &Registered,
+        step: ErasedStep,
+        draw: &mut Draw,
+    ) -> Result<(Then, bool), Error> {
+        let unchanged = matches!(
+            (&step.state, &step.enrolment, &step.secret),
+            (Change::Same, Change::Same, Change::Same)
+        );
+        keep(&mut self.pending.state, step.state);
+        keep(&mut self.pending.data, step.enrolment);
+        if let Change::Set(plain) = step.secret {
+            let place = place(self.claims, self.account, method, "pending");
+            let plain = SecretBytes::from(plain);
+            self.pending.secret = Some(place.seal(&self.rules.ring, draw.take()?, plain.expose_secret())?);
+        }
+        Ok((step.then, !unchanged))
+    }
+
+    fn carry_out(
+        &mut self,
+        method: &Registered,
+        step: ErasedStep,
+        (of_answer, charged): (bool, bool),
+        records: &Records,
+        draw: &mut Draw,
+    ) -> Result<Confirmed, Error> {
+        let before = self.pending.data.clone();
+        let (then, changed) = self.keep(method, step, draw)?;
+        match then {
+            Then::Accept(_) => {
+                let plain = self.pending_secret(method)?.unwrap_or_default();
+                self.accept(method, (&plain, before), records, draw)
+            }
+            Then::Prompt(prompt) | Then::Wait(prompt) => {
+                if changed || charged {
+                    self.put_pending()?;
+                }
+                Ok(pending(prompt))
+            }
+            Then::Reject(reason) => self.refuse_kept(reason, charged, changed),
+            Then::Unproven(Unproven::Bypass) => self.refuse_kept(Reason::Denied, charged, changed),
+            Then::Unproven(Unproven::Unreachable) => self.refuse_kept(Reason::Unavailable, charged, changed),
+            Then::Run(effect, charge) => self.charge(effect, charge, of_answer, draw),
+            Then::Reveal(..) => Err(Error::Unavailable("a provider that reveals after the beginning")),
+        }
+    }
+
+    fn charge(
+        &mut self,
+        effect: Effect,
+        charge: Charge,
+        of_answer: bool,
+        draw: &mut Draw,
+    ) -> Result<Confirmed, Error> {
+        let at = self.login.effective(self.now);
+        match charge {
+            Charge::Free => {
+                self.put_pending()?;
+                return Ok(Confirmed::Act(Acting { effect, charged: None, of_answer }));
+            }
+            Charge::Attempt if self.pending.attempts_left == 0 => return self.refuse(Reason::Exhausted),
+            Charge::Attempt => self.pending.attempts_left = self.pending.attempts_left.saturating_sub(1),
+            Charge::Push => {
+                if let Err(reason) = charge_push(&self.rules.policy, &mut self.login) {
+                    return self.refuse_kept(reason, false, true);
+                }
+                self.login_changed = true;
+            }
+            Charge::Send => {
+                let policy = &self.rules.policy;
+                let Some(sends) = &mut self.sends else { return self.refuse(Reason::Unavailable) };
+                if let Err(wait) = sends.charge(policy, &self.login, at) {
+                    let mut refused = self.refuse_kept(Reason::SendLimit, false, true)?;
+                    if let Confirmed::Answer(EnrolConfirm::Rejected(rejected)) = &mut refused {
+                        rejected.retry_after = Some(wait);
+                    }
+                    return Ok(refused);
+                }
+            }
+        }
+        let id = draw.take()?;
+        let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
+        let failed_before = Timestamp::MIN;
+        self.pending.effect =
+            Some(PendingEffect { id, charge, charged_at: at, failed_before, of_answer, deadline });
+        let event = self.event(Kind::EffectCharged, Outcome::Info);
+        self.plan.events([event.field("effect", effect.kind().code()).field("charge", charge.code())]);
+        self.put_pending()?;
+        Ok(Confirmed::Act(Acting { effect, charged: Some(id), of_answer }))
+    }
+
+    fn refund(&mut self, effect: &PendingEffect) {
+        match effect.charge {
+            Charge::Attempt => {
+                self.pending.attempts_left = self.pending.attempts_left.saturating_add(1);
+            }
+            Charge::Push => {
+                self.login.pushes = self.login.pushes.saturating_sub(1);
+                self.login_changed = true;
+            }
+            Charge::Send => {
+                if let Some(sends) = &mut self.sends {
+                    sends.refund(effect.charged_at);
+                }
+            }
+            Charge::Free => {}
+        }
+        let event = self.event(Kind::EffectRefunded, Outcome::Info);
+        self.plan.events([event]);
+    }
+}
+
+fn keep<T>(kept: &mut Option<T>, change: Change<T>) {
+    match change {
+        Change::Same => {}
+        Change::Set(value) => *kept = Some(value),
+        Change::Clear => *kept = None,
+    }
+}
+
+const fn pending(prompt: Value) -> Confirmed {
+    Confirmed::Answer(EnrolConfirm::Pending(Pending { prompt }))
+}
