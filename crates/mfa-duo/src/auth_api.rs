@@ -1,0 +1,1 @@
+//! The Auth API v2.

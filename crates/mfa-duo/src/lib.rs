@@ -1,0 +1,25 @@
+//! Duo as a second factor.
+//!
+//! | module | speaks | for |
+//! |---|---|---|
+//! | [`auth_api`] | Auth API v2, `/auth/v2/…` | a host that draws its own prompt: push, phone call, SMS, passcode |
+//! | [`web`] | Web SDK v2, the signed iframe | interoperation and tests: Duo has not served it since 2024 |
+//!
+//! What they share is here: [`IntegrationKey`], [`SecretKey`], [`ApplicationKey`], [`ApiHost`] and [`Error`].
+//!
+//! Nothing in this crate opens a connection, reads a clock or draws randomness. Requests are values of the
+//! `http` crate, replies are parsed from such values, and time is an argument.
+
+#![expect(dead_code, reason = "the two modules that use the helpers follow")]
+
+pub mod auth_api;
+mod error;
+mod host;
+mod keys;
+mod percent;
+// The Universal Prompt: `pub mod universal;` stands here.
+pub mod web;
+
+pub use error::{ApiError, ApiErrorClass, Error, HeaderProblem};
+pub use host::{ApiHost, ApiHosts};
+pub use keys::{ApplicationKey, IntegrationKey, SecretKey};

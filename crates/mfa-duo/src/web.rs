@@ -1,0 +1,1 @@
+//! The legacy iframe (Web SDK v2).
