@@ -10,8 +10,6 @@
 //! Nothing in this crate opens a connection, reads a clock or draws randomness. Requests are values of the
 //! `http` crate, replies are parsed from such values, and time is an argument.
 
-#![expect(dead_code, reason = "the two modules that use the helpers follow")]
-
 pub mod auth_api;
 mod error;
 mod host;
