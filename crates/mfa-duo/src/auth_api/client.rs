@@ -155,7 +155,8 @@ impl Client {
         let call = AuthStatus::new(txid.clone());
         let mut poll = Poll::new(self.runtime.now(), self.deadlines.poll, self.deadlines.held);
         while let Some(time) = poll.begin(self.runtime.now()) {
-            match poll.after(self.call_within(&call, time, time).await) {
+            let answer = self.call_within(&call, time, time).await;
+            match poll.after(answer, self.runtime.now()) {
                 Polled::Finished(result) => return Ok(result),
                 Polled::Failed(error) => return Err(error),
                 Polled::Again { wait } if wait.is_zero() => {}

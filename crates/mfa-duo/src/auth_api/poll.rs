@@ -20,7 +20,7 @@ use crate::{ApiErrorClass, Error};
 /// let mut poll = Poll::new(start, Duration::from_secs(75), Duration::from_secs(60));
 /// assert_eq!(poll.begin(start), Some(Duration::from_secs(60)));
 /// // No answer within that time: ask again, with what is left.
-/// assert!(matches!(poll.after(Err(Error::TimedOut)), Polled::Again { .. }));
+/// assert!(matches!(poll.after(Err(Error::TimedOut), start), Polled::Again { .. }));
 /// let later = start.plus(Duration::from_secs(61));
 /// assert_eq!(poll.begin(later), Some(Duration::from_secs(14)));
 /// assert_eq!(poll.begin(start.plus(Duration::from_secs(75))), None);
@@ -72,18 +72,15 @@ impl Poll {
         Some(time)
     }
 
-    /// Judges an answer. Time-outs and 40002, with which Duo ends a long poll, mean to ask again.
+    /// Judges an answer that came at `now`. Time-outs and 40002, with which Duo ends a long poll, mean to ask again.
     #[must_use]
-    pub fn after(&self, answer: Result<AuthResult, Error>) -> Polled {
+    pub fn after(&self, answer: Result<AuthResult, Error>, now: Timestamp) -> Polled {
+        let pause = Polled::Again { wait: Self::PAUSE.min(self.ends_at.since(now)) };
         match answer {
             Ok(result) if result.waiting() => Polled::Again { wait: Duration::ZERO },
             Ok(result) => Polled::Finished(result),
-            Err(Error::TimedOut | Error::Transport(HttpFault::Unanswered)) => {
-                Polled::Again { wait: Self::PAUSE }
-            }
-            Err(Error::Api(error)) if error.class() == ApiErrorClass::InvalidParameter => {
-                Polled::Again { wait: Self::PAUSE }
-            }
+            Err(Error::TimedOut | Error::Transport(HttpFault::Unanswered)) => pause,
+            Err(Error::Api(error)) if error.class() == ApiErrorClass::InvalidParameter => pause,
             Err(error) => Polled::Failed(error),
         }
     }
