@@ -214,6 +214,13 @@ fn retry_after_is_honoured() {
         run(&server, client.call(&Check::new())).unwrap();
         assert!((40..=42).contains(&server.times()[1]), "{asked}: {:?}", server.times());
     }
+    // A date is by the clock of the reply that has it, here an hour ahead.
+    let headers: &'static [_] =
+        &[("date", "Tue, 21 Aug 2012 18:29:18 GMT"), ("retry-after", "Tue, 21 Aug 2012 18:29:58 GMT")];
+    let (server, client) =
+        set([Act::With(429, headers, fail(42901)), Act::Reply(200, ok(json!({ "time": NOW })))]);
+    run(&server, client.call(&Check::new())).unwrap();
+    assert!((40..=42).contains(&server.times()[1]), "{:?}", server.times());
     // Longer than the call may take: the refusal is told at once.
     let (server, client) = set([Act::With(429, &[("retry-after", "3600")], json!("not even json"))]);
     let error = run(&server, client.call(&Check::new())).unwrap_err();

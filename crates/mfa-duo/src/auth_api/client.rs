@@ -26,6 +26,47 @@ use crate::{ApiErrorClass, Error};
 /// * A refused date (40105) teaches the [`ClockOffset`]. The call is then made once more, except [`Auth`].
 /// * Nothing else is sent a second time.
 ///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use mfa_core::{HttpClient, HttpFault, HttpReply};
+/// use mfa_duo::auth_api::{Auth, AuthApi, Client, Factor, Passcode, User};
+/// # use mfa_core::Timestamp;
+/// # use mfa_duo::{ApiHost, IntegrationKey, SecretKey};
+/// # use mfa_testkit::runtime::VirtualRuntime;
+///
+/// /// A host's client; this one plays Duo as well, and takes one passcode.
+/// #[derive(Debug)]
+/// struct Http;
+///
+/// #[async_trait::async_trait]
+/// impl HttpClient for Http {
+///     async fn send(&self, request: http::Request<Vec<u8>>, _: Duration) -> Result<HttpReply, HttpFault> {
+///         let right = String::from_utf8_lossy(request.body()).contains(r#""passcode":"123456""#);
+///         let result = if right { "allow" } else { "deny" };
+///         let reply = format!(r#"{{"stat": "OK", "response": {{"result": "{result}", "status": "{result}"}}}}"#);
+///         Ok(HttpReply::new(reply.into_bytes()))
+///     }
+/// }
+///
+/// # let runtime = VirtualRuntime::new(Timestamp::from_unix_seconds(1_700_000_000)?);
+/// # let api = AuthApi::new(
+/// #     ApiHost::parse("api-xxxxxxxx.duosecurity.com")?,
+/// #     IntegrationKey::parse("DIXXXXXXXXXXXXXXXXXX")?,
+/// #     SecretKey::parse("deadbeefdeadbeefdeadbeefdeadbeefdeadbeef")?,
+/// # );
+/// let client = Client::new(api, Arc::new(Http), Arc::new(runtime));
+/// # futures::executor::block_on(async {
+/// for (typed, granted) in [("123456", true), ("654321", false)] {
+///     let call = Auth::new(User::name("ann")?, Factor::Passcode(Passcode::parse(typed)?));
+///     assert_eq!(client.authenticate(call).await?.granted(), granted);
+/// }
+/// # Ok::<(), mfa_duo::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// *Cancellation:* a dropped future sends nothing further. What it had sent may still have its effect at Duo.
 #[derive(Debug)]
 pub struct Client {
@@ -186,7 +227,8 @@ impl Client {
                 Err(error) => error,
             };
             if is_rate_limited(&reply, &error) {
-                let asked = retry_after(&reply, self.clock_offset().apply(now));
+                let clock = ClockOffset::from_date_of(&reply, now).unwrap_or_else(|| self.clock_offset());
+                let asked = retry_after(&reply, clock.apply(now));
                 match backoff.next(self.jitter(now), asked) {
                     // A wait that ends past the deadline is not begun: the refusal says more than a time-out.
                     Some(wait) if wait < ends_at.since(now) => self.runtime.sleep(wait).await,
