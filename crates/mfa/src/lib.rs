@@ -3,13 +3,14 @@
 //!
 //! This crate re-exports the parts, so that a host needs one dependency: [`engine`] (the engine and
 //! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `recovery`,
-//! `sqlite` and `TokioRuntime`.
+//! `sqlite`, `http` and `TokioRuntime`.
 //!
 //! # Features
 //!
 //! * `totp` — authenticator apps, `mfa::totp`.
 //! * `recovery` — saved recovery codes and keys, `mfa::recovery`.
 //! * `sqlite` — the embedded store, `mfa::sqlite`.
+//! * `http` — the HTTPS client of providers that need one, `mfa::http`.
 //! * `tokio` — `TokioRuntime`, the clock, timers and slow-work pool of a tokio service.
 //!
 //! None is on by default, and none changes what the others do.
@@ -31,6 +32,8 @@ mod tokio_runtime;
 pub use audit_model as audit;
 pub use mfa_core as engine;
 pub use mfa_core::*;
+#[cfg(feature = "http")]
+pub use mfa_http as http;
 #[cfg(feature = "recovery")]
 pub use mfa_recovery as recovery;
 #[cfg(feature = "sqlite")]

@@ -242,8 +242,9 @@ pub enum HttpFault {
     /// The request provably never left.
     #[error("the request was not sent")]
     NotSent,
-    /// The server could not prove who it is, so nothing of the request left.
-    #[error("the server's certificate or handshake was refused")]
+    /// The TLS handshake failed or was cut off, or the certificate was refused; nothing of the request left. Apart
+    /// from [`NotSent`](Self::NotSent) because it may be an attacker's doing: nobody is let in on its account.
+    #[error("the tls handshake failed")]
     Tls,
     /// The request may have arrived.
     #[error("no complete answer came")]
