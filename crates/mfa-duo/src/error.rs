@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-use mfa_core::HttpFault;
+use mfa_core::{EntropyError, HttpFault};
 
+use crate::universal::{IdTokenError, OAuthError};
 use crate::{ApplicationKey, IntegrationKey, SecretKey};
 
 /// Says what was refused, or why there is no answer.
@@ -75,6 +76,15 @@ pub enum Error {
     /// Duo refused the request.
     #[error("duo refused the request")]
     Api(#[source] ApiError),
+    /// Duo refused a request of the Universal Prompt.
+    #[error("duo refused the request")]
+    OAuth(#[source] OAuthError),
+    /// Duo's word on a login is not accepted.
+    #[error("the id token is not accepted")]
+    IdToken(#[from] IdTokenError),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes for a request")]
+    Entropy(#[source] EntropyError),
     /// There is no answer from the network.
     #[error("no answer from duo")]
     Transport(#[source] HttpFault),
@@ -100,7 +110,11 @@ impl Error {
             Self::MalformedReply { .. } => "malformed_reply",
             Self::HttpStatus { .. } => "http_status",
             Self::Api(error) => error.class.code(),
+            Self::OAuth(error) => error.kind().code(),
+            Self::IdToken(error) => error.code(),
+            Self::Entropy(error) => error.code(),
             Self::Transport(HttpFault::NotSent) => "not_sent",
+            Self::Transport(HttpFault::Tls) => "tls",
             Self::Transport(_) => "unanswered",
             Self::TimedOut => "timed_out",
         }

@@ -2,6 +2,7 @@
 //!
 //! | module | speaks | for |
 //! |---|---|---|
+//! | [`universal`] | Universal Prompt, OIDC | most hosts: the browser goes to Duo and comes back |
 //! | [`auth_api`] | Auth API v2, `/auth/v2/…` | a host that draws its own prompt: push, phone call, SMS, passcode |
 //! | [`web`] | Web SDK v2, the signed iframe | interoperation and tests: Duo has not served it since 2024 |
 //!
@@ -15,7 +16,7 @@ mod error;
 mod host;
 mod keys;
 mod percent;
-// The Universal Prompt: `pub mod universal;` stands here.
+pub mod universal;
 pub mod web;
 
 pub use error::{ApiError, ApiErrorClass, Error, HeaderProblem};
