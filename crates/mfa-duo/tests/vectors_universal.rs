@@ -1,5 +1,12 @@
 //! The vectors of the Universal Prompt: Duo's own SDKs' test data, and values computed by hand.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of tests are outside of the functions that clippy knows as tests"
+)]
+
 use data_encoding::BASE64URL_NOPAD;
 use http::Response;
 use mfa_core::Timestamp;

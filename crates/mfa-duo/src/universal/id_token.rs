@@ -200,7 +200,10 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, Id
     let Some(value) = claims.get(name) else { return Ok(None) };
     let since = match (value.as_u64(), value.as_f64()) {
         (Some(seconds), _) => Some(Duration::from_secs(seconds)),
-        (None, Some(seconds)) => Duration::try_from_secs_f64(seconds).ok(),
+        // Rounded to the millisecond, since fractions of ten have no exact binary form.
+        (None, Some(seconds)) => Duration::try_from_secs_f64(seconds)
+            .ok()
+            .map(|since| since.saturating_add(Duration::from_micros(500))),
         (None, None) => None,
     };
     since

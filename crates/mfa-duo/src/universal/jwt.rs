@@ -43,8 +43,10 @@ pub(super) fn verify(token: &str, key: &SecretKey) -> Result<Map<String, Value>,
         return Err(IdTokenError::Malformed);
     }
     let (signed, signature) = token.rsplit_once('.').ok_or(IdTokenError::Malformed)?;
-    // Neither part can hold another dot: it is not in the alphabet.
     let (header, claims) = signed.split_once('.').ok_or(IdTokenError::Malformed)?;
+    if claims.contains('.') {
+        return Err(IdTokenError::Malformed);
+    }
     let header = object(header)?;
     if header.get("alg").and_then(Value::as_str) != Some("HS512") {
         return Err(IdTokenError::Algorithm);
