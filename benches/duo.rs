@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 use hmac::{Hmac, KeyInit, Mac};
 use mfa::Timestamp;
 use mfa_benches::Mode;
@@ -148,12 +148,27 @@ mod bare {
     use super::*;
 
     pub fn cookie(key: &str, prefix: &str, expiry: u64) -> String {
-        let cookie = format!("{prefix}|{}", BASE64.encode(format!("{USER}|{IKEY}|{expiry}").as_bytes()));
-        format!("{cookie}|{}", HEXLOWER.encode(&mac::<Hmac<Sha1>>(key, cookie.as_bytes())))
+        let mut cookie = String::with_capacity(200);
+        append(&mut cookie, key, prefix, expiry);
+        cookie
     }
 
     pub fn sign_request() -> String {
-        format!("{}:{}", cookie(SKEY, "TX", NOW + 300), cookie(AKEY, "APP", NOW + 3_600))
+        let mut request = String::with_capacity(300);
+        append(&mut request, SKEY, "TX", NOW + 300);
+        request.push(':');
+        append(&mut request, AKEY, "APP", NOW + 3_600);
+        request
+    }
+
+    fn append(out: &mut String, key: &str, prefix: &str, expiry: u64) {
+        let start = out.len();
+        out.push_str(prefix);
+        out.push('|');
+        BASE64.encode_append(format!("{USER}|{IKEY}|{expiry}").as_bytes(), out);
+        let mac = mac::<Hmac<Sha1>>(key, &out.as_bytes()[start..]);
+        out.push('|');
+        HEXLOWER.encode_append(&mac, out);
     }
 
     pub fn verify_response(response: &str) -> Option<String> {
@@ -177,7 +192,7 @@ mod bare {
 
     pub fn canonical(params: &[(&str, &str)]) -> String {
         let mut pairs: Vec<String> =
-            params.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+            params.iter().map(|(name, value)| encode(name) + "=" + &encode(value)).collect();
         pairs.sort();
         pairs.join("&")
     }
@@ -189,25 +204,36 @@ mod bare {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                     encoded.push(byte.into())
                 }
-                other => encoded.push_str(&format!("%{other:02X}")),
+                other => {
+                    encoded.push('%');
+                    HEXUPPER.encode_append(&[other], &mut encoded);
+                }
             }
         }
         encoded
     }
 
     pub fn sign(method: &str, params: &str, body: &[u8]) -> String {
-        let hash = match body {
-            [] => SHA512_OF_NOTHING.to_owned(),
-            body => HEXLOWER.encode(&Sha512::digest(body)),
-        };
-        let canonical = format!("{DATE}\n{method}\n{HOST}\n{PATH}\n{params}\n{hash}\n{SHA512_OF_NOTHING}");
+        let mut canonical = String::with_capacity(512);
+        for line in [DATE, method, HOST, PATH, params] {
+            canonical.push_str(line);
+            canonical.push('\n');
+        }
+        match body {
+            [] => canonical.push_str(SHA512_OF_NOTHING),
+            body => HEXLOWER.encode_append(&Sha512::digest(body), &mut canonical),
+        }
+        canonical.push('\n');
+        canonical.push_str(SHA512_OF_NOTHING);
         let signature = HEXLOWER.encode(&mac::<Hmac<Sha512>>(SKEY, canonical.as_bytes()));
-        format!("Basic {}", BASE64.encode(format!("{IKEY}:{signature}").as_bytes()))
+        let mut header = String::from("Basic ");
+        BASE64.encode_append(format!("{IKEY}:{signature}").as_bytes(), &mut header);
+        header
     }
 
-    fn mac<M: Mac + KeyInit>(key: &str, text: &[u8]) -> Vec<u8> {
+    fn mac<M: Mac + KeyInit>(key: &str, text: &[u8]) -> hmac::digest::Output<M> {
         let mut mac = <M as KeyInit>::new_from_slice(key.as_bytes()).unwrap();
         mac.update(text);
-        mac.finalize().into_bytes().to_vec()
+        mac.finalize().into_bytes()
     }
 }
