@@ -18,6 +18,7 @@
 //! | [`provider_suite`](mod@provider_suite) | the clauses of the provider contract, one function each |
 //! | [`faults`] | a store that fails on demand, and one that counts its calls |
 //! | [`race`] | a store that makes readers wait for each other, and a start line for threads |
+//! | `duo`, with the feature of that name | a fake of Duo's service, over HTTPS on loopback |
 //! | [`drop_at`] | futures dropped at a chosen await point |
 //! | [`runtime`] | a clock that moves when told to |
 //! | [`entropy`] | random bytes that repeat from run to run, and sources that fail |
@@ -30,6 +31,8 @@
 
 pub mod authenticator;
 pub mod drop_at;
+#[cfg(feature = "duo")]
+pub mod duo;
 pub mod entropy;
 pub mod faults;
 pub mod host;
