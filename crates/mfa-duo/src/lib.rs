@@ -1,4 +1,5 @@
-//! Duo as a second factor.
+//! Duo as a second factor: the provider [`Duo`] for the engine, and what it is made of, for hosts that speak to Duo
+//! themselves.
 //!
 //! | module | speaks | for |
 //! |---|---|---|
@@ -16,9 +17,11 @@ mod error;
 mod host;
 mod keys;
 mod percent;
+mod provider;
 pub mod universal;
 pub mod web;
 
 pub use error::{ApiError, ApiErrorClass, Error, HeaderProblem};
 pub use host::{ApiHost, ApiHosts};
 pub use keys::{ApplicationKey, IntegrationKey, SecretKey};
+pub use provider::{Duo, UserNames};

@@ -3,12 +3,13 @@
 //!
 //! This crate re-exports the parts, so that a host needs one dependency: [`engine`] (the engine and
 //! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `recovery`,
-//! `sqlite`, `http` and `TokioRuntime`.
+//! `duo`, `sqlite`, `http` and `TokioRuntime`.
 //!
 //! # Features
 //!
 //! * `totp` — authenticator apps, `mfa::totp`.
 //! * `recovery` — saved recovery codes and keys, `mfa::recovery`.
+//! * `duo` — Duo's Universal Prompt, Auth API and Web SDK v2, `mfa::duo`.
 //! * `sqlite` — the embedded store, `mfa::sqlite`.
 //! * `http` — the HTTPS client of providers that need one, `mfa::http`.
 //! * `tokio` — `TokioRuntime`, the clock, timers and slow-work pool of a tokio service.
@@ -32,6 +33,8 @@ mod tokio_runtime;
 pub use audit_model as audit;
 pub use mfa_core as engine;
 pub use mfa_core::*;
+#[cfg(feature = "duo")]
+pub use mfa_duo as duo;
 #[cfg(feature = "http")]
 pub use mfa_http as http;
 #[cfg(feature = "recovery")]

@@ -40,7 +40,6 @@ pub(crate) enum Ask<'a> {
 
 /// What judging comes to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "an effect is moved once, and rarely")]
 pub(crate) enum Judged {
     Granted(Box<GrantPlan>),
     /// A step-up is done.

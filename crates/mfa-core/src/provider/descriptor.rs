@@ -19,6 +19,8 @@ pub struct Descriptor {
     pub factor: Factor,
     /// The way its answer travels.
     pub channel: Channel,
+    /// Further ways, for a provider with several; its evidence names the one that was taken.
+    pub other_channels: Vec<Channel>,
     /// What it proves, in the values of RFC 8176.
     pub amr: Vec<Amr>,
     /// The highest level it can prove.
@@ -49,6 +51,7 @@ impl Descriptor {
             role: Role::Factor,
             factor: Factor::Possession,
             channel: Channel::Device,
+            other_channels: Vec::new(),
             amr: vec![Amr::Otp],
             aal: Aal::Two,
             phishing_resistant: false,
@@ -70,6 +73,7 @@ impl Descriptor {
             role: Role::Recovery,
             factor: Factor::Possession,
             channel: Channel::Direct,
+            other_channels: Vec::new(),
             amr: Vec::new(),
             aal: Aal::One,
             phishing_resistant: false,

@@ -128,15 +128,16 @@ impl fmt::Debug for HashJob {
 /// assert_eq!(format!("{call:?}"), r#"Http(GET, Some("api.example"))"#);
 /// ```
 pub struct HttpCall {
-    request: http::Request<Vec<u8>>,
+    /// Boxed: a step that has none of it must not be as large.
+    request: Box<http::Request<Vec<u8>>>,
     within: Duration,
 }
 
 impl HttpCall {
     /// Takes a request whose answer is waited for ten seconds.
     #[must_use]
-    pub const fn new(request: http::Request<Vec<u8>>) -> Self {
-        Self { request, within: Duration::from_secs(10) }
+    pub fn new(request: http::Request<Vec<u8>>) -> Self {
+        Self { request: Box::new(request), within: Duration::from_secs(10) }
     }
 
     /// Waits this long; never longer than 30 seconds.
@@ -149,7 +150,7 @@ impl HttpCall {
     /// Returns the request and the time to wait.
     #[must_use]
     pub fn into_parts(self) -> (http::Request<Vec<u8>>, Duration) {
-        (self.request, self.within)
+        (*self.request, self.within)
     }
 }
 

@@ -287,6 +287,8 @@ impl<'c, C: ProviderCase> Session<'c, C> {
             }
             Then::Accept(strength) => End::Accepted(strength),
             Then::Reject(reason) => End::Rejected(reason),
+            // Whatever the engine makes of it, nothing was accepted.
+            Then::Unproven(_) => End::Rejected(Reason::Denied),
             other => panic!("the suite does not know {other:?}"),
         }
     }

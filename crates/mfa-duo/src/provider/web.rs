@@ -1,0 +1,61 @@
+//! The mode `web_sdk`: a signed request for the iframe, and the reply that the browser posts.
+
+use mfa_core::{Answer, AnswerKind, ProviderError, Reason, Step, StepEvent, Then};
+use serde_json::json;
+
+use super::kept::State;
+use super::settings::WebMode;
+use super::{Call, DuoStep, evidence};
+use crate::Error;
+use crate::web::Refusal;
+
+pub(super) fn handle(
+    mode: &WebMode,
+    call: &mut Call<'_, '_>,
+    state: Option<State>,
+    event: StepEvent<'_>,
+) -> Result<DuoStep, ProviderError> {
+    match event {
+        StepEvent::Begin(_) | StepEvent::Start(_) | StepEvent::Resend => prompt(mode, call),
+        StepEvent::Answer(answer) => Ok(judge(mode, call, state, answer)),
+        StepEvent::Poll => Ok(Step::then(Then::Wait(json!({"mode": "web_sdk"})))),
+        _ => Err(ProviderError::Inappropriate),
+    }
+}
+
+/// Signs a request. The prompt has Kazoo's names for it.
+fn prompt(mode: &WebMode, call: &Call<'_, '_>) -> Result<DuoStep, ProviderError> {
+    match mode.sdk.sign_request(call.name, call.cx.now) {
+        Ok(request) => {
+            let prompt = json!({
+                "mode": "web_sdk",
+                "duo_sig_request": request.expose_secret(),
+                "duo_api_hostname": mode.host.authority(),
+            });
+            let app = mfa_core::SecretText::new(request.app_half());
+            Ok(Step::then(Then::Prompt(prompt)).with_state(State::Web(app)))
+        }
+        Err(Error::UserName) => Ok(Step::then(Then::Reject(Reason::UnknownToProvider))),
+        Err(_) => Err(ProviderError::Inappropriate),
+    }
+}
+
+fn judge(mode: &WebMode, call: &Call<'_, '_>, state: Option<State>, answer: &Answer) -> DuoStep {
+    let Some(State::Web(app)) = state else { return Step::then(Then::Reject(Reason::Superseded)) };
+    if answer.kind() != AnswerKind::Reply {
+        return Step::then(Then::Reject(Reason::Malformed));
+    }
+    let reply = answer.text().expose_secret();
+    match mode.sdk.verify_issued(reply, app.expose_secret(), call.name, call.cx.now) {
+        Ok(verified) => match call.replies.remember(&verified) {
+            Some(replies) => {
+                Step::then(evidence::of_web(call.settings.accept_approve_only)).with_enrolment(replies)
+            }
+            None => Step::then(Then::Reject(Reason::Replayed)),
+        },
+        Err(Refusal::Malformed) => Step::then(Then::Reject(Reason::Malformed)),
+        // Duo's own word that something failed: nothing was answered.
+        Err(Refusal::DuoError { .. }) => Step::then(Then::Reject(Reason::Unavailable)),
+        Err(_) => Step::then(Then::Reject(Reason::WrongCode)),
+    }
+}
