@@ -1,6 +1,7 @@
 //! The provider contract, for each mode. What Duo says here is put together from its documentation by hand; whether
 //! Duo's own programs agree is shown elsewhere.
 #![cfg(test)]
+#![expect(clippy::arithmetic_side_effects, clippy::unwrap_in_result, reason = "a test that fails here fails")]
 
 use core::time::Duration;
 
@@ -36,10 +37,10 @@ mod web_sdk {
     use super::*;
 
     #[derive(Debug)]
-    pub struct Web(Duo);
+    struct Web(Duo);
 
     impl Web {
-        pub fn new() -> Self {
+        fn new() -> Self {
             Self(duo())
         }
 
@@ -98,10 +99,10 @@ mod universal {
     use super::*;
 
     #[derive(Debug)]
-    pub struct Prompted(Duo);
+    struct Prompted(Duo);
 
     impl Prompted {
-        pub fn new() -> Self {
+        fn new() -> Self {
             Self(duo())
         }
 
