@@ -11,8 +11,10 @@ pub(crate) mod confirm;
 pub(crate) mod decoy;
 pub(crate) mod effects;
 pub(crate) mod enrol;
+mod fallback;
 pub(crate) mod forget;
 pub(crate) mod judge;
+pub(crate) mod link;
 mod make;
 pub(crate) mod manage;
 pub(crate) mod notice;
@@ -80,7 +82,10 @@ impl Rules {
 
     /// Returns whether the policy offers a provider. A bypass is the word of whoever issued it.
     pub(crate) fn offers(&self, provider: &Registered) -> bool {
-        match provider.code.describe().role {
+        let describe = provider.code.describe();
+        match describe.role {
+            // What goes through a mailbox or the telephone network is a policy's own choice.
+            Role::Factor if describe.is_delivered() => self.policy.lists(provider.name.as_str()),
             Role::Factor => self.policy.offers(provider.name.as_str()),
             Role::Recovery => {
                 provider.name.as_str() == bypass::NAME || self.policy.recovery() != RecoveryForm::None

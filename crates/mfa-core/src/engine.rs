@@ -4,6 +4,7 @@ mod act;
 mod builder;
 mod enrol;
 mod keys;
+mod link;
 mod login;
 mod manage;
 mod outbox;

@@ -38,6 +38,8 @@ pub(crate) enum Label {
     SealVault,
     /// Seals the contacts that notices go to.
     SealContacts,
+    /// Seals what the token of a link says.
+    SealLink,
     /// Authenticates record bodies.
     MacRecord,
     /// Hashes the secret part of a reference.
@@ -48,22 +50,32 @@ pub(crate) enum Label {
     MacReference,
     /// Makes the ids of events that are merged.
     MacMerge,
+    /// Hashes codes and link secrets.
+    MacCode,
 }
 
 impl Label {
-    const SEALS: [Self; 2] = [Self::SealVault, Self::SealContacts];
-    const MACS: [Self; 5] =
-        [Self::MacRecord, Self::MacBinder, Self::MacSession, Self::MacReference, Self::MacMerge];
+    const SEALS: [Self; 3] = [Self::SealVault, Self::SealContacts, Self::SealLink];
+    const MACS: [Self; 6] = [
+        Self::MacRecord,
+        Self::MacBinder,
+        Self::MacSession,
+        Self::MacReference,
+        Self::MacMerge,
+        Self::MacCode,
+    ];
 
     const fn text(self) -> &'static str {
         match self {
             Self::SealVault => "seal/vault",
             Self::SealContacts => "seal/contacts",
+            Self::SealLink => "seal/link",
             Self::MacRecord => "mac/record",
             Self::MacBinder => "mac/binder",
             Self::MacSession => "mac/session",
             Self::MacReference => "mac/reference",
             Self::MacMerge => "mac/merge",
+            Self::MacCode => "mac/code",
         }
     }
 }

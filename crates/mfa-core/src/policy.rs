@@ -31,6 +31,7 @@ pub struct Policy {
     sends_per_hour: u64,
     sends_per_day: u64,
     pushes: u64,
+    stronger_hides_delivered: bool,
     first_enrolment_needs_invitation: bool,
     recovery: RecoveryForm,
     recovery_low: u64,
@@ -119,7 +120,7 @@ impl Policy {
             Tenant,
             Subset,
             None,
-            "every registered provider",
+            "every registered provider but those by e-mail and telephone",
             "The providers that may be used."
         ),
         knob!("attempts", Tenant, Lower, Some((1, 10)), "5", "Judged answers of one challenge or enrolment."),
@@ -152,6 +153,14 @@ impl Policy {
         knob!("sends_per_hour", Tenant, Lower, Some((1, 5)), "5", "Messages to one user in an hour."),
         knob!("sends_per_day", Tenant, Lower, Some((1, 20)), "20", "Messages to one user in 24 hours."),
         knob!("pushes", Tenant, Lower, Some((1, 20)), "20", "Pushes to one user since the last success."),
+        knob!(
+            "stronger_hides_delivered",
+            Tenant,
+            True,
+            None,
+            "true",
+            "Codes by e-mail and telephone are not offered to whoever holds a stronger method."
+        ),
         knob!(
             "first_enrolment_needs_invitation",
             Tenant,
@@ -193,6 +202,7 @@ impl Policy {
             sends_per_hour: 5,
             sends_per_day: 20,
             pushes: 20,
+            stronger_hides_delivered: true,
             first_enrolment_needs_invitation: true,
             recovery: RecoveryForm::Codes,
             recovery_low: 3,
@@ -233,6 +243,7 @@ impl Policy {
             sends_per_hour: self.sends_per_hour.min(other.sends_per_hour),
             sends_per_day: self.sends_per_day.min(other.sends_per_day),
             pushes: self.pushes.min(other.pushes),
+            stronger_hides_delivered: self.stronger_hides_delivered || other.stronger_hides_delivered,
             first_enrolment_needs_invitation: self.first_enrolment_needs_invitation
                 || other.first_enrolment_needs_invitation,
             recovery: self.recovery,
@@ -250,6 +261,19 @@ impl Policy {
     #[must_use]
     pub fn offers(&self, provider: &str) -> bool {
         self.offered.as_ref().is_none_or(|set| set.contains(provider))
+    }
+
+    /// Returns whether a provider is named in the list of what may be used, as providers that send codes by e-mail or
+    /// telephone must be.
+    #[must_use]
+    pub fn lists(&self, provider: &str) -> bool {
+        self.offered.as_ref().is_some_and(|set| set.contains(provider))
+    }
+
+    /// Returns whether methods by e-mail and telephone are hidden from whoever holds a stronger one.
+    #[must_use]
+    pub const fn stronger_hides_delivered(&self) -> bool {
+        self.stronger_hides_delivered
     }
 
     /// Returns how many judged answers a challenge has.
@@ -329,6 +353,9 @@ impl Policy {
             "enforced" => return switch(knob.name, value, &mut self.enforced),
             "first_enrolment_needs_invitation" => {
                 return switch(knob.name, value, &mut self.first_enrolment_needs_invitation);
+            }
+            "stronger_hides_delivered" => {
+                return switch(knob.name, value, &mut self.stronger_hides_delivered);
             }
             "recovery" => {
                 let form = value.as_str().and_then(RecoveryForm::from_code);

@@ -16,8 +16,10 @@ use audit_model::{AccountId, Timestamp, UserId};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::keyed::Keyed;
+use crate::link::LinkEvent;
 use crate::{
-    ChallengeId, CodecError, Draw, EnrolmentId, EntropyError, FieldError, Purpose, Reason, Versioned,
+    ChallengeId, CodecError, Contact, Draw, EnrolmentId, EntropyError, FieldError, Purpose, Reason, Versioned,
 };
 
 pub use answer::{Answer, AnswerKind, Choice, normalise_code};
@@ -59,6 +61,13 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     fn uses_left(&self, enrolment: &Self::Enrolment) -> Option<u8> {
         let _ = enrolment;
         None
+    }
+
+    /// Returns whether an enrolment still fits the user's contacts, as they are when a login begins: a code is not
+    /// sent to an address that is not the user's any more. `true` for what sends nothing.
+    fn fits(&self, secret: &Self::Secret, contacts: &[Contact]) -> bool {
+        let _ = (secret, contacts);
+        true
     }
 
     /// Decides what to keep and what must happen next; login and enrolment alike ([`Cx::purpose`]).
@@ -111,6 +120,9 @@ pub struct Cx<'a> {
     pub settings: &'a Value,
     /// Random bytes of this step.
     pub entropy: &'a mut Draw,
+    /// The user's contacts, where an enrolment begins: who is written to is chosen among them.
+    pub contacts: &'a [Contact],
+    pub(crate) keyed: Option<Keyed<'a>>,
 }
 
 impl<'a> Cx<'a> {
@@ -136,7 +148,16 @@ impl<'a> Cx<'a> {
             not_before: Timestamp::MIN,
             settings,
             entropy,
+            contacts: &[],
+            keyed: None,
         }
+    }
+
+    /// Sets the user's contacts, for tests of a provider.
+    #[must_use]
+    pub const fn with_contacts(mut self, contacts: &'a [Contact]) -> Self {
+        self.contacts = contacts;
+        self
     }
 }
 
@@ -188,6 +209,8 @@ pub enum StepEvent<'a> {
     Poll,
     /// The user asks for the message again.
     Resend,
+    /// A link that was sent is opened or confirmed.
+    Link(LinkEvent<'a>),
     /// The HTTP effect ended.
     Http(&'a Result<HttpReply, HttpFault>),
     /// The hash effect ended.
@@ -209,6 +232,7 @@ impl fmt::Debug for StepEvent<'_> {
             Self::Unlock(_) => f.write_str("Unlock([redacted])"),
             Self::Poll => f.write_str("Poll"),
             Self::Resend => f.write_str("Resend"),
+            Self::Link(_) => f.write_str("Link([redacted])"),
             Self::Http(reply) => {
                 f.debug_tuple("Http").field(&reply.as_ref().map(http::Response::status)).finish()
             }
@@ -350,6 +374,9 @@ pub enum ProviderError {
     /// There are no random bytes.
     #[error("no random bytes")]
     Entropy(#[from] EntropyError),
+    /// The key of a keyed hash is not in the ring.
+    #[error("the key of a keyed hash is not in the ring")]
+    Keys,
     /// The event does not fit what was kept; a defect of the caller.
     #[error("this event does not fit the step")]
     Inappropriate,

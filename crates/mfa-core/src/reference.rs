@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use crate::keyring::{Label, is_same};
+use crate::link::Linked;
 use crate::{Ancestor, Error, KeyRing, SecretText, Subject};
 
 /// The longest reference, in characters. Longer text is refused before it is decoded.
@@ -79,6 +80,8 @@ pub(crate) enum Holder {
     /// The host has verified the first factor of this user again, in the session of this hash if it has
     /// sessions.
     Session { session: Option<[u8; 32]>, generation: String },
+    /// A link that was sent: its secret is judged by the provider. It opens and confirms, and nothing else.
+    Link,
 }
 
 impl Drop for Claims {
@@ -129,6 +132,22 @@ impl Claims {
         }
     }
 
+    /// Speaks for whoever opened a link.
+    pub(crate) fn of_link(linked: &Linked) -> Self {
+        Self {
+            format: Self::FORMAT,
+            key: linked.key.clone(),
+            handle: Handle::Challenge,
+            user: linked.user.clone(),
+            lineage: vec![Ancestor::new(linked.account.clone())],
+            module: String::new(),
+            label: String::new(),
+            id: *linked.challenge.as_bytes(),
+            binder: [0; 32],
+            holder: Holder::Link,
+        }
+    }
+
     pub(crate) fn account(&self) -> Result<&AccountId, Error> {
         let first = self.lineage.first().ok_or(Error::Unavailable("a reference without an account"))?;
         Ok(&first.account)
@@ -175,6 +194,7 @@ impl Claims {
     ) -> Result<bool, Error> {
         Ok(match (&self.holder, session) {
             (Holder::Binder, _) => is_same(&self.binder_hash(ring)?, binder),
+            (Holder::Link, _) => true,
             (Holder::Session { generation: given, .. }, _) if given != generation => false,
             (Holder::Session { session: Some(given), .. }, Some(bound)) => is_same(given, bound),
             (Holder::Session { session: None, .. }, None) => true,

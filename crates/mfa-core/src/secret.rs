@@ -60,6 +60,12 @@ impl SecretText {
     pub fn expose_secret(&self) -> &str {
         &self.0
     }
+
+    /// Compares in constant time; lengths may be told apart.
+    #[must_use]
+    pub fn ct_eq(&self, other: &str) -> bool {
+        self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    }
 }
 
 impl From<Zeroizing<String>> for SecretText {

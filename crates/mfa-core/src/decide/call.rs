@@ -4,6 +4,7 @@ use audit_model::{Kind, Outcome};
 
 use super::Registered;
 use super::case::Case;
+use crate::keyed::Keyed;
 use crate::provider::{ErasedHeld, ErasedStep};
 use crate::record::vault::Place;
 use crate::{ChallengeId, Change, Cx, Draw, Error, StepEvent};
@@ -51,6 +52,8 @@ pub(super) fn call(
         not_before: case.login.value.barrier,
         settings: &method.settings,
         entropy: draw,
+        contacts: &[],
+        keyed: Some(Keyed { ring: &case.rules.ring, key: &case.challenge.value.key }),
     };
     let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
     let held =

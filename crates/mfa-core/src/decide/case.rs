@@ -97,10 +97,11 @@ impl<'a> Case<'a> {
             challenge.value.session.as_ref(),
             &challenge.value.generation,
         )?;
+        let by_session = matches!(claims.holder, Holder::Session { .. });
         if !held
-            || (challenge.value.purpose != Purpose::Login && claims.holder != Holder::Binder)
+            || (challenge.value.purpose != Purpose::Login && by_session)
             || challenge.value.user != claims.user
-            || challenge.value.module != claims.module
+            || (challenge.value.module != claims.module && claims.holder != Holder::Link)
         {
             return Ok(Opened::NotFound);
         }

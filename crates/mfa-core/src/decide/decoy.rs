@@ -69,6 +69,7 @@ pub(crate) fn begin(
         proven: None,
         intent: None,
         contacts: None,
+        fell_back: false,
         decoy: true,
     };
     let mut plan = Plan::default();
@@ -138,7 +139,7 @@ impl Decoy<'_> {
                 self.events.push(event);
                 Ok(Judged::Changed(Value::Null))
             }
-            Ask::Claim | Ask::Resume(..) => Ok(pending(Value::Null)),
+            Ask::Claim | Ask::Resume(..) | Ask::Link(_) => Ok(pending(Value::Null)),
             Ask::Switch(selector) if self.offers(selector) => Ok(match self.prompt(draw)? {
                 Some(prompt) => Judged::Changed(prompt),
                 None => self.refuse(Reason::Unavailable)?,
@@ -343,6 +344,8 @@ impl Nobody<'_> {
             not_before: Timestamp::MIN,
             settings: &self.method.settings,
             entropy: draw,
+            contacts: &[],
+            keyed: None,
         }
     }
 }

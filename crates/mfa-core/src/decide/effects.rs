@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::call::{call, ready};
 use super::case::Case;
+use super::fallback::fall_back;
 use super::judge::{Acting, Judged, carry_out, locked, pending};
 use crate::machine::{Move, Status};
 use crate::provider::Then;
@@ -129,6 +130,13 @@ fn resume_charged(
     let Some(step) = call(case, method, event_of(result), draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
+    let refused_for_good = matches!(result, EffectResult::NotDelivered(NotDelivered::Permanent));
+    if refused_for_good
+        && matches!(step.then, Then::Reject(Reason::Unavailable))
+        && let Some(judged) = fall_back(case, draw)?
+    {
+        return Ok(judged);
+    }
     if let (Then::Accept(_), true) = (&step.then, is_charged) {
         // The answer was right: its own charge was not a failure.
         if case.is_low_entropy() {

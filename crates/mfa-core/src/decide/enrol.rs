@@ -8,6 +8,7 @@ use super::manage::{Changing, Managed};
 use super::sends::Sends;
 use super::{Registered, event};
 use crate::driver::{Decision, Read, Records};
+use crate::keyed::Keyed;
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, Revealed, Then};
 use crate::record::challenge::PendingEffect;
@@ -18,7 +19,7 @@ use crate::record::{LOGIN, PENDING, user_key, users_key};
 use crate::reference::{Claims, Handle};
 use crate::{
     ChallengeId, Change, Charge, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect, FieldError,
-    Intent, Purpose, Role, StepEvent, Version,
+    Intent, KeyRing, Purpose, Role, StepEvent, Version,
 };
 
 impl Changing<'_> {
@@ -52,14 +53,18 @@ impl Changing<'_> {
         let secrets = (*id.as_bytes(), self.draw.take()?);
         let claims = Claims::new(&rules.ring, Handle::Enrolment, subject, "", secrets);
         let nonce = self.draw.take()?;
-        let mut cx = context(&claims, subject.account(), method, now, self.draw);
+        let mut cx = context(&rules.ring, &claims, subject.account(), method, now, self.draw);
         cx.not_before = login.barrier;
+        cx.contacts = subject.contacts();
         let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
         let (prompt, revealed, effect) = match step.then {
             Then::Reveal(prompt, revealed) => (prompt, revealed, None),
             Then::Prompt(prompt) => (prompt, Revealed::new(), None),
             Then::Run(effect, charge @ (Charge::Free | Charge::Send)) => {
                 (Value::Null, Revealed::new(), Some((effect, charge)))
+            }
+            Then::Reject(reason) => {
+                return Err(FieldError::new("method", reason.code(), "cannot be set up for this user").into());
             }
             _ => return Err(Error::Unavailable("a provider that neither reveals, prompts nor sends")),
         };
@@ -184,6 +189,7 @@ pub(crate) fn read_login(
 }
 
 pub(super) fn context<'a>(
+    ring: &'a KeyRing,
     claims: &'a Claims,
     account: &'a AccountId,
     method: &'a Registered,
@@ -202,6 +208,8 @@ pub(super) fn context<'a>(
         not_before: Timestamp::MIN,
         settings: &method.settings,
         entropy: draw,
+        contacts: &[],
+        keyed: Some(Keyed { ring, key: &claims.key }),
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::call::{call, ready};
 use super::case::{Case, Opened};
 use super::effects::{EffectResult, Ran, charge_effect, interrupt, resume};
+use super::link::{Linked, link};
 use super::succeed::{clear_consecutive, succeed};
 use super::survey::wait_for;
 use super::unproven::unproven;
@@ -34,6 +35,8 @@ pub(crate) enum Ask<'a> {
     Resume(&'a Ran, &'a EffectResult),
     Claim,
     Resend,
+    /// Somebody holds a link that was sent for it.
+    Link(Linked<'a>),
     Switch(&'a MethodSelector),
     Cancel,
 }
@@ -83,7 +86,7 @@ impl Ask<'_> {
         match self {
             Self::Respond(response) => matches!(response.act, Act::Start(_)),
             Self::Resume(..) | Self::Switch(_) | Self::Resend => true,
-            Self::Claim | Self::Cancel => false,
+            Self::Claim | Self::Cancel | Self::Link(_) => false,
         }
     }
 }
@@ -144,6 +147,7 @@ fn judge_open(case: &mut Case<'_>, ask: &Ask<'_>, draw: &mut Draw) -> Result<Jud
         Ask::Claim => claim(case, draw),
         Ask::Switch(selector) => switch(case, selector, draw),
         Ask::Resend => resend(case, draw),
+        Ask::Link(linked) => link(case, *linked, draw),
         Ask::Cancel => {
             case.end(Move::Cancel)?;
             Ok(Judged::Changed(Value::Null))

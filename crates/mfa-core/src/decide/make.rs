@@ -7,6 +7,7 @@ use super::begin::Beginning;
 use super::notice;
 use super::survey::Survey;
 use crate::driver::Read;
+use crate::keyed::Keyed;
 use crate::keyring::Sealed;
 use crate::machine::Status;
 use crate::provider::{ErasedHeld, ErasedStep, StepEvent, Then};
@@ -61,6 +62,8 @@ impl Beginning<'_> {
             not_before: record.barrier,
             settings: &registered.settings,
             entropy: draw,
+            contacts: self.login.subject.contacts(),
+            keyed: Some(Keyed { ring: &self.rules.ring, key: &claims.key }),
         };
         let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: secret.as_ref() };
         let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
@@ -151,6 +154,7 @@ impl Beginning<'_> {
                 .intent
                 .map(|intent| Intended { digest: intent.digest(), rank: self.login.subject.rank() }),
             contacts: None,
+            fell_back: false,
             decoy: false,
         })
     }

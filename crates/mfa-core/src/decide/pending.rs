@@ -89,7 +89,7 @@ impl Confirming<'_> {
         draw: &mut Draw,
     ) -> Result<ErasedStep, Error> {
         let secret = self.pending_secret(method)?;
-        let mut cx = context(self.claims, self.account, method, self.now, draw);
+        let mut cx = context(&self.rules.ring, self.claims, self.account, method, self.now, draw);
         cx.not_before = self.login.barrier;
         let held = ErasedHeld {
             state: self.pending.state.as_deref(),

@@ -99,6 +99,8 @@ fn context<'a>(
         not_before: Timestamp::MIN,
         settings: &method.settings,
         entropy: draw,
+        contacts: &[],
+        keyed: None,
     }
 }
 

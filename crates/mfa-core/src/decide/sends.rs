@@ -63,6 +63,14 @@ impl Sends {
         self.changed = true;
     }
 
+    /// Notes that a challenge lives until another time.
+    pub(super) fn renew(&mut self, id: [u8; 16], ends: Timestamp) {
+        if let Some(entry) = self.open.challenges.iter_mut().find(|entry| *entry.id.as_bytes() == id) {
+            entry.expires_at = ends;
+            self.changed = true;
+        }
+    }
+
     /// Writes it if it changed; a decision that grants holds what it read.
     pub(crate) fn hold(&self, plan: &mut Plan, key: Key, grants: bool) -> Result<(), Error> {
         match self.expect {

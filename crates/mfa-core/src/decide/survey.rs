@@ -82,6 +82,7 @@ pub(crate) fn survey(
             .retain(|(id, _)| login.enrolment(*id).is_some_and(|e| rules.may_prove(login, e, intent)));
         survey.note("proves", survey.usable.len(), "policy");
     }
+    survey.hide_delivered(rules, login);
     survey.choose(rules, login, wanted, at);
     survey
 }
@@ -125,6 +126,19 @@ impl Survey {
                 Err("does_not_open") => self.refused.push(("secret", "does_not_open")),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Leaves out what goes by e-mail or telephone where the user holds something stronger: whether that can be used
+    /// now or not, so that making it unusable leads nowhere.
+    fn hide_delivered(&mut self, rules: &Rules, login: &Login) {
+        let delivered = |e: &Enrolment| {
+            rules.providers.get(&e.provider).is_some_and(|p| p.code.describe().is_delivered())
+        };
+        let stronger = login.enrolments.iter().any(|e| rules.is_factor(e) && !delivered(e));
+        if stronger && rules.policy.stronger_hides_delivered() {
+            self.usable.retain(|(id, _)| !login.enrolment(*id).is_some_and(delivered));
+            self.note("delivered_methods", "hidden", "policy");
         }
     }
 
@@ -187,7 +201,8 @@ fn usable(
         provider: &enrolment.provider,
         enrolment: enrolment.id,
     };
-    place.open(&rules.ring, sealed).map(Some).map_err(|_| "does_not_open")
+    let secret = place.open(&rules.ring, sealed).map_err(|_| "does_not_open")?;
+    if provider.code.fits(&secret, subject.contacts()) { Ok(Some(secret)) } else { Err("contact_changed") }
 }
 
 /// Returns how long answers with an enrolment are refused without being judged; zero if they are judged.

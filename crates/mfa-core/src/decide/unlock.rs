@@ -129,6 +129,8 @@ impl Unlocking<'_> {
             not_before: record.barrier,
             settings: &self.method.settings,
             entropy: draw,
+            contacts: &[],
+            keyed: None,
         };
         let data = record.enrolment(self.id).and_then(|enrolment| enrolment.data.clone());
         let held = ErasedHeld { state: None, enrolment: data.as_deref(), secret: Some(&secret) };

@@ -228,6 +228,10 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    pub(super) fn into_judged(self) -> Judged {
+        self.judged
+    }
+
     pub(super) fn into_verify(self) -> Result<Verify, Error> {
         if let Some(grant) = self.grant {
             return Ok(Verify::Verified(grant));

@@ -98,6 +98,12 @@ impl Descriptor {
         }
     }
 
+    /// Returns whether its answers reach the user through a mailbox or the telephone network.
+    #[must_use]
+    pub const fn is_delivered(&self) -> bool {
+        matches!(self.channel, Channel::Email | Channel::Phone)
+    }
+
     /// Returns whether wrong answers must be counted over time.
     #[must_use]
     pub const fn is_low_entropy(&self) -> bool {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{Change, Cx, Descriptor, Held, Provider, ProviderError, StepEvent, Then};
-use crate::{FieldError, MAX_ENROLMENT_BYTES, SecretBytes, Versioned};
+use crate::{Contact, FieldError, MAX_ENROLMENT_BYTES, SecretBytes, Versioned};
 
 /// Held values as bytes.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub(crate) trait AnyProvider: fmt::Debug + Send + Sync + 'static {
     fn describe(&self) -> &Descriptor;
     fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>>;
     fn uses_left(&self, enrolment: &[u8]) -> Option<u8>;
+    /// `false` for a secret that cannot be read.
+    fn fits(&self, secret: &SecretBytes, contacts: &[Contact]) -> bool;
     fn handle(
         &self,
         cx: &mut Cx<'_>,
@@ -48,6 +50,10 @@ impl<P: Provider> AnyProvider for P {
 
     fn uses_left(&self, enrolment: &[u8]) -> Option<u8> {
         Provider::uses_left(self, &P::Enrolment::decode(enrolment).ok()?)
+    }
+
+    fn fits(&self, secret: &SecretBytes, contacts: &[Contact]) -> bool {
+        P::Secret::decode(secret.expose_secret()).is_ok_and(|secret| Provider::fits(self, &secret, contacts))
     }
 
     fn handle(

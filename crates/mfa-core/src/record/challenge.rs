@@ -55,6 +55,8 @@ pub(crate) struct Challenge {
     pub(crate) intent: Option<Intended>,
     /// The user's verified contacts when it began.
     pub(crate) contacts: Option<Sealed>,
+    /// It went on with another method, as a message was refused for good.
+    pub(crate) fell_back: bool,
     /// Nobody is behind it: no answer is right.
     pub(crate) decoy: bool,
 }
