@@ -103,7 +103,7 @@ impl Fixture {
         group.bench_function("web sign_request, bare", |b| b.iter(bare::sign_request));
         group.bench_function("web verify_response", |b| b.iter(|| self.verify_response()));
         group.bench_function("web verify_response, bare", |b| {
-            b.iter(|| bare::verify_response(&self.response))
+            b.iter(|| bare::verify_response(&self.response));
         });
         group.bench_function("auth v5 signature of a body", |b| b.iter(|| self.sign_body()));
         group.bench_function("auth v5 signature of a body, bare", |b| {
@@ -202,7 +202,7 @@ mod bare {
         for byte in text.bytes() {
             match byte {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    encoded.push(byte.into())
+                    encoded.push(byte.into());
                 }
                 other => {
                     encoded.push('%');

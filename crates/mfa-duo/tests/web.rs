@@ -386,6 +386,23 @@ proptest! {
     }
 
     #[test]
+    fn no_document_panics_and_what_is_taken_can_be_signed(
+        owner in prop::option::of(".{0,8}"),
+        keys in prop::collection::vec(("[a-zA|ä ]{19,21}|.{0,3}", "[a-zA|ä ]{39,41}|.{0,3}"), 2),
+        expire in any::<i64>(),
+    ) {
+        let settings = json!({
+            "integration_key": keys[0].0, "secret_key": keys[0].1, "application_secret_key": keys[1].1,
+            "api_hostname": keys[1].0, "duo_expire": expire,
+        });
+        if let Ok(kazoo) = Kazoo::configure(owner.as_deref(), &settings) {
+            let request = kazoo.sign_request(at(NOW));
+            let read = SigRequest::parse(request.expose_secret()).unwrap();
+            prop_assert_eq!(read.duo_half(), request.duo_half());
+        }
+    }
+
+    #[test]
     fn what_is_signed_is_verified(user in "[^|]{1,40}", now in 0_u64..4_000_000_000, age in 0_u64..400) {
         let request = sdk().sign_request(&user, at(now)).unwrap();
         let duo = cookie(SKEY, "AUTH", &format!("{user}|{IKEY}|{}", now + 300));

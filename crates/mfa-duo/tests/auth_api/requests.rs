@@ -6,8 +6,8 @@ use data_encoding::BASE64;
 use http::Method;
 use mfa_core::SecretText;
 use mfa_duo::auth_api::{
-    Auth, AuthApi, AuthStatus, Check, ClockOffset, DeviceChoice, DeviceId, Enroll, EnrollStatus, Factor,
-    Logo, Params, Passcode, Ping, Preauth, Push, PushInfo, SignatureVersion, Txid, Unsigned, User,
+    Auth, AuthApi, AuthStatus, Check, ClockOffset, DeviceChoice, DeviceId, DuoHeaders, Enroll, EnrollStatus,
+    Factor, Logo, Params, Passcode, Ping, Preauth, Push, PushInfo, SignatureVersion, Txid, Unsigned, User,
     authorization,
 };
 use mfa_duo::{ApiHosts, Error, IntegrationKey, SecretKey};
@@ -237,6 +237,22 @@ proptest! {
         let pair = header(&request, "authorization").strip_prefix("Basic ").unwrap();
         let pair = BASE64.decode(pair.as_bytes()).unwrap();
         prop_assert!(pair.starts_with(b"DIXXXXXXXXXXXXXXXXXX:"));
+    }
+
+    #[test]
+    fn no_headers_panic_and_their_order_does_not_matter(
+        pairs in prop::collection::vec(("(x-duo-|X-Duo-)?[a-zA-Z\0]{0,2}", ".{0,4}"), 0..4),
+    ) {
+        let headers = |pairs: Vec<&(String, String)>| {
+            DuoHeaders::new(pairs.into_iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        };
+        match (headers(pairs.iter().collect()), headers(pairs.iter().rev().collect())) {
+            (Ok(one), Ok(other)) => {
+                prop_assert_eq!(one.hash(), other.hash());
+                prop_assert_eq!(one.iter().count(), pairs.len());
+            }
+            (one, other) => prop_assert!(one.is_err() && other.is_err()),
+        }
     }
 
     #[test]
