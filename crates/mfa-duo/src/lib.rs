@@ -10,8 +10,8 @@
 //! What they share is here: [`IntegrationKey`], [`SecretKey`], [`ApplicationKey`], [`ApiHost`] and [`Error`].
 //!
 //! Nothing in this crate opens a connection, reads a clock or draws randomness. Requests are values of the
-//! `http` crate, replies are parsed from such values, and time is an argument. [`auth_api::Client`] sends and waits
-//! through the host's own HTTP client and clock.
+//! `http` crate, replies are parsed from such values, and time and random bytes are arguments. The clients,
+//! [`auth_api::Client`] and [`universal::Client`], send and wait through the host's own HTTP client and clock.
 
 pub mod auth_api;
 mod error;

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use http::Request;
-use mfa_core::{Draw, Entropy, HttpClient, HttpReply, OsEntropy, Runtime, Timestamp};
+use mfa_core::{Draw, Entropy, HttpClient, HttpReply, Runtime, Timestamp};
 
 use super::{AuthorizationCode, Claims, Exchange, Universal};
 use crate::Error;
@@ -24,10 +24,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// Puts a client together; random bytes come from the operating system.
+    /// Puts a client together. `entropy` is [`OsEntropy`](mfa_core::OsEntropy) outside of tests.
     #[must_use]
-    pub fn new(universal: Universal, http: Arc<dyn HttpClient>, runtime: Arc<dyn Runtime>) -> Self {
-        Self { universal, http, runtime, entropy: Arc::new(OsEntropy::new()) }
+    pub fn new(
+        universal: Universal,
+        http: Arc<dyn HttpClient>,
+        runtime: Arc<dyn Runtime>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { universal, http, runtime, entropy }
     }
 
     /// Returns the configuration, which makes URLs and reads callbacks.
@@ -39,7 +44,7 @@ impl Client {
     /// Asks whether Duo is there and knows the keys; returns Duo's time. No user is named.
     ///
     /// # Errors
-    /// [`Error::Transport`] and those of [`Universal::health_check_response`].
+    /// [`Error::Transport`], [`Error::Entropy`] and those of [`Universal::health_check_response`].
     pub async fn health_check(&self) -> Result<Timestamp, Error> {
         let request = self.universal.health_check_request(&self.jti()?, self.runtime.now());
         Universal::health_check_response(&self.send(request).await?)
@@ -48,7 +53,7 @@ impl Client {
     /// Exchanges a code for Duo's word on the login. Forget the [`PendingLogin`](super::PendingLogin) first.
     ///
     /// # Errors
-    /// [`Error::Transport`] and those of [`Exchange::finish`].
+    /// [`Error::Transport`], [`Error::Entropy`] and those of [`Exchange::finish`].
     pub async fn exchange(&self, code: AuthorizationCode, exchange: Exchange) -> Result<Claims, Error> {
         let request = self.universal.token_request(&code, &self.jti()?, self.runtime.now());
         let reply = self.send(request).await?;

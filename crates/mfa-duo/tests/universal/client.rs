@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::executor::block_on;
 use http::{Request, Response};
-use mfa_core::{HttpClient, HttpFault, HttpReply};
+use mfa_core::{Entropy, EntropyError, HttpClient, HttpFault, HttpReply, OsEntropy};
 use mfa_duo::Error;
 use mfa_duo::universal::{Arrival, AuthorizationCode, Callback, Client, Exchange};
 use mfa_testkit::runtime::VirtualRuntime;
@@ -31,7 +31,8 @@ impl HttpClient for Answers {
 
 fn client(reply: Result<HttpReply, HttpFault>) -> (Client, Arc<Answers>) {
     let http = Arc::new(Answers { requests: Mutex::default(), reply });
-    let client = Client::new(duo(), Arc::clone(&http) as _, Arc::new(VirtualRuntime::new(now())));
+    let runtime = Arc::new(VirtualRuntime::new(now()));
+    let client = Client::new(duo(), Arc::clone(&http) as _, runtime, Arc::new(OsEntropy::new()));
     (client, http)
 }
 
@@ -70,6 +71,26 @@ fn a_code_is_exchanged_for_claims() {
     assert_eq!((claims.username.as_str(), claims.factor.as_deref()), (USER, Some("duo_push")));
     assert_eq!(http.requests.lock().unwrap().len(), 1);
     assert_eq!(http.requests.lock().unwrap()[0].2, Duration::from_secs(10));
+}
+
+#[test]
+fn without_randomness_nothing_is_sent() {
+    #[derive(Debug)]
+    struct Dry;
+    impl Entropy for Dry {
+        fn fill(&self, _: &mut [u8]) -> Result<(), EntropyError> {
+            Err(EntropyError::Unavailable)
+        }
+
+        fn is_test_double(&self) -> bool {
+            true
+        }
+    }
+    let http = Arc::new(Answers { requests: Mutex::default(), reply: Err(HttpFault::NotSent) });
+    let runtime = Arc::new(VirtualRuntime::new(now()));
+    let client = Client::new(duo(), Arc::clone(&http) as _, runtime, Arc::new(Dry));
+    assert_eq!(block_on(client.health_check()).unwrap_err().code(), "entropy_unavailable");
+    assert!(http.requests.lock().unwrap().is_empty());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use mfa_core::{HttpClient as _, HttpFault};
 use mfa_http::Client;
-use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::TcpStream;
 
 use crate::support::{Ca, LONG, OK, Server, get, loopback, read_head};
@@ -23,13 +23,17 @@ async fn proxy_to(port: u16) -> (Server, Arc<Mutex<Vec<String>>>) {
         async move {
             let head = read_head(&mut stream).await;
             kept.lock().unwrap().push(head);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-            let mut target = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            let _ = copy_bidirectional(&mut stream, &mut target).await;
+            tunnel(stream, port).await;
         }
     })
     .await;
     (server, heads)
+}
+
+async fn tunnel(mut stream: impl AsyncRead + AsyncWrite + Unpin, port: u16) {
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+    let mut target = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let _ = copy_bidirectional(&mut stream, &mut target).await;
 }
 
 #[tokio::test]
@@ -71,6 +75,19 @@ async fn a_certificate_is_verified_behind_a_proxy_too() {
     let url = format!("http://{}", proxy.authority());
     let client = Client::builder().only_roots(Ca::new().pem()).proxy(url).build().unwrap();
     assert_eq!(client.send(get(format!("https://{NAME}/")), LONG).await.unwrap_err(), HttpFault::Tls);
+}
+
+#[tokio::test]
+async fn a_proxy_may_speak_tls_and_its_certificate_is_verified() {
+    let ca = Ca::new();
+    let target = Server::answering(ca.acceptor(NAME), OK).await;
+    let port = target.port;
+    for (certificate, fault) in [("127.0.0.1", None), ("proxy.example", Some(HttpFault::Tls))] {
+        let proxy = Server::tls(ca.acceptor(certificate), move |stream| tunnel(stream, port)).await;
+        let url = format!("https://{}", proxy.authority());
+        let client = Client::builder().only_roots(ca.pem()).proxy(url).build().unwrap();
+        assert_eq!(client.send(get(format!("https://{NAME}/")), LONG).await.err(), fault, "{certificate}");
+    }
 }
 
 #[tokio::test]
