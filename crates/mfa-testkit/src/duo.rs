@@ -101,6 +101,15 @@ pub struct Integration {
     pub skey: String,
 }
 
+impl Integration {
+    /// Signs a cookie of Web SDK version 2 as Duo would: `prefix` is `AUTH` or `ENROLL`, or what a test wants to see
+    /// refused. `expires` is the second from which on it is not good any more.
+    #[must_use]
+    pub fn web_cookie(&self, prefix: &str, user: &str, expires: Timestamp) -> String {
+        web::cookie(self, prefix, user, expires.unix_seconds())
+    }
+}
+
 impl FakeDuo {
     /// Starts an account without users, whose clock stands at `now`.
     #[must_use]
@@ -266,19 +275,6 @@ impl FakeDuo {
     #[must_use]
     pub fn web_prompt(&self, sig_request: &str) -> String {
         self.shared.with(|state| web::prompt(state, sig_request))
-    }
-
-    /// Signs a cookie of Web SDK version 2 as Duo would: `prefix` is `AUTH` or `ENROLL`, or what a test wants to see
-    /// refused. `expires` is the second from which on it is not good any more.
-    #[must_use]
-    pub fn web_cookie(
-        &self,
-        integration: &Integration,
-        prefix: &str,
-        user: &str,
-        expires: Timestamp,
-    ) -> String {
-        web::cookie(&self.shared.lock(), &integration.ikey, prefix, user, expires.unix_seconds())
     }
 }
 

@@ -14,8 +14,12 @@ mod https;
 mod signatures;
 #[path = "duo/universal.rs"]
 mod universal;
+#[path = "duo/verified_push.rs"]
+mod verified_push;
 #[path = "duo/waiting.rs"]
 mod waiting;
+#[path = "duo/web.rs"]
+mod web;
 
 use audit_model::Timestamp;
 use https::{Answer, Call};

@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use hmac::Hmac;
 use sha1::Sha1;
 
+use super::Integration;
 use super::people::{Reaction, Status};
 use super::sign::hex_mac;
 use super::state::State;
@@ -21,7 +22,7 @@ pub(super) fn prompt(state: &mut State, sig_request: &str) -> String {
         None => error("The request could not be verified."),
         Some(opened) if opened.expires <= now => error("Login request has expired."),
         Some(opened) if opened.prefix == "ENROLL_REQUEST" => {
-            cookie(state, &opened.ikey, "ENROLL", &opened.user, now.saturating_add(LIFE))
+            cookie(&opened.keys, "ENROLL", &opened.user, now.saturating_add(LIFE))
         }
         Some(opened) => authenticate(state, &opened),
     };
@@ -36,18 +37,18 @@ fn authenticate(state: &mut State, opened: &Opened) -> String {
     match reaction {
         Some(Reaction::Approve) => {
             let expires = state.now.unix_seconds().saturating_add(LIFE);
-            cookie(state, &opened.ikey, "AUTH", &opened.user, expires)
+            cookie(&opened.keys, "AUTH", &opened.user, expires)
         }
         Some(Reaction::TimeOut | Reaction::Wait | Reaction::Unreachable) => error("Login timed out."),
         Some(Reaction::Deny | Reaction::ReportFraud) | None => error("Access denied."),
     }
 }
 
-/// Signs a cookie of the user with the key of the integration.
-pub(super) fn cookie(state: &State, ikey: &str, prefix: &str, user: &str, expires: u64) -> String {
-    let skey = state.integrations.get(ikey).map(String::as_str).unwrap_or_default();
-    let text = format!("{prefix}|{}", BASE64.encode(format!("{user}|{ikey}|{expires}").as_bytes()));
-    let signature = hex_mac::<Hmac<Sha1>>(skey, &text);
+/// Writes a cookie and signs it.
+pub(super) fn cookie(keys: &Integration, prefix: &str, user: &str, expires: u64) -> String {
+    let content = format!("{user}|{}|{expires}", keys.ikey);
+    let text = format!("{prefix}|{}", BASE64.encode(content.as_bytes()));
+    let signature = hex_mac::<Hmac<Sha1>>(&keys.skey, &text);
     format!("{text}|{signature}")
 }
 
@@ -58,7 +59,7 @@ fn error(text: &str) -> String {
 struct Opened {
     prefix: String,
     user: String,
-    ikey: String,
+    keys: Integration,
     expires: u64,
 }
 
@@ -69,9 +70,9 @@ fn open(state: &State, cookie: &str) -> Option<Opened> {
     let content = String::from_utf8(BASE64.decode(encoded.as_bytes()).ok()?).ok()?;
     let parts: Vec<_> = content.split('|').collect();
     let [user, ikey, expires] = parts.as_slice() else { return None };
-    let skey = state.integrations.get(*ikey)?;
+    let keys = Integration { ikey: (*ikey).into(), skey: state.integrations.get(*ikey)?.clone() };
     let is_right =
-        hex_mac::<Hmac<Sha1>>(skey, text) == signature && ["TX", "ENROLL_REQUEST"].contains(&prefix);
+        hex_mac::<Hmac<Sha1>>(&keys.skey, text) == signature && ["TX", "ENROLL_REQUEST"].contains(&prefix);
     let expires = expires.parse().ok()?;
-    is_right.then(|| Opened { prefix: prefix.into(), user: (*user).into(), ikey: (*ikey).into(), expires })
+    is_right.then(|| Opened { prefix: prefix.into(), user: (*user).into(), keys, expires })
 }

@@ -36,7 +36,7 @@ fn the_frame_of_web_sdk_2_answers_what_the_package_verifies() {
     for (user, expires, verified) in
         [("ann: ünï", soon, true), ("bob", soon, false), ("ann: ünï", past, false)]
     {
-        let posted = format!("{}:{app}", duo.web_cookie(&integration, "AUTH", user, expires));
+        let posted = format!("{}:{app}", integration.web_cookie("AUTH", user, expires));
         assert_eq!(ask("verify_response", &posted).is_string(), verified, "{user}");
     }
     let hour_later = now().plus(Duration::from_secs(3600));
