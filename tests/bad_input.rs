@@ -292,7 +292,7 @@ on_stores! {
         let polled = start(&world, &user, json!({})).await.unwrap();
         // A poll is no answer: it confirms nothing.
         let waiting = world.engine.enrol_confirm(&polled.reference, &Response::poll()).await.unwrap();
-        assert!(matches!(waiting, mfa::EnrolConfirm::Pending(_)), "{waiting:?}");
+        assert!(matches!(waiting, EnrolConfirm::Pending(_)), "{waiting:?}");
         assert!(world.engine.methods(user.account(), user.user()).await.unwrap().is_empty());
     }
 

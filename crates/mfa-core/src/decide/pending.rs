@@ -26,18 +26,20 @@ impl Confirming<'_> {
         draw: &mut Draw,
     ) -> Result<Confirmed, Error> {
         let at = self.login.effective(self.now);
+        let mut cleared = false;
         match &self.pending.effect {
             Some(effect) if at < effect.deadline => return Ok(pending(Value::Null)),
             Some(_) => {
                 self.pending.effect = None;
                 let step = self.call(method, StepEvent::Interrupted, draw)?;
                 self.keep(method, step, draw)?;
+                cleared = true;
             }
             None => {}
         }
         let of_answer = matches!(event, StepEvent::Answer(_));
         let step = self.call(method, event, draw)?;
-        self.carry_out(method, step, (of_answer, false), records, draw)
+        self.carry_out(method, step, (of_answer, false), cleared, records, draw)
     }
 
     /// Goes on with the result of an effect.
@@ -79,7 +81,7 @@ impl Confirming<'_> {
             return Ok(Confirmed::Answer(rejected(Reason::Unavailable, self.pending.attempts_left)));
         }
         let step = self.call(method, event_of(result), draw)?;
-        self.carry_out(method, step, (of_answer, charged), records, draw)
+        self.carry_out(method, step, (of_answer, charged), effect.is_some(), records, draw)
     }
 
     fn call(
@@ -125,18 +127,21 @@ impl Confirming<'_> {
         method: &Registered,
         step: ErasedStep,
         (of_answer, charged): (bool, bool),
+        cleared: bool,
         records: &Records,
         draw: &mut Draw,
     ) -> Result<Confirmed, Error> {
         let before = self.pending.data.clone();
         let (then, changed) = self.keep(method, step, draw)?;
+        // An effect that has ended is no longer waited for.
+        let changed = changed || cleared;
         match then {
             Then::Accept(_) => {
                 let plain = self.pending_secret(method)?.unwrap_or_default();
                 self.accept(method, (&plain, before), records, draw)
             }
             Then::Prompt(prompt) | Then::Wait(prompt) => {
-                if changed || charged {
+                if changed {
                     self.put_pending()?;
                 }
                 Ok(pending(prompt))
