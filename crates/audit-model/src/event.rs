@@ -1,12 +1,12 @@
 //! The event: what happened, a hash over it, and the personal values beside that hash.
 //!
-//! The hash covers everything an event says. Personal values enter it only as commitments
-//! `SHA-256(label, field, salt, value)` under a salt of 128 random bits that is kept with the values; when
-//! both are erased, the event still verifies and says nothing about the person any more.
+//! The hash covers everything an event says. Personal values enter it only as a commitment: SHA-256 over
+//! `audit/commitment/1`, a salt of 128 random bits that is kept with the values, and of each value a byte that
+//! names it (0 user, 1 address, 2 name and 3 value of a header, 4 request id), its length in 8 bytes, and its
+//! bytes. When values and salt are erased, the event still verifies and says nothing about the person any more.
 
 mod builder;
 
-use core::fmt::{self, Write as _};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -37,6 +37,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Core {
     pub(crate) format: u8,
+    #[serde(with = "serde_bytes")]
     pub(crate) id: [u8; 20],
     pub(crate) at: Timestamp,
     pub(crate) scope: Scope,
@@ -44,12 +45,14 @@ pub(crate) struct Core {
     pub(crate) outcome: u8,
     pub(crate) module: Option<Text>,
     pub(crate) reason: Option<Text>,
+    #[serde(with = "serde_bytes")]
     pub(crate) subject: Option<[u8; 16]>,
     pub(crate) actor: Option<Text>,
     pub(crate) fields: Vec<(Text, Text)>,
     pub(crate) stream: Option<Stream>,
     pub(crate) attempt: Option<Attempt>,
-    pub(crate) commitments: Vec<(PersonalField, [u8; 32])>,
+    #[serde(with = "serde_bytes")]
+    pub(crate) commitment: Option<[u8; 32]>,
 }
 
 /// The position of an event in the stream of the record that its commit put: a gap in `seq` is a lost event.
@@ -57,6 +60,7 @@ pub(crate) struct Core {
 #[non_exhaustive]
 pub struct Stream {
     /// The stream's id: 16 random bytes that the record keeps.
+    #[serde(with = "serde_bytes")]
     pub id: [u8; 16],
     /// The position, counted from 1.
     pub seq: u64,
@@ -105,10 +109,11 @@ impl Attempt {
     }
 }
 
-/// The values of an event that speak of a person, with the salt of their commitments. Erased together.
+/// The values of an event that speak of a person, with the salt of the commitment to them. Erased together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Personal {
+    #[serde(with = "serde_bytes")]
     pub(crate) salt: [u8; 16],
     /// The user the event is about.
     pub user: Option<UserId>,
@@ -120,65 +125,33 @@ pub struct Personal {
     pub request_id: Option<String>,
 }
 
-/// Names a personal value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum PersonalField {
-    /// The user the event is about.
-    User,
-    /// The address the request came from.
-    Ip,
-    /// Request headers.
-    Headers,
-    /// The host's id of the request.
-    RequestId,
-}
-
 impl Personal {
-    /// Returns the commitments to the values that are there, in the order of the fields.
-    fn commitments(&self) -> Vec<(PersonalField, [u8; 32])> {
-        let mut commitments = Vec::with_capacity(4);
+    /// Returns the commitment to the values; `None` where there are none.
+    fn commitment(&self) -> Option<[u8; 32]> {
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        text.extend_from_slice(b"audit/commitment/1");
+        text.extend_from_slice(&self.salt);
+        let before = text.len();
+        let mut say = |name: u8, value: &[u8]| {
+            text.push(name);
+            push_part(&mut text, value);
+        };
         if let Some(user) = &self.user {
-            let digest = self.commitment(PersonalField::User).chain_update(user.as_str());
-            commitments.push((PersonalField::User, digest.finalize().into()));
+            say(0, user.as_str().as_bytes());
         }
-        if let Some(ip) = self.ip {
-            let mut digest = Hashed(self.commitment(PersonalField::Ip));
-            // Hashing takes any text: this cannot fail.
-            let _ = write!(digest, "{ip}");
-            commitments.push((PersonalField::Ip, digest.0.finalize().into()));
+        match self.ip {
+            Some(IpAddr::V4(ip)) => say(1, &ip.octets()),
+            Some(IpAddr::V6(ip)) => say(1, &ip.octets()),
+            None => {}
         }
-        if !self.headers.is_empty() {
-            let mut digest = self.commitment(PersonalField::Headers);
-            for part in self.headers.iter().flat_map(|(name, value)| [name, value]) {
-                digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-                digest.update(part);
-            }
-            commitments.push((PersonalField::Headers, digest.finalize().into()));
+        for (name, value) in &self.headers {
+            say(2, name.as_bytes());
+            say(3, value.as_bytes());
         }
         if let Some(id) = &self.request_id {
-            let digest = self.commitment(PersonalField::RequestId).chain_update(id);
-            commitments.push((PersonalField::RequestId, digest.finalize().into()));
+            say(4, id.as_bytes());
         }
-        commitments
-    }
-
-    /// Begins the commitment to a value, which follows.
-    fn commitment(&self, field: PersonalField) -> Sha256 {
-        let mut first = *b"audit/commitment/1\0................";
-        first[18] = field as u8;
-        first[19..].copy_from_slice(&self.salt);
-        Sha256::new().chain_update(first)
-    }
-}
-
-/// Takes formatted text into a hash, without a copy.
-struct Hashed(Sha256);
-
-impl fmt::Write for Hashed {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text);
-        Ok(())
+        (text.len() > before).then(|| Sha256::digest(&text).into())
     }
 }
 
@@ -312,7 +285,7 @@ impl Event {
     /// Returns whether personal values were there once and have been erased.
     #[must_use]
     pub fn is_erased(&self) -> bool {
-        self.personal.is_none() && !self.core.commitments.is_empty()
+        self.personal.is_none() && self.core.commitment.is_some()
     }
 
     /// Returns the hash over everything the event says.
@@ -321,17 +294,17 @@ impl Event {
         &self.hash
     }
 
-    /// Returns the names of the personal values with their commitments.
+    /// Returns the commitment to the personal values, where there are or were any.
     #[must_use]
-    pub fn commitments(&self) -> &[(PersonalField, [u8; 32])] {
-        &self.core.commitments
+    pub const fn commitment(&self) -> Option<&[u8; 32]> {
+        self.core.commitment.as_ref()
     }
 
     /// Returns whether the hash fits what the event says, and the personal values, while they are there,
-    /// fit their commitments.
+    /// fit the commitment.
     #[must_use]
     pub fn hash_holds(&self) -> bool {
-        let values_hold = self.personal.as_ref().is_none_or(|p| p.commitments() == self.core.commitments);
+        let values_hold = self.personal.as_ref().is_none_or(|p| p.commitment() == self.core.commitment);
         values_hold && encode(&self.core).is_ok_and(|core| hash_core(&core) == self.hash)
     }
 

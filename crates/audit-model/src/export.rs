@@ -13,7 +13,7 @@
 //! | `fields` | an array of `[name, value]`, in the order they were added |
 //! | `stream` | `{"id": 16 bytes in hexadecimal, "seq": number}`; left out where there is none |
 //! | `attempt` | `{"auth_type", "message", "auth_config_origin", "mfa_config_origin"}`, the origins only where known; left out for events outside the attempts view |
-//! | `commitments` | an array of `[name, 32 bytes in hexadecimal]`; names are `user`, `ip`, `headers`, `request_id` |
+//! | `commitment` | 32 bytes in hexadecimal, the commitment to the personal values; left out where there never were any |
 //! | `personal` | `{"salt": 16 bytes in hexadecimal, "user", "ip", "headers": array of [name, value], "request_id"}`; left out once erased and where there never was anything |
 //! | `hash` | 32 bytes in hexadecimal |
 //!
@@ -65,7 +65,7 @@ use data_encoding::HEXLOWER;
 use serde::Serialize;
 
 use crate::{AuditError, Event, Scope, Timestamp};
-use parts::{AttemptLine, PersonalLine, StreamLine, field_code};
+use parts::{AttemptLine, PersonalLine, StreamLine};
 
 pub use log::{Line, Lines, ReadError, Reader, checkpoint_from_line, checkpoint_to_line};
 
@@ -128,7 +128,8 @@ struct LineOut<'a> {
     stream: Option<StreamLine<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<AttemptLine<'a>>,
-    commitments: Vec<(&'static str, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commitment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     personal: Option<PersonalLine<'a>>,
     hash: String,
@@ -136,7 +137,6 @@ struct LineOut<'a> {
 
 impl<'a> LineOut<'a> {
     fn of(event: &'a Event) -> Self {
-        let commitments = event.commitments().iter();
         Self {
             format: event.core.format,
             id: event.id().to_string(),
@@ -151,7 +151,7 @@ impl<'a> LineOut<'a> {
             fields: event.fields().collect(),
             stream: event.stream().map(StreamLine::of),
             attempt: event.attempt().map(AttemptLine::of),
-            commitments: commitments.map(|(f, digest)| (field_code(*f), HEXLOWER.encode(digest))).collect(),
+            commitment: event.commitment().map(|digest| HEXLOWER.encode(digest)),
             personal: event.personal().map(PersonalLine::of),
             hash: HEXLOWER.encode(event.hash()),
         }

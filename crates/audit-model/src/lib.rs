@@ -56,7 +56,7 @@ pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use checkpoints::{Checkpoints, Leaf};
 pub use cursor::{Cursor, CursorKey};
 pub use error::{AuditError, IdError, TimeError};
-pub use event::{Attempt, Event, EventBuilder, Personal, PersonalField, StoredEvent, Stream};
+pub use event::{Attempt, Event, EventBuilder, Personal, StoredEvent, Stream};
 pub use ids::{AccountId, EventId, Scope, UserId};
 pub use kind::{Kind, KindInfo, Outcome};
 pub use log::{AuditLog, Order, Position, Query, View};

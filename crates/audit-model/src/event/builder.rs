@@ -37,7 +37,7 @@ impl EventBuilder {
             fields: Vec::new(),
             stream: None,
             attempt: None,
-            commitments: Vec::new(),
+            commitment: None,
         };
         Self { core: Box::new(core), personal: Box::default() }
     }
@@ -125,7 +125,7 @@ impl EventBuilder {
         self
     }
 
-    /// Ends the event under `id`, with `salt` for the commitments of its personal values. Both come from
+    /// Ends the event under `id`, with `salt` for the commitment to its personal values. Both come from
     /// the operating system's random source; a salt is never used twice.
     ///
     /// # Errors
@@ -133,9 +133,9 @@ impl EventBuilder {
     pub fn build(mut self, id: EventId, salt: [u8; 16]) -> Result<Event, AuditError> {
         self.core.id = id.to_bytes();
         self.personal.salt = salt;
-        self.core.commitments = self.personal.commitments();
+        self.core.commitment = self.personal.commitment();
         let hash = hash_core(&encode(&self.core)?);
-        let personal = (!self.core.commitments.is_empty()).then_some(self.personal);
+        let personal = self.core.commitment.is_some().then_some(self.personal);
         Ok(Event { core: self.core, personal, hash })
     }
 }

@@ -14,10 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::invalid;
 use crate::event::{Core, FORMAT};
-use crate::{
-    Attempt, AuditError, Event, EventId, Kind, Outcome, Personal, PersonalField, Scope, Stream, Timestamp,
-    UserId,
-};
+use crate::{Attempt, AuditError, Event, EventId, Kind, Outcome, Personal, Scope, Stream, Timestamp, UserId};
 
 /// Reads the line of an event.
 pub(super) fn event(line: &str) -> Result<Event, AuditError> {
@@ -165,7 +162,7 @@ struct Parts<'a> {
     #[serde(borrow)]
     attempt: Option<AttemptLine<'a>>,
     #[serde(borrow)]
-    commitments: Vec<(Text<'a>, Text<'a>)>,
+    commitment: Option<Text<'a>>,
     #[serde(borrow)]
     personal: Option<PersonalLine<'a>>,
     #[serde(borrow)]
@@ -178,10 +175,6 @@ impl Parts<'_> {
             return Err(invalid("format", format!("is {}, only {FORMAT} is known", self.format)));
         }
         let stream = self.stream.map(|s| Ok(Stream::new(bytes("stream.id", &s.id.0)?, s.seq))).transpose()?;
-        let commitments = self.commitments.into_iter().map(|(name, digest)| {
-            let field = field_named(&name.0).ok_or_else(|| invalid("commitments", "has an unknown name"))?;
-            Ok((field, bytes("commitments", &digest.0)?))
-        });
         let fields = self.fields.into_iter();
         let core = Core {
             format: self.format,
@@ -197,7 +190,7 @@ impl Parts<'_> {
             fields: fields.map(|(name, value)| (name.into_static(), value.into_static())).collect(),
             stream,
             attempt: self.attempt.map(AttemptLine::into_attempt),
-            commitments: commitments.collect::<Result<_, AuditError>>()?,
+            commitment: self.commitment.map(|digest| bytes("commitment", &digest.0)).transpose()?,
         };
         let personal = self.personal.map(PersonalLine::into_personal).transpose()?;
         Ok(Event::from_parts(core, personal, bytes("hash", &self.hash.0)?))
@@ -242,7 +235,7 @@ struct LineIn<'a> {
     #[serde(borrow)]
     attempt: Maybe<AttemptLine<'a>>,
     #[serde(borrow)]
-    commitments: Maybe<Vec<(Text<'a>, Text<'a>)>>,
+    commitment: Maybe<Text<'a>>,
     #[serde(borrow)]
     personal: Maybe<PersonalLine<'a>>,
     #[serde(borrow)]
@@ -265,7 +258,7 @@ impl<'a> LineIn<'a> {
             fields: needed("fields", self.fields)?,
             stream: optional("stream", self.stream)?,
             attempt: optional("attempt", self.attempt)?,
-            commitments: needed("commitments", self.commitments)?,
+            commitment: optional("commitment", self.commitment)?,
             personal: optional("personal", self.personal)?,
             hash: needed("hash", self.hash)?,
         })
@@ -300,19 +293,4 @@ pub(super) fn bytes<const N: usize>(field: &'static str, hex: &str) -> Result<[u
         return Ok(decoded);
     }
     Err(invalid(field, format!("is not {N} bytes in lower-case hexadecimal")))
-}
-
-pub(super) const fn field_code(field: PersonalField) -> &'static str {
-    match field {
-        PersonalField::User => "user",
-        PersonalField::Ip => "ip",
-        PersonalField::Headers => "headers",
-        PersonalField::RequestId => "request_id",
-    }
-}
-
-fn field_named(name: &str) -> Option<PersonalField> {
-    [PersonalField::User, PersonalField::Ip, PersonalField::Headers, PersonalField::RequestId]
-        .into_iter()
-        .find(|field| field_code(*field) == name)
 }

@@ -1,3 +1,4 @@
+use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::{any_event, erased, full_event};
@@ -6,21 +7,30 @@ use crate::{AuditError, export};
 #[test]
 fn a_line_is_the_documented_object() {
     let line = export::to_line(&full_event()).unwrap();
-    let start = r#"{"format":1,"id":"201702-07070707070707070707070707070707","at":1487814038000,"scope":"acme","kind":"answer_rejected","outcome":"failed","module":"cb_user_auth","reason":"wrong_code","subject":"05050505050505050505050505050505","actor":"admin","fields":[["method","totp"],["attempts_left","4"]],"stream":{"id":"06060606060606060606060606060606","seq":300},"attempt":{"auth_type":"multi_factor","message":"unauthorized","auth_config_origin":"acme","mfa_config_origin":"system"},"commitments":[["user",""#;
+    let start = r#"{"format":1,"id":"201702-07070707070707070707070707070707","at":1487814038000,"scope":"acme","kind":"answer_rejected","outcome":"failed","module":"cb_user_auth","reason":"wrong_code","subject":"05050505050505050505050505050505","actor":"admin","fields":[["method","totp"],["attempts_left","4"]],"stream":{"id":"06060606060606060606060606060606","seq":300},"attempt":{"auth_type":"multi_factor","message":"unauthorized","auth_config_origin":"acme","mfa_config_origin":"system"},"commitment":"8547e871a942866264c3c99604d60b51cb4b3d61fdb127c814c2a5513e02fb28","personal":{"#;
     assert!(line.starts_with(start), "{line}");
     let personal = r#""personal":{"salt":"09090909090909090909090909090909","user":"bob","ip":"10.1.0.2","headers":[["host","10.1.0.2:8000"],["user-agent","curl/7"]],"request_id":"a6edc00018ebd9c7c991fbddf3677fcb"},"hash":""#;
     assert!(line.contains(personal), "{line}");
 }
 
 /// The commitment can be checked by hand from a line: Python's `hashlib.sha256(b"audit/commitment/1" +
-/// bytes([0]) + bytes([9] * 16) + b"bob")`.
+/// bytes([9] * 16) + part(0, b"bob") + part(1, bytes([10, 1, 0, 2])) + part(2, b"host") +
+/// part(3, b"10.1.0.2:8000") + part(2, b"user-agent") + part(3, b"curl/7") + part(4, b"a6edc0…"))`, where
+/// `part = lambda name, value: bytes([name]) + len(value).to_bytes(8, "big") + value`.
 #[test]
 fn a_commitment_is_the_documented_hash() {
+    let commitment = full_event().commitment().map(|digest| HEXLOWER.encode(digest));
+    let by_hand = "8547e871a942866264c3c99604d60b51cb4b3d61fdb127c814c2a5513e02fb28";
+    assert_eq!(commitment.as_deref(), Some(by_hand));
+}
+
+#[test]
+fn values_without_their_commitment_do_not_hold() {
     let line = export::to_line(&full_event()).unwrap();
-    assert!(
-        line.contains(r#"["user","43845ef309c789dbacf8e793605f6c4af03ba34b6092e8708464c52bfc725a98"]"#),
-        "{line}"
-    );
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
+    object.remove("commitment").unwrap();
+    let read = export::from_line(&serde_json::to_string(&object).unwrap()).unwrap();
+    assert!(!read.hash_holds());
 }
 
 #[test]
@@ -86,8 +96,8 @@ fn a_broken_line_is_refused_by_the_name_of_the_field() {
         (r#""stream":{"id":"06"#, r#""stream":{"id":"0G"#, "stream.id"),
         (r#""auth_type":"multi_factor","#, "", "attempt"),
         (r#""message":"unauthorized""#, r#""message":"unauthorized","message":"x""#, "attempt"),
-        (r#"["user",""#, r#"["user","0"#, "commitments"),
-        (r#"[["user","#, r#"[["shoe_size","#, "commitments"),
+        (r#""commitment":"8"#, r#""commitment":""#, "commitment"),
+        (r#""commitment":"8"#, r#""commitment":"G"#, "commitment"),
         (r#""salt":"09"#, r#""salt":"0"#, "personal.salt"),
         (r#""user":"bob""#, r#""user":" bob""#, "personal.user"),
         (r#""ip":"10.1.0.2""#, r#""ip":"10.1.0""#, "personal.ip"),
@@ -111,7 +121,7 @@ fn a_broken_line_is_refused_by_the_name_of_the_field() {
 #[test]
 fn every_key_that_must_be_there_is_missed_by_name() {
     let line = export::to_line(&full_event()).unwrap();
-    for name in ["format", "id", "at", "scope", "kind", "outcome", "fields", "commitments", "hash"] {
+    for name in ["format", "id", "at", "scope", "kind", "outcome", "fields", "hash"] {
         let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
         object.remove(name).unwrap();
         let refused = export::from_line(&serde_json::to_string(&object).unwrap());

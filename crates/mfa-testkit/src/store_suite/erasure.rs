@@ -25,7 +25,7 @@ pub async fn erasure_takes_the_personal_values_and_keeps_the_event(store: &dyn T
         let before = events.iter().find(|e| e.id() == event.id()).expect("one that was written");
         let said = |e: &Event| (e.at(), e.kind(), e.outcome(), e.reason().map(str::to_owned), *e.hash());
         assert_eq!(said(event), said(before), "everything else is as it was");
-        assert_eq!(event.commitments(), before.commitments(), "the commitments stay");
+        assert_eq!(event.commitment(), before.commitment(), "the commitment stays");
     }
     erase(&t, "bob", vec![]).await;
     erase(&t, "nobody", vec![]).await;
