@@ -1,11 +1,11 @@
-//! Randomness: one draw from the operating system a step, sliced, counted as drawn per use, and wiped.
+//! Randomness: one draw from the operating system a step, rarely two, sliced, counted as drawn per use, and wiped.
 
 use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 /// A source of random bytes.
 ///
@@ -79,56 +79,61 @@ impl EntropyError {
 
 /// A source whose output is checked: zero blocks and repeats are errors.
 #[derive(Clone, Debug)]
-pub(crate) struct CheckedEntropy {
+pub(crate) struct CheckedEntropy(Arc<Checked>);
+
+#[derive(Debug)]
+struct Checked {
     source: Arc<dyn Entropy>,
-    previous: Arc<Mutex<[u8; 32]>>,
+    previous: Mutex<[u8; 32]>,
 }
 
 impl CheckedEntropy {
     pub(crate) fn new(source: Arc<dyn Entropy>) -> Self {
-        Self { source, previous: Arc::new(Mutex::new([0; 32])) }
+        Self(Arc::new(Checked { source, previous: Mutex::new([0; 32]) }))
     }
 
     pub(crate) fn is_test_double(&self) -> bool {
-        self.source.is_test_double()
+        self.0.source.is_test_double()
     }
 
     /// Returns the draw of one step. It is made when its first byte is taken: a step that writes nothing draws
     /// nothing.
     pub(crate) fn draw(&self) -> Draw {
-        Draw { source: self.clone(), drawn: None }
+        Draw { source: self.clone(), bytes: [0; Draw::BYTES], first: Draw::USUAL, drawn: 0, used: 0 }
     }
 
-    fn drawn(&self) -> Result<Drawn, EntropyError> {
-        let mut bytes = Zeroizing::new([0; Draw::BYTES]);
-        self.source.fill(&mut *bytes)?;
-        if bytes.chunks(16).any(|block| block.iter().all(|byte| *byte == 0)) {
+    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
+        self.0.source.fill(out)?;
+        if out.chunks(16).any(|block| block.iter().all(|byte| *byte == 0)) {
             return Err(EntropyError::ZeroBlock);
         }
         // Only a digest of the last block is kept, so that memory holds no bytes that are in use elsewhere.
-        let first: [u8; 32] = Sha256::digest(bytes.get(..32).unwrap_or_default()).into();
-        let mut previous = self.previous.lock().unwrap_or_else(PoisonError::into_inner);
+        let first: [u8; 32] = Sha256::digest(out.get(..32).unwrap_or_default()).into();
+        let mut previous = self.0.previous.lock().unwrap_or_else(PoisonError::into_inner);
         if core::mem::replace(&mut *previous, first) == first {
             return Err(EntropyError::Repeated);
         }
-        Ok(Drawn { bytes, used: 0 })
+        Ok(())
     }
 }
 
-/// The random bytes of one step: drawn at once, each byte is handed out once, all are wiped at the end.
+/// The random bytes of one step: each is handed out once, all are wiped at the end.
+///
+/// As many as a step usually needs are drawn at once; a step that needs more draws the rest.
 pub struct Draw {
     source: CheckedEntropy,
-    drawn: Option<Drawn>,
-}
-
-struct Drawn {
-    bytes: Zeroizing<[u8; Draw::BYTES]>,
+    bytes: [u8; Self::BYTES],
+    first: usize,
+    drawn: usize,
     used: usize,
 }
 
 impl Draw {
     /// How many bytes one step may use.
     pub const BYTES: usize = 256;
+    /// How many bytes are drawn first: judging an answer uses 48. The next 64 would take the operating system as
+    /// long as a MAC takes us.
+    const USUAL: usize = 64;
 
     /// Takes a draw for a provider's test from `source`.
     ///
@@ -136,34 +141,121 @@ impl Draw {
     /// [`EntropyError`] if the source fails, gives a block of zeros or too few bytes.
     pub fn from_source(source: Arc<dyn Entropy>) -> Result<Self, EntropyError> {
         let mut draw = CheckedEntropy::new(source).draw();
-        draw.drawn()?;
+        draw.draw_up_to(Self::BYTES)?;
         Ok(draw)
+    }
+
+    /// Says that the step will use up to `bytes`, so that they are drawn at once.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.first = self.first.max(bytes);
     }
 
     /// Hands out the next `N` bytes.
     ///
     /// # Errors
-    /// [`EntropyError::Exhausted`] if the step has used up its bytes. The first call draws: then every other
-    /// [`EntropyError`] too.
+    /// [`EntropyError::Exhausted`] if the step has used up its bytes. The first call draws, and the one that
+    /// goes past what was drawn: then every other [`EntropyError`] too.
     pub fn take<const N: usize>(&mut self) -> Result<[u8; N], EntropyError> {
-        let drawn = self.drawn()?;
-        let rest = drawn.bytes.get(drawn.used..).unwrap_or_default();
+        let end = self.used.saturating_add(N);
+        if end > self.drawn {
+            self.draw_up_to(if end <= self.first { self.first } else { Self::BYTES })?;
+        }
+        let rest = self.bytes.get(self.used..self.drawn).unwrap_or_default();
         let taken = *rest.first_chunk::<N>().ok_or(EntropyError::Exhausted)?;
-        drawn.used = drawn.used.saturating_add(N);
+        self.used = end;
         Ok(taken)
     }
 
-    fn drawn(&mut self) -> Result<&mut Drawn, EntropyError> {
-        match &mut self.drawn {
-            Some(drawn) => Ok(drawn),
-            none => Ok(none.insert(self.source.drawn()?)),
-        }
+    fn draw_up_to(&mut self, end: usize) -> Result<(), EntropyError> {
+        let more = self.bytes.get_mut(self.drawn..end).filter(|more| !more.is_empty());
+        let more = more.ok_or(EntropyError::Exhausted)?;
+        self.source.fill(more).inspect_err(|_| more.zeroize())?;
+        self.drawn = end;
+        Ok(())
+    }
+}
+
+impl Drop for Draw {
+    fn drop(&mut self) {
+        self.bytes.get_mut(..self.drawn).unwrap_or_default().zeroize();
     }
 }
 
 impl fmt::Debug for Draw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let used = self.drawn.as_ref().map(|drawn| drawn.used);
-        f.debug_struct("Draw").field("used", &used).finish_non_exhaustive()
+        f.debug_struct("Draw").field("used", &self.used).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts up over all its draws, so that each byte can be told from its neighbours; fails from a draw on.
+    #[derive(Debug)]
+    struct Counting {
+        bytes: AtomicUsize,
+        draws: AtomicUsize,
+        sound: usize,
+    }
+
+    impl Entropy for Counting {
+        fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
+            if self.draws.fetch_add(1, Ordering::SeqCst) >= self.sound {
+                return Err(EntropyError::Unavailable);
+            }
+            let from = self.bytes.fetch_add(out.len(), Ordering::SeqCst);
+            (from..).zip(out).for_each(|(count, byte)| *byte = nth(count));
+            Ok(())
+        }
+
+        fn is_test_double(&self) -> bool {
+            true
+        }
+    }
+
+    fn nth(count: usize) -> u8 {
+        u8::try_from(count % 255).unwrap() + 1
+    }
+
+    fn draw(sound: usize) -> (Arc<Counting>, Draw) {
+        let source = Arc::new(Counting { bytes: AtomicUsize::new(0), draws: AtomicUsize::new(0), sound });
+        let draw = CheckedEntropy::new(Arc::clone(&source) as Arc<dyn Entropy>).draw();
+        (source, draw)
+    }
+
+    #[test]
+    fn a_step_that_needs_more_draws_once_more_and_hands_out_each_byte_once() {
+        let (source, mut draw) = draw(usize::MAX);
+        let mut taken = Vec::new();
+        taken.extend(draw.take::<48>().unwrap());
+        assert_eq!(source.draws.load(Ordering::SeqCst), 1);
+        // From the end of the first draw into the second.
+        taken.extend(draw.take::<32>().unwrap());
+        taken.extend(draw.take::<160>().unwrap());
+        taken.extend(draw.take::<16>().unwrap());
+        assert_eq!(taken, (0..Draw::BYTES).map(nth).collect::<Vec<_>>());
+        assert_eq!(draw.take::<1>().unwrap_err(), EntropyError::Exhausted);
+        assert_eq!(source.draws.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn what_was_reserved_is_drawn_at_once() {
+        let (source, mut draw) = draw(usize::MAX);
+        draw.reserve(128);
+        assert_eq!(draw.take::<124>().unwrap().to_vec(), (0..124).map(nth).collect::<Vec<_>>());
+        assert_eq!(source.draws.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_second_draw_that_fails_hands_out_nothing() {
+        let (_, mut draw) = draw(1);
+        draw.take::<64>().unwrap();
+        for _ in 0..2 {
+            assert_eq!(draw.take::<16>().unwrap_err(), EntropyError::Unavailable);
+        }
     }
 }

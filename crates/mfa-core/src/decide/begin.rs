@@ -23,6 +23,8 @@ use crate::{
 
 /// How many tickets of a user there are at most.
 const TICKETS: u8 = 64;
+/// The random bytes of a challenge: ids, binder, version, nonce, salt.
+const RANDOM_BYTES: usize = 128;
 
 /// What begin comes to.
 pub(crate) enum Begun {
@@ -207,6 +209,7 @@ impl Beginning<'_> {
                 Some(_) => Begun::Answer(self.without_challenge(&denied(DeniedReason::TooManyOpen, None))),
             });
         }
+        draw.reserve(RANDOM_BYTES);
         let (claims, reference) = self.reference(draw)?;
         let started = self.start(&record, &vault, survey, active, &claims, draw)?;
         if let Some((_, _, charge)) = &started.effect
