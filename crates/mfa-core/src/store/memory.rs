@@ -2,6 +2,8 @@
 
 mod checkpoints;
 
+use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::fmt;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -47,11 +49,19 @@ struct State {
 /// What one scope holds.
 #[derive(Debug, Default)]
 struct Shelf {
-    /// By kind, then by id: few kinds, and ids that are compared by their bytes alone.
-    records: BTreeMap<RecordKind, BTreeMap<Arc<[u8]>, Stored>>,
+    /// By kind, of which there are few, then by id.
+    records: Vec<(RecordKind, BTreeMap<Id, Stored>)>,
     events: BTreeMap<Position, Event>,
     /// When each event happened.
     times: HashMap<EventId, Timestamp>,
+}
+
+/// An id of a record. Ids compare by their bytes; the first of them are kept at hand, as random ones rarely need
+/// more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Id {
+    first: u64,
+    bytes: Arc<[u8]>,
 }
 
 #[derive(Debug)]
@@ -77,9 +87,35 @@ impl MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        let records: usize = state.scopes.values().flat_map(|s| s.records.values()).map(BTreeMap::len).sum();
+        let records: usize = state.scopes.values().flat_map(|s| &s.records).map(|(_, ids)| ids.len()).sum();
         let events: usize = state.scopes.values().map(|shelf| shelf.events.len()).sum();
         f.debug_struct("MemoryStore").field("records", &records).field("events", &events).finish()
+    }
+}
+
+impl Id {
+    fn new(bytes: Arc<[u8]>) -> Self {
+        let mut first = [0; 8];
+        first.iter_mut().zip(&*bytes).for_each(|(to, from)| *to = *from);
+        Self { first: u64::from_be_bytes(first), bytes }
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.first.cmp(&other.first).then_with(|| self.bytes.cmp(&other.bytes))
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Borrow<[u8]> for Id {
+    fn borrow(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -100,8 +136,27 @@ impl State {
 }
 
 impl Shelf {
+    fn of_kind(&self, kind: RecordKind) -> Option<&BTreeMap<Id, Stored>> {
+        self.records.iter().find(|(of, _)| *of == kind).map(|(_, ids)| ids)
+    }
+
+    fn of_kind_mut(&mut self, kind: RecordKind) -> Option<&mut BTreeMap<Id, Stored>> {
+        self.records.iter_mut().find(|(of, _)| *of == kind).map(|(_, ids)| ids)
+    }
+
     fn live(&self, key: &Key, now: Timestamp) -> Option<&Stored> {
-        self.records.get(&key.kind)?.get(&key.id).filter(|stored| stored.is_live(now))
+        let id = Id::new(Arc::clone(&key.id));
+        self.of_kind(key.kind)?.get(&id).filter(|stored| stored.is_live(now))
+    }
+
+    fn put(&mut self, key: Key, stored: Stored) {
+        let id = Id::new(key.id);
+        match self.of_kind_mut(key.kind) {
+            Some(ids) => {
+                ids.insert(id, stored);
+            }
+            None => self.records.push((key.kind, BTreeMap::from([(id, stored)]))),
+        }
     }
 
     /// Lists live records of a kind from a bound on.
@@ -112,9 +167,9 @@ impl Shelf {
         from: Bound<&[u8]>,
         now: Timestamp,
     ) -> impl Iterator<Item = Record> + 'a {
-        let range = self.records.get(&kind).map(|ids| ids.range::<[u8], _>((from, Bound::Unbounded)));
+        let range = self.of_kind(kind).map(|ids| ids.range::<[u8], _>((from, Bound::Unbounded)));
         let live = range.into_iter().flatten().filter(move |(_, stored)| stored.is_live(now));
-        live.map(move |(id, stored)| stored.to_record(Key::new(scope.clone(), kind, Arc::clone(id))))
+        live.map(move |(id, stored)| stored.to_record(Key::new(scope.clone(), kind, Arc::clone(&id.bytes))))
     }
 }
 
@@ -194,10 +249,10 @@ impl Store for MemoryStore {
             match write {
                 Write::Put { key, body, expires_at, .. } => {
                     let stored = Stored { version: commit.version, body, expires_at };
-                    shelf.records.entry(key.kind).or_default().insert(key.id, stored);
+                    shelf.put(key, stored);
                 }
                 Write::Delete { key, .. } => {
-                    shelf.records.get_mut(&key.kind).and_then(|ids| ids.remove(&key.id));
+                    shelf.of_kind_mut(key.kind).and_then(|ids| ids.remove(&*key.id));
                 }
                 Write::Check { .. } => {}
             }
@@ -216,7 +271,7 @@ impl Store for MemoryStore {
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         let mut left = limit;
         let mut state = self.lock();
-        for ids in state.scopes.values_mut().flat_map(|shelf| shelf.records.values_mut()) {
+        for (_, ids) in state.scopes.values_mut().flat_map(|shelf| &mut shelf.records) {
             ids.retain(|_, stored| {
                 let goes = left > 0 && stored.expires_at.is_some_and(|at| at < before);
                 left = left.saturating_sub(usize::from(goes));
