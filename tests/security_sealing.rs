@@ -85,8 +85,10 @@ async fn stored(world: &World, user: &Full) -> Vec<Record> {
     kept
 }
 
-type Sealed = (String, [u8; 12], Vec<u8>);
-type Vault = Vec<([u8; 16], Sealed)>;
+/// The id of a key, a nonce, and the bytes.
+type Sealed = (String, Vec<u8>, Vec<u8>);
+/// The ids of enrolments with their secrets.
+type Vault = Vec<(Vec<u8>, Sealed)>;
 
 /// Takes a pending enrolment apart: what stands before its sealed secret, which is the last of its fields.
 fn sealed_at_the_end(record: &Record) -> (Vec<u8>, Sealed) {
@@ -207,7 +209,7 @@ on_stores! {
         }
         for (code, sealed) in donors {
             // Under the id of an enrolment of bob stands a secret whose code the attacker knows.
-            let moved: Vault = own.iter().map(|(id, _)| (*id, sealed.clone())).collect();
+            let moved: Vault = own.iter().map(|(id, _)| (id.clone(), sealed.clone())).collect();
             let only: Vault = vec![moved[0].clone()];
             rewrite(&world, &vault, &only).await;
             let begun = world.engine.begin(login(&bob.subject)).await.unwrap();
@@ -219,19 +221,19 @@ on_stores! {
         assert!(told.iter().any(|e| e.field("problem") == Some("does_not_open")));
         // Each part of a sealed field counts: key id, nonce, bytes.
         let (key, nonce, bytes) = own[0].1.clone();
-        let mut changed: Vec<Sealed> = vec![("k9".to_owned(), nonce, bytes.clone())];
+        let mut changed: Vec<Sealed> = vec![("k9".to_owned(), nonce.clone(), bytes.clone())];
         for at in 0..nonce.len() {
-            let mut nonce = nonce;
+            let mut nonce = nonce.clone();
             nonce[at] ^= 1;
             changed.push((key.clone(), nonce, bytes.clone()));
         }
         for at in 0..bytes.len() {
             let mut bytes = bytes.clone();
             bytes[at] ^= 0x80;
-            changed.push((key.clone(), nonce, bytes));
+            changed.push((key.clone(), nonce.clone(), bytes));
         }
         for sealed in changed {
-            rewrite(&world, &vault, &vec![(own[0].0, sealed)]).await;
+            rewrite(&world, &vault, &vec![(own[0].0.clone(), sealed)]).await;
             assert!(matches!(world.engine.begin(login(&bob.subject)).await.unwrap(), Begin::Denied(_)));
         }
         overwrite(&world, &vault).await;
@@ -255,9 +257,9 @@ on_stores! {
         all_is_well(&world, &bob).await;
         let vault = user_record(&world, &bob.subject, "vault").await;
         let own: Vault = decode(&vault);
-        let own_id = *bob.pending.id.as_bytes();
+        let own_id = bob.pending.id.as_bytes().to_vec();
         assert!(own.iter().any(|(id, _)| *id == own_id));
-        for id in [own[0].0, own_id] {
+        for id in [own[0].0.clone(), own_id] {
             rewrite(&world, &vault, &vec![(id, pending.clone())]).await;
             assert!(matches!(world.engine.begin(login(&bob.subject)).await.unwrap(), Begin::Denied(_)));
         }

@@ -52,8 +52,8 @@ fn s18_swapped_rows_of_two_users_are_refused() {
 
 #[test]
 fn s18_a_sealed_secret_pasted_from_another_user_or_method_is_refused() {
-    type Sealed = (String, [u8; 12], Vec<u8>);
-    let secrets = |(_, body): &Row| -> Vec<([u8; 16], Sealed)> {
+    type Sealed = (String, Vec<u8>, Vec<u8>);
+    let secrets = |(_, body): &Row| -> Vec<(Vec<u8>, Sealed)> {
         let payload = &body[2 + usize::from(body[1])..body.len() - 32];
         postcard::from_bytes(&payload[1..]).unwrap()
     };
@@ -65,7 +65,7 @@ fn s18_a_sealed_secret_pasted_from_another_user_or_method_is_refused() {
         let (bob, eve) = (site.read("vault", b"bob"), site.read("vault", b"eve"));
         let (own, theirs) = (secrets(&bob), secrets(&eve));
         // All that one app's secret is sealed in has one length: it fits in the place of another.
-        let apps = |all: &[([u8; 16], Sealed)]| -> Vec<Sealed> {
+        let apps = |all: &[(Vec<u8>, Sealed)]| -> Vec<Sealed> {
             let shortest = all.iter().map(|(_, sealed)| sealed.2.len()).min().unwrap();
             all.iter().filter(|(_, s)| s.2.len() == shortest).map(|(_, s)| s.clone()).collect()
         };

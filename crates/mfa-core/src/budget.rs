@@ -36,8 +36,10 @@ pub(crate) fn delay_after(consecutive: u16) -> Duration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failures {
     hour: u64,
+    #[serde(with = "counters")]
     hours: [u8; 25],
     day: u64,
+    #[serde(with = "counters")]
     days: [u8; 31],
 }
 
@@ -103,6 +105,27 @@ impl Failures {
     }
 }
 
+/// Counters without the zeros at their end, which nearly all are.
+mod counters {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(counters: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let end = counters.iter().rposition(|counter| *counter != 0).map_or(0, |last| last.saturating_add(1));
+        serializer.serialize_bytes(counters.get(..end).unwrap_or(counters))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
+        let kept = <&[u8]>::deserialize(deserializer)?;
+        let mut counters = [0; N];
+        let begin = counters.get_mut(..kept.len()).ok_or_else(|| D::Error::custom("too many counters"))?;
+        begin.copy_from_slice(kept);
+        Ok(counters)
+    }
+}
+
 /// Moves counters back by the time that has passed. A clock that went back moves nothing.
 fn shift(counters: &mut [u8], head: &mut u64, now: u64) {
     let passed = usize::try_from(now.saturating_sub(*head)).unwrap_or(usize::MAX).min(counters.len());
@@ -154,6 +177,20 @@ mod tests {
     fn delays_double_from_the_fifth_failure_and_stay_at_900_seconds() {
         let seconds = |n| delay_after(n).as_secs();
         assert_eq!([4, 5, 6, 7, 14, 15, 99, u16::MAX].map(seconds), [0, 1, 2, 4, 512, 900, 900, 900]);
+    }
+
+    #[test]
+    fn counters_are_kept_without_the_zeros_at_their_end() {
+        let mut failures = Failures::default();
+        let at = Timestamp::from_unix_seconds(1_700_000_000).unwrap();
+        failures.charge(at);
+        failures.charge(at.plus(Duration::from_secs(3 * 3600)));
+        let bytes = postcard::to_extend(&failures, Vec::new()).unwrap();
+        // Hour 472,225 and 4 counters behind their length; day 19,676, a new one, and 2 counters behind theirs.
+        assert_eq!(bytes.len(), (3 + 1 + 4) + (3 + 1 + 2));
+        assert_eq!(postcard::from_bytes::<Failures>(&bytes).unwrap(), failures);
+        let too_many = [&[0, 26][..], &[1; 26], &[0, 0]].concat();
+        assert!(postcard::from_bytes::<Failures>(&too_many).is_err());
     }
 
     proptest! {

@@ -46,7 +46,7 @@ use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName, RecoveryForm,
 pub(crate) struct Rules {
     pub(crate) ring: KeyRing,
     pub(crate) policy: Policy,
-    pub(crate) providers: BTreeMap<String, Registered>,
+    pub(crate) providers: BTreeMap<ProviderName, Registered>,
     pub(crate) dangers: Dangers,
 }
 
@@ -76,7 +76,7 @@ impl Registered {
 
 impl Rules {
     /// Returns a provider that is registered and that the policy offers.
-    pub(crate) fn usable(&self, provider: &str) -> Option<&Registered> {
+    pub(crate) fn usable(&self, provider: &ProviderName) -> Option<&Registered> {
         self.providers.get(provider).filter(|provider| self.offers(provider))
     }
 
@@ -107,26 +107,26 @@ pub(crate) fn select<'a>(login: &'a Login, selector: &MethodSelector) -> Option<
     match selector {
         MethodSelector::Enrolment(id) => login.enrolment(*id),
         MethodSelector::Provider(name) => {
-            let mut of_provider = login.enrolments.iter().filter(|e| e.provider == name.as_str());
+            let mut of_provider = login.enrolments.iter().filter(|e| e.provider == *name);
             let first = of_provider.next()?;
             of_provider.next().is_none().then_some(first)
         }
     }
 }
 
-/// Describes an enrolment to the host. `None` if its provider's name is not one, which no engine wrote.
-pub(crate) fn method(rules: &Rules, login: &Login, enrolment: &Enrolment) -> Option<Method> {
+/// Describes an enrolment to the host.
+pub(crate) fn method(rules: &Rules, login: &Login, enrolment: &Enrolment) -> Method {
     let provider = rules.providers.get(&enrolment.provider);
     let data = enrolment.data.as_deref();
-    Some(Method {
+    Method {
         id: enrolment.id,
-        provider: ProviderName::parse(&enrolment.provider).ok()?,
+        provider: enrolment.provider.clone(),
         preferred: login.preferred == Some(enrolment.id),
         is_recovery: !rules.is_factor(enrolment),
         uses_left: provider.and_then(|provider| provider.code.uses_left(data?)),
         stopped: enrolment.is_stopped(),
         created_at: enrolment.created_at,
-    })
+    }
 }
 
 /// Starts an event about a user.

@@ -4,7 +4,6 @@
 //! outcome is unknown is recognised by the version it wrote, or the step is answered as not judged.
 
 use core::future::{Future, poll_fn};
-use core::ops::Range;
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
@@ -18,7 +17,7 @@ use crate::entropy::CheckedEntropy;
 use crate::observe::Rounds;
 use crate::plan::Plan;
 use crate::record::envelope;
-use crate::{Committed, Draw, Error, Key, KeyRing, Runtime, Store, StoreError, Version, Versioned};
+use crate::{Committed, Draw, Error, Key, KeyRing, Record, Runtime, Store, StoreError, Version, Versioned};
 
 /// How long a step goes on losing races before it gives up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -136,20 +135,16 @@ impl Driver {
         }
     }
 
-    /// Reads records and checks that each is authentic.
+    /// Reads records. That they are authentic is checked where one is used.
     pub(crate) async fn load(&self, keys: &[Key], now: Timestamp) -> Result<Records, Error> {
         let found = self.store().get(keys, now).await?;
-        let slots = keys.iter().zip(found).map(|(key, record)| {
-            let slot = record.map_or(Slot::Absent, |record| {
-                let (version, expires_at) = (record.version, record.expires_at);
-                match envelope::unwrap(&self.ring, key, version, &record.body) {
-                    Ok(payload) => Slot::Live { version, body: record.body, payload, expires_at },
-                    Err(problem) => Slot::Refused(problem),
-                }
-            });
-            (key.clone(), slot)
+        let slots = keys.iter().zip(found).map(|(key, record)| match record {
+            Some(Record { version, body, expires_at, .. }) => {
+                (key.clone(), Slot::Stored { version, body, expires_at })
+            }
+            None => (key.clone(), Slot::Absent),
         });
-        Ok(Records { slots: slots.collect() })
+        Ok(Records { ring: self.ring.clone(), slots: slots.collect() })
     }
 
     /// Writes down, once a record and minute, that a record of a step that failed cannot be trusted. Returns the
@@ -185,7 +180,7 @@ impl Driver {
     async fn recognises(&self, plan: &Plan, version: Version, now: Timestamp) -> Result<bool, Error> {
         let puts = plan.puts();
         let found = self.store().get(&puts, now).await?;
-        let ours = |record: &Option<crate::Record>| record.as_ref().is_some_and(|r| r.version == version);
+        let ours = |record: &Option<Record>| record.as_ref().is_some_and(|r| r.version == version);
         Ok(!puts.is_empty() && found.iter().all(ours))
     }
 
@@ -212,14 +207,25 @@ impl Driver {
 /// The records of a step.
 #[derive(Debug)]
 pub(crate) struct Records {
+    ring: KeyRing,
     slots: Vec<(Key, Slot)>,
 }
 
 #[derive(Debug)]
 enum Slot {
     Absent,
-    Live { version: Version, body: Vec<u8>, payload: Range<usize>, expires_at: Option<Timestamp> },
-    Refused(&'static str),
+    /// As a store gave it: in its envelope.
+    Stored {
+        version: Version,
+        body: Vec<u8>,
+        expires_at: Option<Timestamp>,
+    },
+    /// As this step wrote it.
+    Written {
+        version: Version,
+        payload: Vec<u8>,
+        expires_at: Option<Timestamp>,
+    },
 }
 
 /// A record as a decision sees it.
@@ -232,25 +238,34 @@ pub(crate) enum Read<T> {
 }
 
 impl Records {
+    /// Returns a record that is authentic and of its kind.
     pub(crate) fn read<T: Versioned>(&self, key: &Key) -> Read<T> {
-        match self.slots.iter().find(|(of, _)| of == key).map(|(_, slot)| slot) {
-            None | Some(Slot::Absent) => Read::Absent,
-            Some(Slot::Refused(problem)) => Read::Refused(problem),
-            Some(Slot::Live { version, body, payload, .. }) => {
-                match T::decode(body.get(payload.clone()).unwrap_or_default()) {
-                    Ok(value) => Read::Live(value, *version),
-                    Err(crate::CodecError::UnknownVersion { .. }) => Read::Refused("unknown_version"),
-                    Err(_) => Read::Refused("malformed"),
+        let found = self.slots.iter().find(|(of, _)| of == key).map(|(_, slot)| slot);
+        let (payload, version) = match found {
+            None | Some(Slot::Absent) => return Read::Absent,
+            Some(Slot::Written { version, payload, .. }) => (&**payload, *version),
+            Some(Slot::Stored { version, body, .. }) => {
+                match envelope::unwrap(&self.ring, key, *version, body) {
+                    Ok(payload) => (payload, *version),
+                    Err(problem) => return Read::Refused(problem),
                 }
             }
+        };
+        match T::decode(payload) {
+            Ok(value) => Read::Live(value, version),
+            Err(crate::CodecError::UnknownVersion { .. }) => Read::Refused("unknown_version"),
+            Err(_) => Read::Refused("malformed"),
         }
     }
 
-    /// Returns the records that are there and cannot be trusted.
+    /// Returns the records that are there and are not authentic.
     fn refused(&self) -> impl Iterator<Item = (&Key, &'static str)> {
         self.slots.iter().filter_map(|(key, slot)| match slot {
-            Slot::Refused(problem) => Some((key, *problem)),
-            Slot::Absent | Slot::Live { .. } => None,
+            Slot::Stored { version, body, .. } => {
+                let problem = envelope::unwrap(&self.ring, key, *version, body).err()?;
+                Some((key, problem))
+            }
+            Slot::Absent | Slot::Written { .. } => None,
         })
     }
 
@@ -262,25 +277,29 @@ impl Records {
     /// Returns the version of a record that is there and can be trusted.
     pub(crate) fn version(&self, key: &Key) -> Option<Version> {
         match self.slots.iter().find(|(of, _)| of == key)? {
-            (_, Slot::Live { version, .. }) => Some(*version),
-            (_, Slot::Absent | Slot::Refused(_)) => None,
+            (key, Slot::Stored { version, body, .. }) => {
+                envelope::unwrap(&self.ring, key, *version, body).ok().map(|_| *version)
+            }
+            (_, Slot::Written { version, .. }) => Some(*version),
+            (_, Slot::Absent) => None,
         }
     }
 
     /// Returns from when on a record reads as absent; `None` for never, and for one that is not there.
     pub(crate) fn expires_at(&self, key: &Key) -> Option<Timestamp> {
         match self.slots.iter().find(|(of, _)| of == key)? {
-            (_, Slot::Live { expires_at, .. }) => *expires_at,
-            (_, Slot::Absent | Slot::Refused(_)) => None,
+            (_, Slot::Stored { expires_at, .. } | Slot::Written { expires_at, .. }) => *expires_at,
+            (_, Slot::Absent) => None,
         }
     }
 
     fn apply(&mut self, plan: Plan, version: Version) {
         for (key, put) in plan.into_changes() {
             if let Some((_, slot)) = self.slots.iter_mut().find(|(of, _)| *of == key) {
-                *slot = put.map_or(Slot::Absent, |(body, expires_at)| {
-                    let payload = 0..body.len();
-                    Slot::Live { version, body, payload, expires_at }
+                *slot = put.map_or(Slot::Absent, |(payload, expires_at)| Slot::Written {
+                    version,
+                    payload,
+                    expires_at,
                 });
             }
         }

@@ -138,7 +138,7 @@ impl Grant {
             return Err(GrantMismatch::User);
         }
         let given = session.map(SecretText::new);
-        let given = given.map(|s| session_hash(&self.ring, self.key.as_str(), account, user, &s)).transpose();
+        let given = given.map(|s| session_hash(&self.ring, &self.key, account, user, &s)).transpose();
         let same = match (given.map_err(|_| GrantMismatch::Session)?, self.session) {
             (Some(given), Some(bound)) => given.ct_eq(&bound).into(),
             (None, None) => true,

@@ -1,10 +1,13 @@
 //! Ids of challenges and enrolments, names of modules and providers.
 
+use core::borrow::Borrow;
 use core::fmt;
 use core::str::FromStr;
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use arrayvec::ArrayString;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -13,7 +16,7 @@ macro_rules! random_id {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name([u8; 16]);
+        pub struct $name(#[serde(with = "serde_bytes")] [u8; 16]);
 
         impl $name {
             /// Takes 16 random bytes and marks them as a UUID of version 4.
@@ -79,7 +82,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(ArrayString<32>);
 
         impl $name {
             /// Takes 1 to 32 lower-case ASCII letters, digits or underscores.
@@ -88,10 +91,9 @@ macro_rules! name {
             /// [`NameError::Form`] for anything else.
             pub fn parse(text: &str) -> Result<Self, NameError> {
                 let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-                if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
-                    return Ok(Self(Arc::from(text)));
-                }
-                Err(NameError::Form { what: $what })
+                let short = ArrayString::from(text).map(Self);
+                let name = short.ok().filter(|name| !name.0.is_empty() && name.0.bytes().all(fits));
+                name.ok_or(NameError::Form { what: $what })
             }
 
             /// Returns the name's text.
@@ -118,6 +120,36 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, NameError> {
                 Self::parse(text)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, text: &&str) -> bool {
+                self.0 == **text
+            }
+        }
+
+        impl From<$name> for Cow<'static, str> {
+            fn from(name: $name) -> Self {
+                Self::Owned(name.as_str().to_owned())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.0.serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(&ArrayString::<32>::deserialize(deserializer)?).map_err(D::Error::custom)
             }
         }
     };

@@ -16,9 +16,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
+use arrayvec::ArrayString;
 use audit_model::CursorKey;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -82,7 +85,7 @@ impl Label {
 
 /// Names a root key: 1 to 16 ASCII letters, digits, dashes or underscores. Not secret.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(Arc<str>);
+pub struct KeyId(ArrayString<16>);
 
 impl KeyId {
     /// Takes a name.
@@ -91,10 +94,8 @@ impl KeyId {
     /// [`KeyRingError::KeyId`] if it breaks the form.
     pub fn parse(text: &str) -> Result<Self, KeyRingError> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if (1..=16).contains(&text.len()) && text.bytes().all(fits) {
-            return Ok(Self(Arc::from(text)));
-        }
-        Err(KeyRingError::KeyId)
+        let id = ArrayString::from(text).map(Self).ok();
+        id.filter(|id| !id.0.is_empty() && id.0.bytes().all(fits)).ok_or(KeyRingError::KeyId)
     }
 
     /// Returns the name.
@@ -107,6 +108,18 @@ impl KeyId {
 impl Borrow<str> for KeyId {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&ArrayString::<16>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 
@@ -252,7 +265,7 @@ impl KeyRing {
         let payload = Payload { msg: plain, aad: &aad };
         let bytes =
             key.sealing(label)?.encrypt(&Nonce::from(nonce), payload).map_err(|_| KeyRingError::Unseal)?;
-        Ok(Sealed { key: keys.active.as_str().to_owned(), nonce, bytes })
+        Ok(Sealed { key: keys.active.clone(), nonce, bytes })
     }
 
     /// Opens what [`KeyRing::seal`] made for the same `context`.
@@ -263,7 +276,7 @@ impl KeyRing {
         sealed: &Sealed,
     ) -> Result<SecretBytes, KeyRingError> {
         let keys = self.read();
-        let key = keys.of(&sealed.key)?;
+        let key = keys.of(sealed.key.as_str())?;
         let aad = tuple(context);
         let payload = Payload { msg: &sealed.bytes, aad: &aad };
         let plain = key
@@ -390,9 +403,11 @@ fn words(bytes: &[u8; 32]) -> [u64; 4] {
 }
 
 /// Sealed bytes with the id of the key that sealed them.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sealed {
-    pub(crate) key: String,
+    pub(crate) key: KeyId,
+    #[serde(with = "serde_bytes")]
     pub(crate) nonce: [u8; 12],
+    #[serde(with = "serde_bytes")]
     pub(crate) bytes: Vec<u8>,
 }

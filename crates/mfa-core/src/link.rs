@@ -163,7 +163,7 @@ impl Linked {
         let (sealed, rest) = postcard::take_from_bytes::<Sealed>(&bytes).ok()?;
         let plain = ring.open(Label::SealLink, &CONTEXT, &sealed).ok()?;
         let linked: Self = postcard::from_bytes(plain.expose_secret()).ok()?;
-        rest.is_empty().then(|| Self { key: sealed.key, ..linked })
+        rest.is_empty().then(|| Self { key: sealed.key.as_str().to_owned(), ..linked })
     }
 }
 

@@ -1,6 +1,7 @@
 //! References: opaque text that carries every key a step needs for its one read, and the secret binder.
 
 use core::fmt;
+use std::sync::Arc;
 
 use audit_model::{AccountId, UserId};
 use data_encoding::BASE64URL_NOPAD;
@@ -9,12 +10,11 @@ use zeroize::Zeroize;
 
 use crate::keyring::{Label, is_same};
 use crate::link::Linked;
-use crate::{Ancestor, Error, KeyRing, SecretText, Subject};
+use crate::{Ancestor, Error, KeyId, KeyRing, KeyRingError, Module, SecretText, Subject};
 
 /// The longest reference, in characters. Longer text is refused before it is decoded.
 const MAX_CHARS: usize = 16 * 1024;
 const MAC_BYTES: usize = 32;
-const USUAL_BYTES: usize = 512;
 
 /// A secret handle of one challenge or one pending enrolment. The host keeps it in the session that passed
 /// the first factor, and nowhere else: whoever holds it can answer.
@@ -22,14 +22,14 @@ const USUAL_BYTES: usize = 512;
 /// Its text is format, key id, the ids of account and user with their lineage, module, id and a 256-bit
 /// binder, and a mac over all of it, which is checked before any store is read.
 #[derive(Clone)]
-pub struct Reference(SecretText);
+pub struct Reference(Arc<SecretText>);
 
 impl Reference {
     /// Takes the text that [`Reference::expose_secret`] gave. Nothing is checked here: a text that is not a
     /// reference is answered like an unknown one.
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
-        Self(SecretText::new(text))
+        Self(Arc::new(SecretText::new(text)))
     }
 
     /// Returns the text to keep in the session.
@@ -59,13 +59,16 @@ pub(crate) enum Handle {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) format: u8,
-    pub(crate) key: String,
+    pub(crate) key: KeyId,
     pub(crate) handle: Handle,
     pub(crate) user: UserId,
     pub(crate) lineage: Vec<Ancestor>,
-    pub(crate) module: String,
+    /// None for what no login comes through.
+    pub(crate) module: Option<Module>,
     pub(crate) label: String,
+    #[serde(with = "serde_bytes")]
     pub(crate) id: [u8; 16],
+    #[serde(with = "serde_bytes")]
     pub(crate) binder: [u8; 32],
     #[serde(skip)]
     pub(crate) holder: Holder,
@@ -98,16 +101,16 @@ impl Claims {
         ring: &KeyRing,
         handle: Handle,
         subject: &Subject,
-        module: &str,
+        module: Option<&Module>,
         (id, binder): ([u8; 16], [u8; 32]),
     ) -> Self {
         Self {
             format: Self::FORMAT,
-            key: ring.active().as_str().to_owned(),
+            key: ring.active(),
             handle,
             user: subject.user().clone(),
             lineage: subject.lineage().to_vec(),
-            module: module.to_owned(),
+            module: module.cloned(),
             label: subject.label().to_owned(),
             id,
             binder,
@@ -124,7 +127,7 @@ impl Claims {
             handle,
             user: self.user.clone(),
             lineage: self.lineage.clone(),
-            module: String::new(),
+            module: None,
             label: String::new(),
             id,
             binder,
@@ -133,19 +136,19 @@ impl Claims {
     }
 
     /// Speaks for whoever opened a link.
-    pub(crate) fn of_link(linked: &Linked) -> Self {
-        Self {
+    pub(crate) fn of_link(linked: &Linked) -> Result<Self, KeyRingError> {
+        Ok(Self {
             format: Self::FORMAT,
-            key: linked.key.clone(),
+            key: KeyId::parse(&linked.key)?,
             handle: Handle::Challenge,
             user: linked.user.clone(),
             lineage: vec![Ancestor::new(linked.account.clone())],
-            module: String::new(),
+            module: None,
             label: String::new(),
             id: *linked.challenge.as_bytes(),
             binder: [0; 32],
             holder: Holder::Link,
-        }
+        })
     }
 
     pub(crate) fn account(&self) -> Result<&AccountId, Error> {
@@ -155,19 +158,28 @@ impl Claims {
 
     /// Writes the reference down.
     pub(crate) fn issue(&self, ring: &KeyRing) -> Result<Reference, Error> {
-        Ok(Reference(self.issue_text(ring)?))
+        Ok(Reference(Arc::new(self.issue_text(ring)?)))
     }
 
     /// Writes the handle down, under the key that it names: the active one when its making began.
     pub(crate) fn issue_text(&self, ring: &KeyRing) -> Result<SecretText, Error> {
-        // Room for most: the bytes are secret, and a buffer that grows leaves copies behind.
-        let bytes = Vec::with_capacity(USUAL_BYTES);
+        // The bytes are secret, and a buffer that grows leaves copies behind.
+        let bytes = Vec::with_capacity(self.most_bytes());
         let mut bytes = postcard::to_extend(self, bytes).map_err(|_| crate::CodecError::Malformed)?;
-        let mac = ring.mac(&self.key, Label::MacReference, &[&bytes])?;
+        let mac = ring.mac(self.key.as_str(), Label::MacReference, &[&bytes])?;
         bytes.extend_from_slice(&mac);
         let text = BASE64URL_NOPAD.encode(&bytes);
         bytes.zeroize();
         Ok(SecretText::new(text))
+    }
+
+    /// Returns how many bytes the handle takes at most: its texts, each behind its length, and what is as long in all.
+    fn most_bytes(&self) -> usize {
+        const FIXED: usize = 1 + 17 + 1 + 34 + 17 + 33 + MAC_BYTES;
+        let text = |text: &str| text.len().saturating_add(5);
+        let lineage = self.lineage.iter().map(|ancestor| text(ancestor.account.as_str()));
+        let texts = [text(self.user.as_str()), text(&self.label), 5];
+        texts.into_iter().chain(lineage).fold(FIXED, usize::saturating_add)
     }
 
     /// Reads a reference. `None` for anything that this ring did not issue; no store is read for it.
@@ -179,7 +191,8 @@ impl Claims {
         let bytes = zeroize::Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
         let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
         let (claims, rest) = postcard::take_from_bytes::<Self>(payload).ok()?;
-        let holds = ring.mac_holds(&claims.key, Label::MacReference, &[payload], mac).unwrap_or(false);
+        let holds =
+            ring.mac_holds(claims.key.as_str(), Label::MacReference, &[payload], mac).unwrap_or(false);
         (holds && rest.is_empty() && claims.format == Self::FORMAT && claims.handle == handle)
             .then_some(claims)
     }
@@ -206,18 +219,22 @@ impl Claims {
     pub(crate) fn binder_hash(&self, ring: &KeyRing) -> Result<[u8; 32], Error> {
         let account = self.account()?.as_str().as_bytes();
         let parts: [&[u8]; 4] = [account, self.user.as_str().as_bytes(), &self.id, &self.binder];
-        Ok(ring.mac(&self.key, Label::MacBinder, &parts)?)
+        Ok(ring.mac(self.key.as_str(), Label::MacBinder, &parts)?)
     }
 }
 
 /// Returns the keyed hash of a host's session id.
 pub(crate) fn session_hash(
     ring: &KeyRing,
-    key: &str,
+    key: &KeyId,
     account: &AccountId,
     user: &UserId,
     session: &SecretText,
 ) -> Result<[u8; 32], Error> {
     let session = session.expose_secret().as_bytes();
-    Ok(ring.mac(key, Label::MacSession, &[account.as_str().as_bytes(), user.as_str().as_bytes(), session])?)
+    Ok(ring.mac(
+        key.as_str(),
+        Label::MacSession,
+        &[account.as_str().as_bytes(), user.as_str().as_bytes(), session],
+    )?)
 }

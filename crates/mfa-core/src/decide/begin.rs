@@ -114,7 +114,7 @@ pub(super) struct Beginning<'a> {
 impl Beginning<'_> {
     fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
         let event = event(self.login.subject.account(), self.login.subject.user(), kind, outcome, self.now)
-            .module(self.login.module.as_str().to_owned())
+            .module(self.login.module.clone())
             .field("first_factor", self.login.first_factor.kind.code());
         self.login.request.describe(event)
     }
@@ -234,7 +234,7 @@ impl Beginning<'_> {
         self.plan.put(open_key, expect, &open, open.gone_at())?;
         let id = ChallengeId::from_bytes(claims.id);
         self.plan.put(challenge_key(&account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;
-        let provider = record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default();
+        let provider = challenge.provider.clone();
         let mut event = self
             .event(Kind::ChallengeBegun, Outcome::Info)
             .subject(claims.id)
@@ -250,7 +250,7 @@ impl Beginning<'_> {
         }
         let methods = survey.usable.iter().filter_map(|(id, _)| record.enrolment(*id));
         let methods: Vec<_> =
-            methods.filter_map(|enrolment| method(self.rules, &record, enrolment)).map(unsaid).collect();
+            methods.map(|enrolment| unsaid(method(self.rules, &record, enrolment))).collect();
         let active = methods.iter().find(|method| method.id == active).cloned();
         let answer = crate::Challenge {
             id,
@@ -309,7 +309,7 @@ impl Beginning<'_> {
         let mut id = [0; 16];
         id[15] = slot % TICKETS;
         let ring = &self.rules.ring;
-        let claims = Claims::new(ring, Handle::Ticket, &self.login.subject, "", (id, draw.take()?));
+        let claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, (id, draw.take()?));
         let hash = |session| session_hash(ring, &claims.key, account, user, session);
         let expires_at = self.now.plus(TICKET_LIFE);
         let held = Held {

@@ -94,7 +94,7 @@ impl Confirming<'_> {
 
     /// Refuses a secret that the user has enrolled already: a code of it would be good twice.
     fn is_a_new_secret(&self, method: &Registered, vault: &Vault, plain: &SecretBytes) -> Result<(), Error> {
-        let same_provider = |e: &&Enrolment| e.provider == method.name.as_str();
+        let same_provider = |e: &&Enrolment| e.provider == method.name;
         for enrolment in self.login.enrolments.iter().filter(same_provider) {
             let of_enrolment =
                 Place { enrolment: enrolment.id, ..place(self.claims, self.account, method, "vault") };

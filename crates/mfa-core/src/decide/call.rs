@@ -30,7 +30,8 @@ pub(super) fn call(
         provider: method.name.as_str(),
         enrolment: id,
     };
-    let opened = case.vault.value.sealed(id).map(|sealed| place.open(&case.rules.ring, sealed));
+    let sealed = case.vault.as_ref().and_then(|vault| vault.value.sealed(id));
+    let opened = sealed.map(|sealed| place.open(&case.rules.ring, sealed));
     let Some(Ok(secret)) = opened else {
         let event = case.event(Kind::RecordRefused, Outcome::Failure);
         let event = event.field("record", "secret").field("problem", "does_not_open");
@@ -53,7 +54,7 @@ pub(super) fn call(
         settings: &method.settings,
         entropy: draw,
         contacts: &[],
-        keyed: Some(Keyed { ring: &case.rules.ring, key: &case.challenge.value.key }),
+        keyed: Some(Keyed { ring: &case.rules.ring, key: case.challenge.value.key.as_str() }),
     };
     let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
     let held =
@@ -63,8 +64,8 @@ pub(super) fn call(
         Change::Set(plain) => Some(place.seal(&case.rules.ring, draw.take()?, plain)?),
         Change::Same | Change::Clear => None,
     };
-    if let Some(sealed) = resealed {
-        case.vault.change().set(id, sealed);
+    if let (Some(sealed), Some(vault)) = (resealed, &mut case.vault) {
+        vault.change().set(id, sealed);
     }
     match core::mem::replace(&mut step.state, Change::Same) {
         Change::Same => {}

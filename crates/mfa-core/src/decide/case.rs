@@ -2,6 +2,7 @@
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 
+use super::judge::Ask;
 use super::sends::Sends;
 use super::{Rules, event, notice};
 use crate::driver::{Read, Records};
@@ -12,7 +13,10 @@ use crate::record::login::{Login, NOTED_SKEW, TOLERATED_SKEW};
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, VAULT, challenge_key, user_key};
 use crate::reference::{Claims, Holder};
-use crate::{ChallengeId, Draw, Error, Expect, Key, NoticeKind, Purpose, Reason, RequestFacts, Version};
+use crate::{
+    ChallengeId, Draw, Error, Expect, Key, NoticeKind, ProviderName, Purpose, Reason, RequestFacts, Version,
+    Versioned,
+};
 
 /// The records that judging needs: one get. What `may_send` needs the user's budget of messages besides.
 pub(crate) fn keys(claims: &Claims, may_send: bool) -> Result<Vec<Key>, Error> {
@@ -39,7 +43,8 @@ pub(crate) struct Case<'a> {
     pub(crate) at: Timestamp,
     pub(crate) challenge: Changing<Challenge>,
     pub(crate) login: Changing<Login>,
-    pub(crate) vault: Changing<Vault>,
+    /// None for a claim that has to wait: it needs no secret.
+    pub(crate) vault: Option<Changing<Vault>>,
     /// The budget of messages, in a step that may send.
     pub(crate) sends: Option<Sends>,
     events: Vec<EventBuilder>,
@@ -49,14 +54,24 @@ pub(crate) struct Case<'a> {
     pub(super) request: &'a RequestFacts,
 }
 
-/// A record, the version it was read at, and whether it is to be written.
+/// A record, where it is, the version it was read at, and whether it is to be written.
 pub(crate) struct Changing<T> {
     pub(crate) value: T,
+    key: Key,
     pub(crate) version: Version,
     changed: bool,
 }
 
-impl<T> Changing<T> {
+impl<T: Versioned> Changing<T> {
+    /// Reads the record at `key`; `None` if there is none, and an error if it cannot be trusted.
+    fn read(records: &Records, key: Key) -> Result<Option<Self>, &'static str> {
+        match records.read(&key) {
+            Read::Absent => Ok(None),
+            Read::Refused(problem) => Err(problem),
+            Read::Live(value, version) => Ok(Some(Self { value, key, version, changed: false })),
+        }
+    }
+
     pub(crate) const fn change(&mut self) -> &mut T {
         self.changed = true;
         &mut self.value
@@ -81,16 +96,17 @@ impl<'a> Case<'a> {
         rules: &'a Rules,
         claims: &'a Claims,
         request: &'a RequestFacts,
+        ask: &Ask<'_>,
         records: &Records,
         now: Timestamp,
     ) -> Result<Opened<'a>, Error> {
         let account = claims.account()?.clone();
-        let challenge =
-            match records.read::<Challenge>(&challenge_key(&account, ChallengeId::from_bytes(claims.id))) {
-                Read::Absent => return Ok(Opened::NotFound),
-                Read::Refused(problem) => return Ok(Opened::Refused("challenge", problem)),
-                Read::Live(value, version) => Changing { value, version, changed: false },
-            };
+        let key = challenge_key(&account, ChallengeId::from_bytes(claims.id));
+        let challenge: Changing<Challenge> = match Changing::read(records, key) {
+            Ok(Some(challenge)) => challenge,
+            Ok(None) => return Ok(Opened::NotFound),
+            Err(problem) => return Ok(Opened::Refused("challenge", problem)),
+        };
         let held = claims.hold(
             &rules.ring,
             &challenge.value.binder,
@@ -101,22 +117,26 @@ impl<'a> Case<'a> {
         if !held
             || (challenge.value.purpose != Purpose::Login && by_session)
             || challenge.value.user != claims.user
-            || (challenge.value.module != claims.module && claims.holder != Holder::Link)
+            || (Some(&challenge.value.module) != claims.module.as_ref() && claims.holder != Holder::Link)
         {
             return Ok(Opened::NotFound);
         }
         if challenge.value.decoy {
             return Ok(Opened::Decoy(Box::new(challenge.value), challenge.version));
         }
-        let login = match records.read::<Login>(&user_key(&account, LOGIN, &claims.user)) {
-            Read::Absent => return Ok(Opened::Gone),
-            Read::Refused(problem) => return Ok(Opened::Refused("login", problem)),
-            Read::Live(value, version) => Changing { value, version, changed: false },
+        let login: Changing<Login> = match Changing::read(records, user_key(&account, LOGIN, &claims.user)) {
+            Ok(Some(login)) => login,
+            Ok(None) => return Ok(Opened::Gone),
+            Err(problem) => return Ok(Opened::Refused("login", problem)),
         };
-        let vault = match records.read::<Vault>(&user_key(&account, VAULT, &claims.user)) {
-            Read::Absent => return Ok(Opened::Gone),
-            Read::Refused(problem) => return Ok(Opened::Refused("vault", problem)),
-            Read::Live(value, version) => Changing { value, version, changed: false },
+        let vault = if matches!(ask, Ask::Claim) && challenge.value.proven.is_none() {
+            None
+        } else {
+            match Changing::read(records, user_key(&account, VAULT, &claims.user)) {
+                Ok(Some(vault)) => Some(vault),
+                Ok(None) => return Ok(Opened::Gone),
+                Err(problem) => return Ok(Opened::Refused("vault", problem)),
+            }
         };
         let at = login.value.effective(now);
         let sends = Sends::read(records, &account, &claims.user);
@@ -197,11 +217,10 @@ impl<'a> Case<'a> {
 
     /// Starts an event about this challenge and its active method.
     pub(crate) fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
-        let provider = self.provider_name().to_owned();
         let event = event(&self.account, &self.claims.user, kind, outcome, self.now)
             .module(self.challenge.value.module.clone())
             .subject(self.claims.id)
-            .field("method", provider);
+            .field("method", self.provider_name().clone());
         self.request.describe(event)
     }
 
@@ -214,7 +233,7 @@ impl<'a> Case<'a> {
         self.notices.push(kind);
     }
 
-    pub(crate) fn provider_name(&self) -> &str {
+    pub(crate) const fn provider_name(&self) -> &ProviderName {
         &self.challenge.value.provider
     }
 
@@ -223,11 +242,9 @@ impl<'a> Case<'a> {
     }
 
     /// Writes down what changed. A decision that grants holds every record it read.
-    pub(crate) fn finish(mut self, grants: bool, draw: &mut Draw) -> Result<Plan, Error> {
+    pub(crate) fn finish(mut self: Box<Self>, grants: bool, draw: &mut Draw) -> Result<Plan, Error> {
         self.queue_notices(draw)?;
         let mut plan = core::mem::take(&mut self.also);
-        let account = self.account.clone();
-        let user = self.claims.user.clone();
         let mut events = core::mem::take(&mut self.events);
         if self.login.changed {
             let now = self.now;
@@ -236,13 +253,14 @@ impl<'a> Case<'a> {
             let streams = login.take_stream(events.len());
             events = events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)).collect();
         }
-        let challenge_id = ChallengeId::from_bytes(self.claims.id);
         let gone_at = self.challenge.value.gone_at();
-        hold(&mut plan, challenge_key(&account, challenge_id), &self.challenge, Some(gone_at), grants)?;
-        hold(&mut plan, user_key(&account, LOGIN, &user), &self.login, None, grants)?;
-        hold(&mut plan, user_key(&account, VAULT, &user), &self.vault, None, grants)?;
+        hold(&mut plan, &self.challenge, Some(gone_at), grants)?;
+        hold(&mut plan, &self.login, None, grants)?;
+        if let Some(vault) = &self.vault {
+            hold(&mut plan, vault, None, grants)?;
+        }
         if let Some(sends) = &self.sends {
-            sends.hold(&mut plan, Sends::key(&account, &user), grants)?;
+            sends.hold(&mut plan, Sends::key(&self.account, &self.claims.user), grants)?;
         }
         plan.events(events);
         Ok(plan)
@@ -281,18 +299,17 @@ impl<'a> Case<'a> {
     }
 }
 
-fn hold<T: crate::Versioned>(
+fn hold<T: Versioned>(
     plan: &mut Plan,
-    key: Key,
     record: &Changing<T>,
     expires_at: Option<Timestamp>,
     grants: bool,
 ) -> Result<(), Error> {
     if record.changed {
-        return plan.put(key, Expect::Version(record.version), &record.value, expires_at);
+        return plan.put(record.key.clone(), Expect::Version(record.version), &record.value, expires_at);
     }
     if grants {
-        plan.check(key, record.version);
+        plan.check(record.key.clone(), record.version);
     }
     Ok(())
 }

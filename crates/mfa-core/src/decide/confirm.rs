@@ -273,7 +273,7 @@ impl Confirming<'_> {
         let at = recovery::place(self.account, self.subject, method, "pending", id);
         self.pending.recovery = Some(Shown {
             id,
-            provider: method.name.as_str().to_owned(),
+            provider: method.name.clone(),
             data: ready.data,
             secret: at.seal(&self.rules.ring, draw.take()?, ready.secret.expose_secret())?,
         });

@@ -35,7 +35,7 @@ pub(crate) fn begin(
     let (account, user) = (login.subject.account(), login.subject.user());
     let method = acts(rules).ok_or(Error::Unavailable("no provider to act"))?;
     let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
-    let claims = Claims::new(ring, Handle::Challenge, &login.subject, login.module.as_str(), secrets);
+    let claims = Claims::new(ring, Handle::Challenge, &login.subject, Some(&login.module), secrets);
     let id = ChallengeId::from_bytes(claims.id);
     let (enrolment, enrolled_at) = made_up(rules, account, user, now)?;
     let prompt = Nobody { method, account, user, id: enrolment, now }.prompt(draw)?;
@@ -45,7 +45,7 @@ pub(crate) fn begin(
     let challenge = Challenge {
         user: user.clone(),
         generation: login.subject.generation().to_owned(),
-        module: login.module.as_str().to_owned(),
+        module: login.module.clone(),
         purpose: Purpose::Login,
         key: claims.key.clone(),
         binder: claims.binder_hash(ring)?,
@@ -54,7 +54,7 @@ pub(crate) fn begin(
         fence: 0,
         status: Status::Sent,
         method: enrolment,
-        provider: method.name.as_str().to_owned(),
+        provider: method.name.clone(),
         offered: vec![enrolment],
         created_at: now,
         updated_at: now,
@@ -240,7 +240,7 @@ impl Decoy<'_> {
     fn offers(&self, selector: &MethodSelector) -> bool {
         match selector {
             MethodSelector::Enrolment(id) => *id == self.challenge.method,
-            MethodSelector::Provider(name) => name.as_str() == self.challenge.provider,
+            MethodSelector::Provider(name) => *name == self.challenge.provider,
         }
     }
 
@@ -377,7 +377,9 @@ fn made_up(
 
 /// Starts an event about a decoy. The user's id is what somebody typed, and is not kept.
 fn event(account: &AccountId, kind: Kind, outcome: Outcome, now: Timestamp, claims: &Claims) -> EventBuilder {
-    EventBuilder::new(Scope::Account(account.clone()), kind, outcome, now)
-        .module(claims.module.clone())
-        .subject(claims.id)
+    let event = EventBuilder::new(Scope::Account(account.clone()), kind, outcome, now).subject(claims.id);
+    match claims.module.clone() {
+        Some(module) => event.module(module),
+        None => event,
+    }
 }

@@ -51,7 +51,7 @@ impl Changing<'_> {
         let at = login.effective(now);
         let id = EnrolmentId::from_random(self.draw.take()?);
         let secrets = (*id.as_bytes(), self.draw.take()?);
-        let claims = Claims::new(&rules.ring, Handle::Enrolment, subject, "", secrets);
+        let claims = Claims::new(&rules.ring, Handle::Enrolment, subject, None, secrets);
         let nonce = self.draw.take()?;
         let mut cx = context(&rules.ring, &claims, subject.account(), method, now, self.draw);
         cx.not_before = login.barrier;
@@ -85,7 +85,7 @@ impl Changing<'_> {
         let pending = PendingEnrolment {
             generation: subject.generation().to_owned(),
             fence: login.fence,
-            provider: method.name.as_str().to_owned(),
+            provider: method.name.clone(),
             key: claims.key.clone(),
             binder: claims.binder_hash(&rules.ring)?,
             right: allowed.right,
@@ -170,7 +170,7 @@ pub(super) fn room_for_one_more(
         return Err(FieldError::new("method", "too_many_enrolments", problem));
     }
     let descriptor = method.code.describe();
-    if !descriptor.several && login.enrolments.iter().any(|e| e.provider == method.name.as_str()) {
+    if !descriptor.several && login.enrolments.iter().any(|e| e.provider == method.name) {
         return Err(FieldError::new("method", "already_enrolled", "is enrolled already; remove it first"));
     }
     Ok(())
@@ -209,7 +209,7 @@ pub(super) fn context<'a>(
         settings: &method.settings,
         entropy: draw,
         contacts: &[],
-        keyed: Some(Keyed { ring, key: &claims.key }),
+        keyed: Some(Keyed { ring, key: claims.key.as_str() }),
     }
 }
 

@@ -7,7 +7,7 @@ use super::case::Case;
 use super::judge::{Judged, carry_out};
 use super::survey::wait_for;
 use crate::machine::{Move, Status};
-use crate::{Choice, Draw, EffectKind, EnrolmentId, Error, StepEvent};
+use crate::{Choice, Draw, EffectKind, EnrolmentId, Error, ProviderName, StepEvent};
 
 /// Goes on with the next method, once a challenge and never after an answer was judged. `None` where there is none.
 pub(super) fn fall_back(case: &mut Case<'_>, draw: &mut Draw) -> Result<Option<Judged>, Error> {
@@ -16,7 +16,7 @@ pub(super) fn fall_back(case: &mut Case<'_>, draw: &mut Draw) -> Result<Option<J
         return Ok(None);
     }
     let Some((id, provider)) = next(case) else { return Ok(None) };
-    let from = case.provider_name().to_owned();
+    let from = case.provider_name().clone();
     case.step(Move::FallBack)?;
     let (at, life) = (case.at, case.rules.policy.challenge_ttl());
     let challenge = case.challenge.change();
@@ -41,9 +41,9 @@ pub(super) fn fall_back(case: &mut Case<'_>, draw: &mut Draw) -> Result<Option<J
 }
 
 /// Finds the next of the offered methods that sends, and that is not refused now.
-fn next(case: &Case<'_>) -> Option<(EnrolmentId, String)> {
+fn next(case: &Case<'_>) -> Option<(EnrolmentId, ProviderName)> {
     let challenge = &case.challenge.value;
-    let sends = |provider: &str| {
+    let sends = |provider: &ProviderName| {
         case.rules.usable(provider).is_some_and(|p| p.code.describe().effects.contains(&EffectKind::Deliver))
     };
     let open = |e: &&crate::record::login::Enrolment| {

@@ -23,8 +23,8 @@ use crate::record::login::Enrolment;
 use crate::reference::Claims;
 use crate::request::Act;
 use crate::{
-    Choice, Draw, Effect, Error, Key, MethodSelector, NotRequired, Pending, Proven, Reason, Rejected,
-    RequestFacts, Response, StepEvent,
+    Choice, Draw, Effect, Error, Key, MethodSelector, NotRequired, Pending, Proven, ProviderName, Reason,
+    Rejected, RequestFacts, Response, StepEvent,
 };
 
 /// What is asked of a challenge by the holder of its reference.
@@ -100,7 +100,7 @@ pub(crate) fn judge(
     now: Timestamp,
     draw: &mut Draw,
 ) -> Result<Decision<Judged>, Error> {
-    let mut case = match Case::open(rules, claims, request, records, now)? {
+    let mut case = match Case::open(rules, claims, request, ask, records, now)? {
         Opened::Case(case) => case,
         Opened::Decoy(challenge, version) => {
             return decoy::judge(rules, claims, (*challenge, version), ask, now, draw);
@@ -258,7 +258,7 @@ fn resend(case: &mut Case<'_>, draw: &mut Draw) -> Result<Judged, Error> {
 fn meant(case: &Case<'_>, response: &Response) -> Option<MethodSelector> {
     let Act::Answer(answer) = &response.act else { return None };
     let (rules, challenge, login) = (case.rules, &case.challenge.value, &case.login.value);
-    let takes = |provider: &str| {
+    let takes = |provider: &ProviderName| {
         rules.usable(provider).is_some_and(|p| p.code.describe().answers.contains(&answer.kind()))
     };
     if response.method.is_some() || takes(&challenge.provider) {
@@ -283,7 +283,7 @@ fn make_active(case: &mut Case<'_>, selector: &MethodSelector) -> Result<(), Rea
     }
     case.rules.usable(&provider).ok_or(Reason::Unavailable)?;
     if case.challenge.value.method != id {
-        let from = case.provider_name().to_owned();
+        let from = case.provider_name().clone();
         let challenge = case.challenge.change();
         challenge.method = id;
         challenge.provider = provider;

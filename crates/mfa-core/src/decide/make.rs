@@ -23,7 +23,7 @@ use crate::{
 impl Beginning<'_> {
     pub(super) fn reference(&self, draw: &mut Draw) -> Result<(Claims, Reference), Error> {
         let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
-        let module = self.login.module.as_str();
+        let module = Some(&self.login.module);
         let claims = Claims::new(&self.rules.ring, Handle::Challenge, &self.login.subject, module, secrets);
         let reference = claims.issue(&self.rules.ring)?;
         Ok((claims, reference))
@@ -43,11 +43,11 @@ impl Beginning<'_> {
             self.rules.usable(&enrolment.provider).ok_or(Error::Unavailable("the active method"))?;
         let opened = survey.usable.iter().find(|(id, _)| *id == active);
         let (_, secret) = opened.ok_or(Error::Unavailable("the vault"))?;
-        let secret = match (secret, vault) {
-            (Some(secret), _) => Some(secret.clone()),
+        let opened = match (secret, vault) {
             (None, Read::Live(vault, _)) => Some(self.open_secret(vault, enrolment)?),
-            (None, _) => None,
+            (Some(_), _) | (None, _) => None,
         };
+        let secret = secret.as_ref().or(opened.as_ref());
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let effect_id = draw.take()?;
         let mut cx = Cx {
@@ -63,9 +63,9 @@ impl Beginning<'_> {
             settings: &registered.settings,
             entropy: draw,
             contacts: self.login.subject.contacts(),
-            keyed: Some(Keyed { ring: &self.rules.ring, key: &claims.key }),
+            keyed: Some(Keyed { ring: &self.rules.ring, key: claims.key.as_str() }),
         };
-        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret: secret.as_ref() };
+        let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret };
         let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
         Started::from_step(step, effect_id)
     }
@@ -82,7 +82,7 @@ impl Beginning<'_> {
             account: self.login.subject.account(),
             user: self.login.subject.user(),
             kind: "vault",
-            provider: &enrolment.provider,
+            provider: enrolment.provider.as_str(),
             enrolment: enrolment.id,
         };
         let sealed = vault.sealed(enrolment.id).ok_or(Error::Unavailable("the vault"))?;
@@ -110,6 +110,7 @@ impl Beginning<'_> {
         at: Timestamp,
     ) -> Result<Challenge, Error> {
         let first = &self.login.first_factor;
+        let enrolment = record.enrolment(active).ok_or(Error::Unavailable("the active method"))?;
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let ring = &self.rules.ring;
         let hash = |session| session_hash(ring, &claims.key, account, user, session);
@@ -117,7 +118,7 @@ impl Beginning<'_> {
         Ok(Challenge {
             user: user.clone(),
             generation: record.generation.clone(),
-            module: self.login.module.as_str().to_owned(),
+            module: self.login.module.clone(),
             purpose: self.purpose(),
             key: claims.key.clone(),
             binder: claims.binder_hash(ring)?,
@@ -130,7 +131,7 @@ impl Beginning<'_> {
             fence: record.fence,
             status: if started.effect.is_some() { Status::Created } else { Status::Sent },
             method: active,
-            provider: record.enrolment(active).map(|e| e.provider.clone()).unwrap_or_default(),
+            provider: enrolment.provider.clone(),
             offered: survey.usable.iter().map(|(id, _)| *id).collect(),
             created_at: at,
             updated_at: at,

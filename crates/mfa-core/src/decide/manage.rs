@@ -33,7 +33,7 @@ pub(crate) fn list(
     let Some((login, _)) = read(records, account, user)? else {
         return Ok(Vec::new());
     };
-    Ok(login.enrolments.iter().filter_map(|enrolment| method(rules, &login, enrolment)).collect())
+    Ok(login.enrolments.iter().map(|enrolment| method(rules, &login, enrolment)).collect())
 }
 
 /// One change to a user: who it is, by whose right, and what was read.

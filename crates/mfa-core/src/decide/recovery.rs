@@ -154,10 +154,10 @@ impl Changing<'_> {
         let method = recovery_provider(self.rules)?;
         let ready = finish(method, self.subject, (id, state), digest, self.now, self.draw)?;
         let (mut vault, expect) = self.vault()?;
-        for old in login.enrolments.iter().filter(|e| e.provider == method.name.as_str()) {
+        for old in login.enrolments.iter().filter(|e| e.provider == method.name) {
             vault.remove(old.id);
         }
-        login.enrolments.retain(|e| e.provider != method.name.as_str());
+        login.enrolments.retain(|e| e.provider != method.name);
         if login.enrolments.len() >= MAX_ENROLMENTS {
             let problem = format!("the user has {MAX_ENROLMENTS} already, the most there may be");
             return Err(FieldError::new("method", "too_many_enrolments", problem).into());
@@ -196,7 +196,7 @@ impl Changing<'_> {
 pub(crate) fn enrolment(method: &Registered, ready: &Ready, at: Timestamp) -> Enrolment {
     Enrolment {
         id: ready.id,
-        provider: method.name.as_str().to_owned(),
+        provider: method.name.clone(),
         consecutive: 0,
         failed_at: Timestamp::MIN,
         created_at: at,

@@ -77,7 +77,8 @@ impl Changing<'_> {
         self.put_vault(&mut plan, &vault, expect)?;
         login.enrolments.push(Enrolment {
             id,
-            provider: bypass::NAME.to_owned(),
+            provider: ProviderName::parse(bypass::NAME)
+                .map_err(|_| Error::Unavailable("a provider's name"))?,
             consecutive: 0,
             failed_at: Timestamp::MIN,
             created_at: at,
@@ -105,7 +106,7 @@ impl Changing<'_> {
         let ring = &self.rules.ring;
         // A user has one invitation: another takes its place.
         let secrets = (INVITATION_ID, self.draw.take()?);
-        let claims = Claims::new(ring, Handle::Invitation, self.subject, "", secrets);
+        let claims = Claims::new(ring, Handle::Invitation, self.subject, None, secrets);
         let at = read.as_ref().map_or(self.now, |(login, _)| login.effective(self.now));
         let expires_at = at.plus(INVITATION_LIFE);
         let held = Held {

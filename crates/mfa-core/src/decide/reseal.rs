@@ -20,22 +20,22 @@ use crate::record::{
     CHALLENGE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF, TICKET, VAULT, envelope,
     user_key, user_of,
 };
-use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, Record, Versioned};
+use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, KeyId, Record, Versioned};
 
 /// The ids of the keys that a record cannot be used without.
 #[derive(Debug)]
 pub(crate) struct Needs {
     /// Those of its body and of what is sealed in it: writing it anew moves it from them.
-    pub(crate) moved: Vec<String>,
+    pub(crate) moved: Vec<KeyId>,
     /// Those of handles that were given out: needed until the handles' lives are over.
-    pub(crate) handed_out: Vec<String>,
+    pub(crate) handed_out: Vec<KeyId>,
 }
 
 /// Returns what a record cannot be used without at `now`.
 pub(crate) fn needs_of(rules: &Rules, record: &Record, now: Timestamp) -> Result<Needs, &'static str> {
-    let outer = envelope::key_of(&record.body).ok_or("malformed_key_id")?.to_owned();
+    let outer =
+        envelope::key_of(&record.body).and_then(|id| KeyId::parse(id).ok()).ok_or("malformed_key_id")?;
     let payload = envelope::unwrap(&rules.ring, &record.key, record.version, &record.body)?;
-    let payload = record.body.get(payload).unwrap_or_default();
     let mut needs = inner_needs(&record.key, payload, now).map_err(|_| "malformed")?;
     needs.moved.push(outer);
     Ok(needs)
@@ -148,7 +148,7 @@ impl Again<'_> {
         // A secret of no enrolment can never be used again.
         vault.secrets.retain(|(id, _)| login.enrolment(*id).is_some());
         let active = self.rules.ring.active();
-        for (id, sealed) in vault.secrets.iter_mut().filter(|(_, sealed)| sealed.key != active.as_str()) {
+        for (id, sealed) in vault.secrets.iter_mut().filter(|(_, sealed)| sealed.key != active) {
             let provider = login.enrolment(*id).map(|e| e.provider.as_str()).unwrap_or_default();
             let place = Place { account, user: &user, kind: "vault", provider, enrolment: *id };
             *sealed = self.sealed_anew(place, sealed, draw)?;
@@ -163,10 +163,10 @@ impl Again<'_> {
         let place =
             |provider, enrolment| Place { account, user: &user, kind: "pending", provider, enrolment };
         if let Some(sealed) = &pending.secret {
-            pending.secret = Some(self.sealed_anew(place(&pending.provider, id), sealed, draw)?);
+            pending.secret = Some(self.sealed_anew(place(pending.provider.as_str(), id), sealed, draw)?);
         }
         if let Some(shown) = &mut pending.recovery {
-            shown.secret = self.sealed_anew(place(&shown.provider, shown.id), &shown.secret, draw)?;
+            shown.secret = self.sealed_anew(place(shown.provider.as_str(), shown.id), &shown.secret, draw)?;
         }
         Ok(())
     }

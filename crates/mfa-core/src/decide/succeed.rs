@@ -12,8 +12,7 @@ use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
 use crate::record::{PROOF, users_key};
 use crate::reference::Handle;
 use crate::{
-    ChallengeId, Draw, Error, Evidence, Expect, KeyId, NoticeKind, Operation, Proven, ProviderName, Purpose,
-    Strength, bypass,
+    ChallengeId, Draw, Error, Evidence, Expect, NoticeKind, Operation, Proven, Purpose, Strength, bypass,
 };
 
 /// Ends a challenge that has just been redeemed with what it was begun for: a grant, or a proof.
@@ -29,7 +28,10 @@ pub(super) fn succeed(
     let challenge = case.challenge.change();
     challenge.verify_attempts =
         challenge.verify_attempts.saturating_add(u32::from(kind == Kind::AnswerAccepted));
-    let amr = evidence.amr().iter().map(|amr| amr.as_str()).collect::<Vec<_>>().join(" ");
+    let amr = evidence.amr().iter().fold(String::with_capacity(16), |text, amr| {
+        let space = if text.is_empty() { "" } else { " " };
+        text + space + amr.as_str()
+    });
     let event = case
         .event(kind, Outcome::Success)
         .field("amr", amr)
@@ -48,8 +50,7 @@ pub(super) fn succeed(
 
 /// Returns what was proven, and whether by a way back in.
 fn evidence(case: &mut Case<'_>, strength: Strength, at: Timestamp) -> Result<(Evidence, bool), Error> {
-    let provider =
-        ProviderName::parse(case.provider_name()).map_err(|_| Error::Unavailable("a provider's name"))?;
+    let provider = case.provider_name().clone();
     let (id, rules, purpose) = (case.challenge.value.method, case.rules, case.challenge.value.purpose);
     let enrolment = case.login.change().enrolment_mut(id).ok_or(Error::Unavailable("the active method"))?;
     let way_back = !rules.is_factor(enrolment);
@@ -70,9 +71,11 @@ fn evidence(case: &mut Case<'_>, strength: Strength, at: Timestamp) -> Result<(E
 fn come_back(case: &mut Case<'_>) {
     let (id, at) = (case.challenge.value.method, case.at);
     case.login.change().raise_fence();
-    if case.provider_name() == bypass::NAME {
+    if *case.provider_name() == bypass::NAME {
         case.login.change().enrolments.retain(|enrolment| enrolment.id != id);
-        case.vault.change().remove(id);
+        if let Some(vault) = &mut case.vault {
+            vault.change().remove(id);
+        }
     } else {
         case.login.change().recovered_at = Some(at);
         case.tell(NoticeKind::RecoveryUsed);
@@ -86,7 +89,7 @@ fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
         user: case.user().clone(),
         challenge: ChallengeId::from_bytes(case.claims.id),
         session: case.challenge.value.session,
-        key: KeyId::parse(&case.challenge.value.key)?,
+        key: case.challenge.value.key.clone(),
         issued_at: case.now,
         evidence,
         recovery_left: recovery_left(case.rules, &case.login.value),
@@ -129,7 +132,7 @@ fn prove(
         operation,
         intent: intended.digest,
         enrolment: evidence.enrolment,
-        provider: evidence.provider.as_str().to_owned(),
+        provider: evidence.provider.clone(),
         aal: evidence.strength.aal,
         recovery,
         rank: intended.rank,

@@ -198,7 +198,7 @@ fn usable(
         account: subject.account(),
         user: subject.user(),
         kind: "vault",
-        provider: &enrolment.provider,
+        provider: enrolment.provider.as_str(),
         enrolment: enrolment.id,
     };
     let secret = place.open(&rules.ring, sealed).map_err(|_| "does_not_open")?;

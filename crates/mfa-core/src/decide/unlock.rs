@@ -207,7 +207,7 @@ impl Unlocking<'_> {
 
     fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
         let event = event(self.login.subject.account(), self.login.subject.user(), kind, outcome, self.now)
-            .module(self.login.module.as_str().to_owned())
+            .module(self.login.module.clone())
             .field("method", self.method.name.as_str().to_owned());
         self.login.request.describe(event)
     }

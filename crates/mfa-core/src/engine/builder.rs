@@ -16,7 +16,7 @@ use crate::entropy::CheckedEntropy;
 use crate::provider::AnyProvider;
 use crate::{
     Commit, Committed, Directory, EffectKind, Entropy, EntropyError, FieldError, HttpClient, KeyRing,
-    OsEntropy, Policy, Provider, Runtime, Store, StoreError, Transport, Version,
+    OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport, Version,
 };
 
 /// Collects the parts of an [`Engine`].
@@ -157,12 +157,11 @@ impl EngineBuilder {
         Ok(engine)
     }
 
-    fn registered(&self) -> Result<BTreeMap<String, Registered>, BuildError> {
+    fn registered(&self) -> Result<BTreeMap<ProviderName, Registered>, BuildError> {
         let mut providers = BTreeMap::new();
         let bypass: Arc<dyn AnyProvider> = Arc::new(Bypass::new().ok_or(BuildError::Event)?);
         let name = bypass.describe().name.clone();
-        let registered = Registered::new(name.clone(), bypass, Value::Null);
-        providers.insert(name.as_str().to_owned(), registered);
+        providers.insert(name.clone(), Registered::new(name, bypass, Value::Null));
         for (code, settings) in &self.providers {
             let descriptor = code.describe();
             let name = descriptor.name.clone();
@@ -177,7 +176,7 @@ impl EngineBuilder {
                 return Err(BuildError::NoExecutor { provider: name.to_string(), effect: *effect });
             }
             let registered = Registered::new(name.clone(), Arc::clone(code), settings.clone());
-            if providers.insert(name.as_str().to_owned(), registered).is_some() {
+            if providers.insert(name.clone(), registered).is_some() {
                 return Err(BuildError::Twice { provider: name.to_string() });
             }
         }

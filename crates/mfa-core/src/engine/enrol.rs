@@ -64,7 +64,7 @@ impl Engine {
         let begun = async {
             let subject = self.subject(account, user).await?;
             let rules = &self.inner.rules;
-            let Some(method) = rules.usable(provider.as_str()) else {
+            let Some(method) = rules.usable(provider) else {
                 return Err(
                     FieldError::new("method", "method_not_offered", "is not offered by this policy").into()
                 );

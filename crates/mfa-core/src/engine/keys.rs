@@ -61,7 +61,7 @@ impl Engine {
                     let moved = match needs_of(&self.inner.rules, &record, now) {
                         // What no key reads is refused wherever it is read.
                         Err(_) => Err(()),
-                        Ok(needs) if needs.moved.iter().all(|key| key == active.as_str()) => continue,
+                        Ok(needs) if needs.moved.iter().all(|key| *key == active) => continue,
                         Ok(_) => match self.reseal_one(&record).await {
                             Ok(moved) => Ok(moved),
                             // One that cannot be read must not keep the others from being moved.
@@ -92,9 +92,8 @@ impl Engine {
         let now = self.inner.driver.runtime.now();
         // What cannot be read may need any key.
         let needs = |record: &Record| {
-            needs_of(&self.inner.rules, record, now).map_or(true, |needs| {
-                needs.moved.iter().chain(&needs.handed_out).any(|key| key == id.as_str())
-            })
+            needs_of(&self.inner.rules, record, now)
+                .map_or(true, |needs| needs.moved.iter().chain(&needs.handed_out).any(|key| key == id))
         };
         let mut count: usize = 0;
         for kind in KINDS {

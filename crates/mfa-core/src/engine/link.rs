@@ -119,7 +119,7 @@ impl Engine {
         asked: Asked<'_>,
         request: &RequestFacts,
     ) -> Result<Result<Value, Rejected>, Error> {
-        let claims = Claims::of_link(linked);
+        let claims = Claims::of_link(linked)?;
         let ask = Ask::Link(Asking { secret: &linked.secret, ask: asked });
         let span = crate::observe::span!("mfa.link");
         let judged = self.ask(&claims, request, ask).instrument(span).await?.into_judged();

@@ -15,7 +15,7 @@ use crate::record::{LOGIN, VAULT, challenge_key, user_key};
 use crate::reference::{Claims, Handle};
 use crate::{
     Begin, Challenge, ChallengeId, ChallengeStatus, Changed, Error, ExplainedOutcome, Explanation, Intent,
-    Login, MethodSelector, ProviderName, Reference, RequestFacts, Response, Target, Verify,
+    Login, MethodSelector, Reference, RequestFacts, Response, Target, Verify,
 };
 
 impl Engine {
@@ -229,8 +229,7 @@ impl Engine {
                 let over = !challenge.status.is_terminal() && now >= challenge.expires_at;
                 Ok(Some(ChallengeStatus {
                     status: if over { Status::Expired } else { challenge.status },
-                    kind: ProviderName::parse(&challenge.provider)
-                        .map_err(|_| Error::Unavailable("a provider's name"))?,
+                    kind: challenge.provider,
                     created_at: challenge.created_at,
                     updated_at: challenge.updated_at,
                     expires_at: challenge.expires_at,

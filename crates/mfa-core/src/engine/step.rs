@@ -97,18 +97,17 @@ impl Engine {
         let records = driver.load(core::slice::from_ref(&key), driver.runtime.now()).await?;
         let Read::Live(open, _) = records.read::<Open>(&key) else { return Ok(None) };
         let session = login.first_factor.session.as_ref();
-        let hash = |id: &crate::KeyId| {
-            session.map(|s| session_hash(self.ring(), id.as_str(), account, user, s)).transpose()
-        };
+        let hash =
+            |id: &crate::KeyId| session.map(|s| session_hash(self.ring(), id, account, user, s)).transpose();
         let sessions = self.ring().ids().iter().map(hash).collect::<Result<Vec<_>, _>>()?;
-        let Some((id, session)) = open.current(login.module.as_str(), &sessions) else { return Ok(None) };
+        let Some((id, session)) = open.current(&login.module, &sessions) else { return Ok(None) };
         Ok(Some(Claims {
             format: Claims::FORMAT,
-            key: self.ring().active().as_str().to_owned(),
+            key: self.ring().active(),
             handle: Handle::Challenge,
             user: user.clone(),
             lineage: login.subject.lineage().to_vec(),
-            module: login.module.as_str().to_owned(),
+            module: Some(login.module.clone()),
             label: login.subject.label().to_owned(),
             id: *id.as_bytes(),
             binder: [0; 32],

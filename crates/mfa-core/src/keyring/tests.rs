@@ -12,7 +12,7 @@ fn ring() -> KeyRing {
 }
 
 /// The id of the key under which a ring seals.
-fn sealed_under(ring: &KeyRing) -> String {
+fn sealed_under(ring: &KeyRing) -> KeyId {
     ring.seal(Label::SealVault, &[b"place"], [0; 12], b"plain").unwrap().key
 }
 
@@ -25,11 +25,11 @@ fn a_clone_sees_a_key_that_was_added_activated_and_removed_elsewhere() {
 
     ring.add(id("k2"), [0xa7; 32]).unwrap();
     assert_eq!((clone.active(), clone.ids()), (id("k1"), vec![id("k1"), id("k2")]));
-    assert_eq!(sealed_under(&clone), "k1");
+    assert_eq!(sealed_under(&clone), id("k1"));
     let mac = clone.mac("k2", Label::MacRecord, &[b"part"]).unwrap();
 
     clone.activate(&id("k2")).unwrap();
-    assert_eq!((ring.active(), sealed_under(&ring).as_str()), (id("k2"), "k2"));
+    assert_eq!((ring.active(), sealed_under(&ring)), (id("k2"), id("k2")));
     assert_eq!(ring.open(Label::SealVault, &[b"place"], &sealed).unwrap().expose_secret(), b"plain");
     assert!(ring.mac_holds("k2", Label::MacRecord, &[b"part"], &mac).unwrap());
 

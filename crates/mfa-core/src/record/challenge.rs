@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
-use crate::{Channel, Charge, CodecError, EnrolmentId, Purpose, Strength, Versioned};
+use crate::{
+    Channel, Charge, CodecError, EnrolmentId, KeyId, Module, ProviderName, Purpose, Strength, Versioned,
+};
 
 /// How long the record stays after the challenge's own life.
 pub(crate) const KEPT_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -20,11 +22,13 @@ pub(crate) const MAX_MALFORMED: u8 = 20;
 pub(crate) struct Challenge {
     pub(crate) user: UserId,
     pub(crate) generation: String,
-    pub(crate) module: String,
+    pub(crate) module: Module,
     pub(crate) purpose: Purpose,
     /// The id of the key that hashed the binder and the session.
-    pub(crate) key: String,
+    pub(crate) key: KeyId,
+    #[serde(with = "serde_bytes")]
     pub(crate) binder: [u8; 32],
+    #[serde(with = "serde_bytes")]
     pub(crate) session: Option<[u8; 32]>,
     pub(crate) first_factor: FirstFactorRecord,
     /// The user's fence when it began.
@@ -33,7 +37,7 @@ pub(crate) struct Challenge {
     /// The active method.
     pub(crate) method: EnrolmentId,
     /// The active method's provider.
-    pub(crate) provider: String,
+    pub(crate) provider: ProviderName,
     /// What the policy offered when it began: a ceiling for switches.
     pub(crate) offered: Vec<EnrolmentId>,
     pub(crate) created_at: Timestamp,
@@ -46,6 +50,7 @@ pub(crate) struct Challenge {
     /// The reasons that an event was written for already, as bits.
     pub(crate) told: u32,
     /// The active provider's bytes.
+    #[serde(with = "serde_bytes")]
     pub(crate) state: Option<Vec<u8>>,
     /// An effect that was charged and whose result has not come.
     pub(crate) effect: Option<PendingEffect>,
@@ -64,6 +69,7 @@ pub(crate) struct Challenge {
 /// The change that a step-up challenge was begun for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Intended {
+    #[serde(with = "serde_bytes")]
     pub(crate) digest: [u8; 32],
     /// The rank of the one who asks, as the host gave it.
     pub(crate) rank: u8,
@@ -78,6 +84,7 @@ pub(crate) struct FirstFactorRecord {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingEffect {
+    #[serde(with = "serde_bytes")]
     pub(crate) id: [u8; 16],
     /// What it was charged as, and when.
     pub(crate) charge: Charge,

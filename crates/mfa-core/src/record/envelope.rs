@@ -4,8 +4,6 @@
 //! Whoever can write to the store can put a whole older row back, version and body: that opens. It
 //! contradicts the events that the newer row's commits wrote, by their places in its stream.
 
-use core::ops::Range;
-
 use crate::keyring::Label;
 use crate::{Key, KeyRing, KeyRingError, Version};
 
@@ -31,13 +29,13 @@ pub(crate) fn wrap(
     Ok(body)
 }
 
-/// Returns where in a stored body its payload is, once it is authentic; the problem is a stable word for the log.
-pub(crate) fn unwrap(
+/// Returns the payload of a stored body, once it is authentic; the problem is a stable word for the log.
+pub(crate) fn unwrap<'a>(
     ring: &KeyRing,
     key: &Key,
     version: Version,
-    body: &[u8],
-) -> Result<Range<usize>, &'static str> {
+    body: &'a [u8],
+) -> Result<&'a [u8], &'static str> {
     let (format, rest) = body.split_first().ok_or("empty")?;
     if *format != FORMAT {
         return Err("unknown_format");
@@ -49,10 +47,7 @@ pub(crate) fn unwrap(
     let id = core::str::from_utf8(id).map_err(|_| "malformed_key_id")?;
     let version = version.to_bytes();
     match ring.mac_holds(id, Label::MacRecord, &parts(key, &version, payload), claimed) {
-        Ok(true) => {
-            let end = body.len().saturating_sub(MAC_BYTES);
-            Ok(end.saturating_sub(payload.len())..end)
-        }
+        Ok(true) => Ok(payload),
         Ok(false) => Err("not_authentic"),
         Err(_) => Err("unknown_key"),
     }

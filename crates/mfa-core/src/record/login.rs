@@ -6,7 +6,7 @@ use audit_model::{Stream, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
-use crate::{CodecError, EnrolmentId, Versioned};
+use crate::{CodecError, EnrolmentId, ProviderName, Versioned};
 
 /// The most enrolments a user may hold.
 pub(crate) const MAX_ENROLMENTS: usize = 8;
@@ -24,6 +24,7 @@ pub(crate) struct Login {
     /// The latest time a decision about this user was made at.
     pub(crate) latest: Timestamp,
     /// The random id of the stream of events that this record's commits write: it names no user.
+    #[serde(with = "serde_bytes")]
     pub(crate) stream: [u8; 16],
     /// How many events this record's commits have written.
     pub(crate) events: u64,
@@ -50,13 +51,14 @@ pub(crate) struct Login {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Enrolment {
     pub(crate) id: EnrolmentId,
-    pub(crate) provider: String,
+    pub(crate) provider: ProviderName,
     /// Judged failures since the last success.
     pub(crate) consecutive: u16,
     /// When the last of them happened.
     pub(crate) failed_at: Timestamp,
     pub(crate) created_at: Timestamp,
     /// The provider's bytes.
+    #[serde(with = "serde_bytes")]
     pub(crate) data: Option<Vec<u8>>,
     /// By whose right it was bound.
     pub(crate) bound: Bound,
@@ -186,7 +188,7 @@ mod tests {
         let at = Timestamp::from_unix_seconds(1_800_000_000).unwrap();
         let enrolment = |n: u8| Enrolment {
             id: EnrolmentId::from_bytes([n; 16]),
-            provider: "totp".to_owned(),
+            provider: ProviderName::parse("totp").unwrap(),
             consecutive: 99,
             failed_at: at,
             created_at: at,

@@ -6,7 +6,7 @@ use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::login::TOLERATED_SKEW;
-use crate::{ChallengeId, CodecError, Purpose, Versioned};
+use crate::{ChallengeId, CodecError, Module, Purpose, Versioned};
 
 /// The most challenges of one user that may be open at a time.
 pub(crate) const MAX_OPEN: usize = 64;
@@ -30,8 +30,9 @@ pub(crate) struct Open {
 pub(crate) struct Entry {
     pub(crate) id: ChallengeId,
     pub(crate) purpose: Purpose,
-    pub(crate) module: String,
+    pub(crate) module: Module,
     /// The keyed hash of the host's session, if it has one.
+    #[serde(with = "serde_bytes")]
     pub(crate) session: Option<[u8; 32]>,
     /// The user's fence when it began.
     pub(crate) fence: u64,
@@ -92,11 +93,11 @@ impl Open {
     /// Returns the newest login challenge of a module that was begun in one of `sessions`, with that session.
     pub(crate) fn current<'a>(
         &self,
-        module: &str,
+        module: &Module,
         sessions: &'a [Option<[u8; 32]>],
     ) -> Option<(ChallengeId, &'a Option<[u8; 32]>)> {
         let of_module =
-            self.challenges.iter().rev().filter(|e| e.purpose == Purpose::Login && e.module == module);
+            self.challenges.iter().rev().filter(|e| e.purpose == Purpose::Login && e.module == *module);
         of_module.filter_map(|e| Some((e.id, sessions.iter().find(|session| **session == e.session)?))).next()
     }
 }

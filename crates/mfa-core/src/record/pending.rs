@@ -7,15 +7,16 @@ use super::challenge::PendingEffect;
 use super::login::Bound;
 use crate::keyring::Sealed;
 use crate::permission::Right;
-use crate::{CodecError, EnrolmentId, Versioned};
+use crate::{CodecError, EnrolmentId, KeyId, ProviderName, Versioned};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingEnrolment {
     pub(crate) generation: String,
     /// The user's fence when it began.
     pub(crate) fence: u64,
-    pub(crate) provider: String,
-    pub(crate) key: String,
+    pub(crate) provider: ProviderName,
+    pub(crate) key: KeyId,
+    #[serde(with = "serde_bytes")]
     pub(crate) binder: [u8; 32],
     /// By whose right it was begun, by whom where it was not the user, and how far its evidence will be trusted.
     pub(crate) right: Right,
@@ -28,7 +29,9 @@ pub(crate) struct PendingEnrolment {
     pub(crate) told: u32,
     /// Confirmed: the secrets are gone, the record stays to say so.
     pub(crate) confirmed: bool,
+    #[serde(with = "serde_bytes")]
     pub(crate) state: Option<Vec<u8>>,
+    #[serde(with = "serde_bytes")]
     pub(crate) data: Option<Vec<u8>>,
     /// An effect that was charged and whose result has not come.
     pub(crate) effect: Option<PendingEffect>,
@@ -41,7 +44,8 @@ pub(crate) struct PendingEnrolment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shown {
     pub(crate) id: EnrolmentId,
-    pub(crate) provider: String,
+    pub(crate) provider: ProviderName,
+    #[serde(with = "serde_bytes")]
     pub(crate) data: Option<Vec<u8>>,
     pub(crate) secret: Sealed,
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aal, CodecError, EnrolmentId, Operation, Versioned};
+use crate::{Aal, CodecError, EnrolmentId, KeyId, Operation, ProviderName, Versioned};
 
 /// How long a proof is good.
 pub(crate) const PROOF_LIFE: Duration = Duration::from_secs(300);
@@ -21,10 +21,11 @@ pub(crate) struct Proof {
     pub(crate) held: Held,
     pub(crate) operation: Operation,
     /// What exactly was proven for ([`crate::Intent::digest`]).
+    #[serde(with = "serde_bytes")]
     pub(crate) intent: [u8; 32],
     /// What proved it.
     pub(crate) enrolment: EnrolmentId,
-    pub(crate) provider: String,
+    pub(crate) provider: ProviderName,
     pub(crate) aal: Aal,
     /// It was a recovery code.
     pub(crate) recovery: bool,
@@ -45,6 +46,7 @@ pub(crate) struct Invitation {
     /// Who invited.
     pub(crate) actor: String,
     /// What to ([`crate::Intent::digest`]).
+    #[serde(with = "serde_bytes")]
     pub(crate) intent: [u8; 32],
 }
 
@@ -54,9 +56,11 @@ pub(crate) struct Held {
     pub(crate) generation: String,
     /// The holder's fence when it was made; none where the holder had no record.
     pub(crate) fence: Option<u64>,
-    pub(crate) key: String,
+    pub(crate) key: KeyId,
+    #[serde(with = "serde_bytes")]
     pub(crate) binder: [u8; 32],
     /// The keyed hash of the host's session, where it has sessions.
+    #[serde(with = "serde_bytes")]
     pub(crate) session: Option<[u8; 32]>,
     pub(crate) made_at: Timestamp,
     pub(crate) expires_at: Timestamp,
