@@ -3,13 +3,15 @@
 //!
 //! This crate re-exports the parts, so that a host needs one dependency: [`engine`] (the engine and
 //! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `recovery`,
-//! `duo`, `sqlite`, `http` and `TokioRuntime`.
+//! `duo`, `delivery`, `sqlite`, `http` and `TokioRuntime`.
 //!
 //! # Features
 //!
 //! * `totp` — authenticator apps, `mfa::totp`.
 //! * `recovery` — saved recovery codes and keys, `mfa::recovery`.
 //! * `duo` — Duo's Universal Prompt, Auth API and Web SDK v2, `mfa::duo`.
+//! * `delivery` — what carries codes and links by e-mail and SMS, `mfa::delivery`.
+//! * `smtp` — `delivery` with e-mail over SMTP.
 //! * `sqlite` — the embedded store, `mfa::sqlite`.
 //! * `http` — the HTTPS client of providers that need one, `mfa::http`.
 //! * `tokio` — `TokioRuntime`, the clock, timers and slow-work pool of a tokio service.
@@ -37,6 +39,8 @@ pub use mfa_core::*;
 pub use mfa_duo as duo;
 #[cfg(feature = "http")]
 pub use mfa_http as http;
+#[cfg(feature = "delivery")]
+pub use mfa_otp_delivery as delivery;
 #[cfg(feature = "recovery")]
 pub use mfa_recovery as recovery;
 #[cfg(feature = "sqlite")]
