@@ -6,6 +6,7 @@ pub mod between;
 pub mod doubles;
 pub mod forks;
 pub mod handles;
+pub mod mailed;
 pub mod notified;
 pub mod probe;
 pub mod processes;

@@ -2,6 +2,7 @@
 
 mod act;
 mod builder;
+mod destination;
 mod enrol;
 mod keys;
 mod link;

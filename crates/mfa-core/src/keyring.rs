@@ -55,17 +55,20 @@ pub(crate) enum Label {
     MacMerge,
     /// Hashes codes and link secrets.
     MacCode,
+    /// Makes the ids of the records that count messages per destination.
+    MacDestination,
 }
 
 impl Label {
     const SEALS: [Self; 3] = [Self::SealVault, Self::SealContacts, Self::SealLink];
-    const MACS: [Self; 6] = [
+    const MACS: [Self; 7] = [
         Self::MacRecord,
         Self::MacBinder,
         Self::MacSession,
         Self::MacReference,
         Self::MacMerge,
         Self::MacCode,
+        Self::MacDestination,
     ];
 
     const fn text(self) -> &'static str {
@@ -79,6 +82,7 @@ impl Label {
             Self::MacReference => "mac/reference",
             Self::MacMerge => "mac/merge",
             Self::MacCode => "mac/code",
+            Self::MacDestination => "mac/destination",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the engine keeps in a store: one file a kind of record.
 
 pub(crate) mod challenge;
+pub(crate) mod destination;
 pub(crate) mod directory;
 pub(crate) mod envelope;
 pub(crate) mod login;
@@ -24,9 +25,11 @@ pub(crate) const TICKET: RecordKind = RecordKind::new("ticket");
 pub(crate) const INVITATION: RecordKind = RecordKind::new("invitation");
 pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
+pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
+
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 10] =
-    [LOGIN, VAULT, OPEN, CHALLENGE, PENDING, PROOF, TICKET, INVITATION, NOTICE, DIRECTORY_USER];
+pub(crate) const KINDS: [RecordKind; 11] =
+    [LOGIN, VAULT, OPEN, CHALLENGE, PENDING, PROOF, TICKET, INVITATION, NOTICE, DESTINATION, DIRECTORY_USER];
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Addresses the one record of `kind` that a user has.

@@ -1,5 +1,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! What carries one-time codes and secure links: addresses, the choice of a channel, the texts, and the transports.
+//! One-time codes and secure links by e-mail and SMS: the providers, addresses, the choice of a channel, the texts, and
+//! the transports.
 //!
 //! ```
 //! use std::time::Duration;
@@ -33,6 +34,7 @@
 //!
 //! # Parts
 //!
+//! * [`Delivered`] — the providers `email` and `sms`, for the engine.
 //! * [`address`] — canonical e-mail addresses and mobile numbers.
 //! * [`select`] — one destination or the reason why there is none; the orders of three known systems.
 //! * [`text`] — the messages, by key and language.
@@ -46,10 +48,12 @@
 
 pub mod address;
 mod error;
+mod provider;
 pub mod select;
 pub mod text;
 pub mod transport;
 mod url;
 
 pub use self::error::Error;
+pub use self::provider::Delivered;
 pub use self::url::HttpsUrl;

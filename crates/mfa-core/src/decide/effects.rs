@@ -25,6 +25,8 @@ pub(crate) enum EffectResult {
     NotDelivered(NotDelivered),
     /// It provably never started: what was charged for it is given back.
     NeverStarted,
+    /// Its destination had its messages of the day: it did not start either.
+    OverLimit,
 }
 
 /// Which effect a result is of.
@@ -119,6 +121,13 @@ fn resume_charged(
         refund(case, &effect);
         return Ok(Judged::Refunded);
     }
+    if matches!(result, EffectResult::OverLimit) {
+        refund(case, &effect);
+        if case.challenge.value.status == Status::Created {
+            case.end(Move::FailToSend)?;
+        }
+        return Ok(Judged::Rejected(case.refuse(Reason::SendLimit, None)?));
+    }
     let unsent = matches!(result, EffectResult::Http(Err(fault)) if fault.is_unsent());
     if unsent {
         refund(case, &effect);
@@ -159,7 +168,7 @@ pub(super) const fn event_of(result: &EffectResult) -> StepEvent<'_> {
         EffectResult::Http(reply) => StepEvent::Http(reply),
         EffectResult::Delivered(receipt) => StepEvent::Delivered(receipt),
         EffectResult::NotDelivered(cause) => StepEvent::NotDelivered(*cause),
-        EffectResult::NeverStarted => StepEvent::Interrupted,
+        EffectResult::NeverStarted | EffectResult::OverLimit => StepEvent::Interrupted,
     }
 }
 

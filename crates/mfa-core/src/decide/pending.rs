@@ -67,7 +67,7 @@ impl Confirming<'_> {
             },
         };
         let never_started = match result {
-            EffectResult::NeverStarted => true,
+            EffectResult::NeverStarted | EffectResult::OverLimit => true,
             EffectResult::Http(Err(fault)) => fault.is_unsent(),
             _ => false,
         };
@@ -75,6 +75,9 @@ impl Confirming<'_> {
         if let (Some(effect), true) = (&effect, never_started) {
             self.refund(effect);
             charged = false;
+        }
+        if matches!(result, EffectResult::OverLimit) {
+            return self.refuse_kept(Reason::SendLimit, false, true);
         }
         if matches!(result, EffectResult::NeverStarted) {
             self.put_pending()?;

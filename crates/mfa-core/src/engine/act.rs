@@ -41,6 +41,12 @@ impl Engine {
                 let Some(transport) = &self.inner.transport else {
                     return Acted::Result(EffectResult::NotDelivered(NotDelivered::Permanent));
                 };
+                match self.charge_destination(&message).await {
+                    Ok(true) => {}
+                    Ok(false) => return Acted::Result(EffectResult::OverLimit),
+                    // Not charged, so not sent: as if there had been no room for it.
+                    Err(_) => return Acted::Result(EffectResult::NeverStarted),
+                }
                 let sent = self.within_deadline(transport.send(&message, EFFECT_DEADLINE)).await;
                 Acted::Result(match sent.unwrap_or(Err(NotDelivered::TimedOut)) {
                     Ok(receipt) => EffectResult::Delivered(receipt),

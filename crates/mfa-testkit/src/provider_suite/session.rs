@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use audit_model::{AccountId, Timestamp, UserId};
 use mfa_core::{
-    Answer, ChallengeId, Change, Charge, Choice, Cx, Draw, Effect, EffectKind, EnrolmentId, Held, HttpFault,
-    HttpReply, Provider, ProviderError, Purpose, Reason, Receipt, Role, SecretBytes, Step, StepEvent,
-    Strength, Then, Versioned,
+    Answer, ChallengeId, Change, Charge, Choice, Contact, Cx, Draw, Effect, EffectKind, EnrolmentId, Held,
+    HttpFault, HttpReply, Provider, ProviderError, Purpose, Reason, Receipt, Role, SecretBytes, Step,
+    StepEvent, Strength, Then, Versioned,
 };
 use serde_json::Value;
 
@@ -106,6 +106,13 @@ impl<C> Clone for Session<'_, C> {
             ..*self
         }
     }
+}
+
+/// A verified mailbox and telephone of the user with this number.
+fn contacts(user: u64) -> [Contact; 2] {
+    let mail = Contact::email(format!("user{user}@suite.example")).unwrap();
+    let phone = Contact::phone(format!("+49151234567{:02}", user % 100)).unwrap();
+    [mail.verified(), phone.verified()]
 }
 
 impl<'c, C: ProviderCase> Session<'c, C> {
@@ -236,7 +243,11 @@ impl<'c, C: ProviderCase> Session<'c, C> {
         let source = SeededEntropy::new(self.seed);
         let mut draw = Draw::from_source(Arc::new(source)).unwrap();
         let purpose = self.purpose;
-        let mut cx = Cx::new(self.now, &account, &self.user, purpose, &settings, &mut draw);
+        let (ring, contacts) = (crate::host::ring(), contacts(self.number));
+        let active = ring.active();
+        let mut cx = Cx::new(self.now, &account, &self.user, purpose, &settings, &mut draw)
+            .with_ring(&ring, active.as_str())
+            .with_contacts(&contacts);
         cx.label = "ann@example.org";
         cx.challenge = ChallengeId::from_random([self.login; 16]);
         cx.enrolment = EnrolmentId::from_random([self.number.to_be_bytes()[7]; 16]);

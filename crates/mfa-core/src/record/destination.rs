@@ -1,0 +1,46 @@
+//! How many messages went to one destination, over all accounts of a store.
+
+use core::time::Duration;
+
+use audit_model::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{CodecError, Versioned};
+
+/// How many messages a destination gets in 24 hours.
+pub(crate) const DAILY: usize = 10;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Destination {
+    /// When messages were charged within the last day, oldest first.
+    sends: Vec<Timestamp>,
+}
+
+impl Versioned for Destination {
+    const VERSION: u8 = 1;
+    const MAX_BYTES: usize = 256;
+
+    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
+        Err(CodecError::UnknownVersion { version })
+    }
+}
+
+impl Destination {
+    /// Charges a message, if there is room for it.
+    pub(crate) fn charge(&mut self, now: Timestamp) -> bool {
+        // What a clock that ran ahead has charged counts from now on.
+        self.sends.iter_mut().for_each(|sent| *sent = (*sent).min(now));
+        self.sends.retain(|sent| now.since(*sent) < DAY);
+        let has_room = self.sends.len() < DAILY;
+        if has_room {
+            self.sends.push(now);
+        }
+        has_room
+    }
+
+    /// Returns from when on nothing in it counts any more.
+    pub(crate) fn gone_at(&self) -> Option<Timestamp> {
+        self.sends.last().map(|sent| sent.plus(DAY))
+    }
+}

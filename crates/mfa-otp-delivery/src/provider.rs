@@ -1,0 +1,344 @@
+//! The providers `email` and `sms`: one-time codes and secure links to an address that the user has shown to own.
+
+mod kept;
+mod settings;
+mod strength;
+
+use core::fmt;
+use std::sync::Arc;
+
+use mfa_core::{
+    Answer, AnswerKind, Charge, Choice, Contact, Cx, Descriptor, Effect, EffectKind, FieldError, Held,
+    KeyedHash, LinkAct, LinkEvent, Message, NotDelivered, Provider, ProviderError, ProviderName, Reason,
+    SecretText, Step, StepEvent, StepOf, Then,
+};
+use serde_json::{Value, json};
+
+use crate::address::{Destination, Email, LineType, Medium, Phone, Region};
+use crate::text::{Code, Link, Occasion, Secret as Shown, Texts};
+use kept::{Address, Secret, Sent};
+use settings::{Form, Settings};
+
+/// Sends codes or links by e-mail or SMS. Settings, a JSON object or nothing:
+///
+/// | key | default | what |
+/// |---|---|---|
+/// | `form` | `code` | `code` or `link` |
+/// | `digits` | 6 | digits of a code, 6 to 8 |
+/// | `ttl_s` | 300 | how long a code or a link is good, in seconds, 30 to 600 |
+/// | `link_url` | – | where a link leads, an absolute `https` URL without fragment; with `form` `link` |
+/// | `target_url` | – | where the confirmed page goes on to, an absolute `https` URL; with `form` `link` |
+///
+/// An enrolment is an address: one of the user's verified contacts, to which a code was sent and from which it came back.
+/// Messages go to that address only. If it is not among the user's verified contacts any more, the method cannot be used.
+///
+/// Evidence of e-mail is of AAL1 and has no AMR value (SP 800-63B-4 §3.1.3.1, RFC 8176). SMS is of AAL2, with `otp` and
+/// `sms`. A link is confirmed by the browser that passed the first factor, or by two digits that the waiting page shows
+/// and the confirming page asks for; one wrong entry ends the challenge.
+#[derive(Clone)]
+pub struct Delivered {
+    medium: Medium,
+    texts: Arc<Texts>,
+    approve_only: bool,
+    /// The countries that numbers may be of.
+    regions: Vec<Region>,
+    descriptor: Descriptor,
+}
+
+impl Delivered {
+    /// Makes the provider `email`.
+    ///
+    /// # Errors
+    /// [`FieldError`] never happens.
+    pub fn email(texts: Arc<Texts>) -> Result<Self, FieldError> {
+        Self::new(Medium::Email, texts, Vec::new())
+    }
+
+    /// Makes the provider `sms`. Messages go to numbers of these regions only, and to no premium line: a number that
+    /// costs the sender is how text messages are turned into money.
+    ///
+    /// # Errors
+    /// [`FieldError`] never happens.
+    pub fn sms(texts: Arc<Texts>, regions: impl IntoIterator<Item = Region>) -> Result<Self, FieldError> {
+        Self::new(Medium::Sms, texts, regions.into_iter().collect())
+    }
+
+    fn new(medium: Medium, texts: Arc<Texts>, regions: Vec<Region>) -> Result<Self, FieldError> {
+        let name = match medium {
+            Medium::Sms => "sms",
+            _ => "email",
+        };
+        let name = ProviderName::parse(name);
+        let name = name.map_err(|_| FieldError::new("provider", "invalid", "is no provider name"))?;
+        let mut descriptor = Descriptor::one_time_code(name, settings::LEAST_BITS);
+        strength::describe(&mut descriptor, medium);
+        descriptor.answers = vec![AnswerKind::Code];
+        descriptor.effects = vec![EffectKind::Deliver];
+        descriptor.several = false;
+        Ok(Self { medium, texts, approve_only: false, regions, descriptor })
+    }
+
+    /// Lets a link be confirmed by a press of its button, on any device. Whoever began the login with the right
+    /// password gets in if the user presses it: consent phishing (SP 800-63B-4 §3.1.3). The evidence is of AAL1.
+    #[must_use]
+    pub fn danger_approve_only(mut self) -> Self {
+        self.approve_only = true;
+        self.descriptor.dangers.push("danger_approve_only");
+        self
+    }
+}
+
+impl fmt::Debug for Delivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivered").field("medium", &self.medium).finish_non_exhaustive()
+    }
+}
+
+impl Provider for Delivered {
+    type State = Sent;
+    type Enrolment = ();
+    type Secret = Address;
+
+    fn describe(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>> {
+        Settings::read(settings).map(|_| ())
+    }
+
+    fn fits(&self, secret: &Address, contacts: &[Contact]) -> bool {
+        contacts.iter().any(|contact| contact.is_verified() && self.is_at(contact, secret.expose()))
+    }
+
+    fn handle(
+        &self,
+        cx: &mut Cx<'_>,
+        held: Held<Sent, (), Address>,
+        event: StepEvent<'_>,
+    ) -> Result<StepOf<Self>, ProviderError> {
+        let settings = Settings::read(cx.settings).map_err(|_| ProviderError::Inappropriate)?;
+        let (address, begins) = match (held.secret, &event) {
+            (Some(address), _) => (address, false),
+            (None, StepEvent::Begin(choice)) => match self.chosen(cx.contacts, choice) {
+                Some(address) => (address, true),
+                None => return Ok(Step::then(Then::Reject(Reason::NotOffered))),
+            },
+            (None, _) => return Err(ProviderError::Inappropriate),
+        };
+        let mut sending = Sending { of: self, settings: &settings, address: &address, cx };
+        let step = match (event, held.state) {
+            (StepEvent::Begin(_), _) => sending.send(0)?,
+            (StepEvent::Resend, sent) => {
+                sending.send(sent.map_or(0, |sent| sent.generation.saturating_add(1)))?
+            }
+            (StepEvent::Answer(answer), Some(sent)) => sending.judge(&sent, answer)?,
+            (StepEvent::Answer(_), None) => Step::then(Then::Reject(Reason::Superseded)),
+            (StepEvent::Link(link), Some(sent)) => sending.link(&sent, link)?,
+            (StepEvent::Link(_), None) => Step::then(Then::Reject(Reason::NotFound)),
+            (StepEvent::NotDelivered(NotDelivered::Permanent), _) => {
+                Step::then(Then::Reject(Reason::Unavailable))
+            }
+            (StepEvent::Delivered(_) | StepEvent::Start(_), Some(sent)) => {
+                Step::then(Then::Prompt(sending.prompt(&sent, true)))
+            }
+            // It may have left: what was sent is waited for.
+            (StepEvent::NotDelivered(_) | StepEvent::Interrupted, Some(sent)) => {
+                Step::then(Then::Prompt(sending.prompt(&sent, false)))
+            }
+            (StepEvent::Poll, Some(sent)) => Step::then(Then::Wait(sending.prompt(&sent, true))),
+            _ => return Err(ProviderError::Inappropriate),
+        };
+        Ok(if begins { step.with_secret(address) } else { step })
+    }
+}
+
+type DeliveredStep = StepOf<Delivered>;
+
+impl Delivered {
+    /// Finds the contact that an enrolment is for: the one that was named, or the first verified one.
+    fn chosen(&self, contacts: &[Contact], choice: &Choice) -> Option<Address> {
+        let of_medium = contacts.iter().filter(|contact| contact.is_verified());
+        let canonical = of_medium.filter_map(|contact| self.canonical(contact));
+        let named = choice.text("address");
+        let mut fits = canonical.filter(|address| named.is_none_or(|named| named == address.expose_secret()));
+        fits.next().map(Address::new)
+    }
+
+    fn canonical(&self, contact: &Contact) -> Option<SecretText> {
+        if contact.channel() != self.descriptor.channel {
+            return None;
+        }
+        let text = contact.address().expose_secret();
+        match self.medium {
+            Medium::Sms => {
+                let allowed = |phone: &Phone| {
+                    phone.line() != LineType::Premium
+                        && phone.region().is_some_and(|region| self.regions.contains(&region))
+                };
+                let phone = Phone::parse(text, None).ok().filter(allowed)?;
+                Some(Destination::Sms(&phone).canonical())
+            }
+            _ => Email::parse(text).ok().map(|email| Destination::Email(&email).canonical()),
+        }
+    }
+
+    fn is_at(&self, contact: &Contact, address: &str) -> bool {
+        self.canonical(contact).is_some_and(|canonical| canonical.expose_secret() == address)
+    }
+}
+
+/// One step about one address.
+struct Sending<'a, 'b, 'c> {
+    of: &'a Delivered,
+    settings: &'a Settings,
+    address: &'a Address,
+    cx: &'b mut Cx<'c>,
+}
+
+impl Sending<'_, '_, '_> {
+    /// Makes a new secret and sends it: the one before is dead from the commit on that comes first.
+    fn send(&mut self, generation: u32) -> Result<DeliveredStep, ProviderError> {
+        let (secret, message) = match &self.settings.form {
+            Form::Code { digits } => {
+                let code = draw_code(self.cx, *digits)?;
+                let hash = self.hash(generation, code.expose_secret())?;
+                let code = Code::parse(code.expose_secret()).map_err(|_| ProviderError::Inappropriate)?;
+                (Secret::Code(hash), self.message(Shown::Code(&code))?)
+            }
+            Form::Link { link_url, .. } => {
+                let (token, hash) = self.cx.link()?;
+                let digits = draw_digits(self.cx)?;
+                let link = Link::new(link_url, token.expose_secret());
+                let link = link.map_err(|_| ProviderError::Inappropriate)?;
+                let ip = self.cx.ip.map(|ip| ip.to_string());
+                (Secret::Link { hash, digits, ip }, self.message(Shown::Link(&link))?)
+            }
+        };
+        let (now, ttl) = (self.cx.now, self.settings.ttl);
+        let sent = Sent { generation, began_at: now, expires_at: now.plus(ttl), secret };
+        Ok(Step::then(Then::Run(Effect::Deliver(message), Charge::Send)).with_state(sent))
+    }
+
+    fn message(&self, secret: Shown<'_>) -> Result<Message, ProviderError> {
+        let occasion = Occasion::of(self.cx.purpose);
+        let write =
+            |to: Destination<'_>| self.of.texts.message(to, occasion, secret, self.settings.ttl, None);
+        let address = self.address.expose();
+        match self.of.medium {
+            Medium::Sms => Phone::parse(address, None).map(|phone| write(Destination::Sms(&phone))),
+            _ => Email::parse(address).map(|email| write(Destination::Email(&email))),
+        }
+        .map_err(|_| ProviderError::Inappropriate)
+    }
+
+    fn judge(&self, sent: &Sent, answer: &Answer) -> Result<DeliveredStep, ProviderError> {
+        let typed = answer.text().expose_secret();
+        let (Secret::Code(hash), Form::Code { digits }) = (&sent.secret, &self.settings.form) else {
+            return Ok(Step::then(Then::Reject(Reason::WrongCode)));
+        };
+        let has_form = typed.len() == usize::from(*digits) && typed.bytes().all(|byte| byte.is_ascii_digit());
+        Ok(Step::then(if answer.kind() != AnswerKind::Code || !has_form {
+            Then::Reject(Reason::Malformed)
+        } else if self.cx.now >= sent.expires_at {
+            Then::Reject(Reason::Expired)
+        } else if self.is_code(hash, sent.generation, typed)? {
+            Then::Accept(self.of.descriptor.strength())
+        } else {
+            Then::Reject(Reason::WrongCode)
+        }))
+    }
+
+    fn link(&self, sent: &Sent, link: LinkEvent<'_>) -> Result<DeliveredStep, ProviderError> {
+        let (Secret::Link { hash, digits, ip }, Form::Link { target_url, .. }) =
+            (&sent.secret, &self.settings.form)
+        else {
+            return Ok(Step::then(Then::Reject(Reason::NotFound)));
+        };
+        if !self.cx.is_link(hash, link.secret)? {
+            // An older link of this challenge, or one of another.
+            return Ok(Step::then(Then::Reject(Reason::NotFound)));
+        }
+        if self.cx.now >= sent.expires_at {
+            return Ok(Step::then(Then::Reject(Reason::Expired)));
+        }
+        Ok(Step::then(match link.act {
+            LinkAct::Open => Then::Prompt(json!({
+                "began_at": sent.began_at.unix_seconds(),
+                "ip": ip,
+                "expires_at": sent.expires_at.unix_seconds(),
+                "needs": if self.of.approve_only { "nothing" } else { "same_browser_or_digits" },
+                "target_url": target_url.as_str(),
+            })),
+            LinkAct::Confirm { same_browser: true, .. } => Then::Accept(self.of.descriptor.strength()),
+            LinkAct::Confirm { digits: Some(typed), .. } => {
+                let typed = mfa_core::normalise_code(typed.expose_secret());
+                if SecretText::new(typed).ct_eq(digits.expose_secret()) {
+                    Then::Accept(self.of.descriptor.strength())
+                } else {
+                    Then::Reject(Reason::Fraud)
+                }
+            }
+            LinkAct::Confirm { .. } if self.of.approve_only => {
+                Then::Accept(strength::approved(&self.of.descriptor))
+            }
+            _ => Then::Reject(Reason::NotOffered),
+        }))
+    }
+
+    fn prompt(&self, sent: &Sent, left: bool) -> Value {
+        let to = self.of.masked(self.address.expose());
+        let mut shown = json!({
+            "channel": self.of.descriptor.channel.code(),
+            "to": to,
+            "sent": if left { "yes" } else { "perhaps" },
+            "expires_at": sent.expires_at.unix_seconds(),
+        });
+        let Some(fields) = shown.as_object_mut() else { return shown };
+        match (&sent.secret, &self.settings.form) {
+            (Secret::Code(_), Form::Code { digits }) => {
+                fields.insert("form".to_owned(), json!("code"));
+                fields.insert("digits".to_owned(), json!(digits));
+            }
+            // The page that waits shows them; a set-up is confirmed in the same browser.
+            (Secret::Link { digits, .. }, _) => {
+                fields.insert("form".to_owned(), json!("link"));
+                fields.insert("match".to_owned(), json!(digits.expose_secret()));
+            }
+            _ => {}
+        }
+        shown
+    }
+
+    fn hash(&self, generation: u32, code: &str) -> Result<KeyedHash, ProviderError> {
+        let address = self.address.expose().as_bytes();
+        self.cx.keyed_hash(&[b"code", address, &generation.to_be_bytes(), code.as_bytes()])
+    }
+
+    fn is_code(&self, hash: &KeyedHash, generation: u32, code: &str) -> Result<bool, ProviderError> {
+        let address = self.address.expose().as_bytes();
+        self.cx.is_keyed_hash(hash, &[b"code", address, &generation.to_be_bytes(), code.as_bytes()])
+    }
+}
+
+impl Delivered {
+    fn masked(&self, address: &str) -> String {
+        match self.medium {
+            Medium::Sms => Phone::parse(address, None).map(|phone| phone.masked()).unwrap_or_default(),
+            _ => Email::parse(address).map(|email| email.masked()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Draws a code of `digits` digits. Of 128 bits over at most 10^8 codes, no code is likelier than another by more than
+/// one part in 2^100.
+fn draw_code(cx: &mut Cx<'_>, digits: u8) -> Result<SecretText, ProviderError> {
+    let codes = 10_u128.checked_pow(u32::from(digits)).unwrap_or(u128::MAX);
+    let code = u128::from_be_bytes(cx.entropy.take()?).checked_rem(codes).unwrap_or_default();
+    Ok(SecretText::new(format!("{code:0width$}", width = usize::from(digits))))
+}
+
+fn draw_digits(cx: &mut Cx<'_>) -> Result<SecretText, ProviderError> {
+    let number = u64::from_be_bytes(cx.entropy.take()?).checked_rem(100).unwrap_or_default();
+    Ok(SecretText::new(format!("{number:02}")))
+}

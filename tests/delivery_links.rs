@@ -1,0 +1,228 @@
+//! Secure links: a mail scanner consumes none, the press of a button alone proves nothing, and one caller gets the grant.
+#![cfg(test)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit_model::Kind;
+use mfa::delivery::Delivered;
+use mfa::{
+    Begin, Challenge, Intent, LinkConfirm, LinkOpen, LinkProof, LinkToken, LinkView, Reason, RequestFacts,
+    SecretText, Status, Verify,
+};
+use mfa_testkit::faults::CountingStore;
+use mfa_testkit::inbox::Inbox;
+use mfa_testkit::race::race;
+use mfa_tests::acting::refused;
+use mfa_tests::mailed::{Mailed, TARGET_URL, links, texts};
+use mfa_tests::{World, login, on_stores};
+
+fn facts() -> RequestFacts {
+    RequestFacts::new()
+}
+
+async fn view(mailed: &Mailed, token: &LinkToken) -> LinkView {
+    match mailed.engine.link_open(token, &facts()).await.unwrap() {
+        LinkOpen::Valid(view) => view,
+        other => panic!("not valid: {other:?}"),
+    }
+}
+
+async fn confirm(mailed: &Mailed, token: &LinkToken, proof: LinkProof) -> LinkConfirm {
+    let nonce = match mailed.engine.link_open(token, &facts()).await.unwrap() {
+        LinkOpen::Valid(view) => view.nonce,
+        _ => SecretText::new("none"),
+    };
+    mailed.engine.link_confirm(token, &nonce, &proof, &facts()).await.unwrap()
+}
+
+fn reason(confirmed: &LinkConfirm) -> Reason {
+    match confirmed {
+        LinkConfirm::Rejected(rejected) => rejected.reason,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn digits(challenge: &Challenge) -> LinkProof {
+    LinkProof::Digits(SecretText::new(challenge.prompt["match"].as_str().unwrap()))
+}
+
+async fn status(mailed: &Mailed, challenge: &Challenge) -> Status {
+    mailed.engine.status(&mfa_tests::acme(), challenge.id).await.unwrap().unwrap().status
+}
+
+/// Bob, whose mailbox gets links, and a challenge with its link.
+async fn linked(world: &World) -> (Mailed, mfa::Subject, Challenge, LinkToken) {
+    let mailed = Mailed::new(world, links()).await;
+    let bob = mailed.add(world, "bob").await;
+    mailed.enrol(world, &bob, "email").await;
+    let challenge = mailed.begin(&bob).await;
+    let token = mailed.link();
+    (mailed, bob, challenge, token)
+}
+
+on_stores! {
+    async fn a_link_that_is_confirmed_elsewhere_is_claimed_by_the_page_that_waits(world) {
+        let (mailed, _bob, challenge, token) = linked(&world).await;
+        let shown = view(&mailed, &token).await.prompt;
+        assert_eq!(shown["target_url"], TARGET_URL);
+        assert_eq!(shown["began_at"], world.now().unix_seconds());
+        assert_eq!(status(&mailed, &challenge).await, Status::Sent);
+        assert!(matches!(mailed.engine.claim(&challenge.reference).await.unwrap(), Verify::Pending(_)));
+        let confirmed = confirm(&mailed, &token, digits(&challenge)).await;
+        assert!(matches!(&confirmed, LinkConfirm::Confirmed(shown) if shown["target_url"] == TARGET_URL), "{confirmed:?}");
+        assert_eq!(status(&mailed, &challenge).await, Status::Verified);
+        let Verify::Verified(grant) = mailed.engine.claim(&challenge.reference).await.unwrap() else { panic!() };
+        assert_eq!(grant.evidence().aal().number(), 1);
+        assert_eq!(status(&mailed, &challenge).await, Status::Redeemed);
+        assert_eq!(reason(&confirm(&mailed, &token, digits(&challenge)).await), Reason::NotFound);
+    }
+
+    async fn s03_the_browser_that_began_confirms_without_digits_and_no_other(world) {
+        let (mailed, bob, challenge, token) = linked(&world).await;
+        let other = mailed.begin(&bob).await;
+        let _ = mailed.link();
+        // Another challenge's reference, and nothing at all: not verified, and nothing is lost by it.
+        for proof in [LinkProof::SameBrowser(other.reference.clone()), LinkProof::None] {
+            assert_eq!(reason(&confirm(&mailed, &token, proof).await), Reason::NotOffered);
+            assert_eq!(status(&mailed, &challenge).await, Status::Sent);
+        }
+        let same = LinkProof::SameBrowser(challenge.reference.clone());
+        assert!(matches!(confirm(&mailed, &token, same).await, LinkConfirm::Confirmed(_)));
+        assert!(matches!(mailed.engine.claim(&challenge.reference).await.unwrap(), Verify::Verified(_)));
+    }
+
+    async fn s03_a_wrong_entry_of_digits_ends_the_challenge_and_counts_as_not_me(world) {
+        let (mailed, bob, challenge, token) = linked(&world).await;
+        let other = mailed.begin(&bob).await;
+        let other_token = mailed.link();
+        let shown: u32 = challenge.prompt["match"].as_str().unwrap().parse().unwrap();
+        let wrong = LinkProof::Digits(SecretText::new(format!("{:02}", (shown + 1) % 100)));
+        assert_eq!(reason(&confirm(&mailed, &token, wrong).await), Reason::Fraud);
+        assert_eq!(status(&mailed, &challenge).await, Status::Failed);
+        for (token, challenge) in [(&token, &challenge), (&other_token, &other)] {
+            let late = confirm(&mailed, token, digits(challenge)).await;
+            assert!(matches!(late, LinkConfirm::Rejected(_)), "{late:?}");
+            assert!(matches!(mailed.engine.claim(&challenge.reference).await.unwrap(), Verify::Rejected(_)));
+        }
+        assert!(matches!(mailed.engine.begin(login(&bob)).await.unwrap(), Begin::Denied(_)), "every method is delayed");
+    }
+
+    async fn s03_not_me_ends_the_challenge_and_tells_the_user(world) {
+        let (mailed, _bob, challenge, token) = linked(&world).await;
+        let told = mailed.engine.link_not_me(&token, &facts()).await.unwrap();
+        assert_eq!(told.reason, Reason::Fraud);
+        assert_eq!(status(&mailed, &challenge).await, Status::Failed);
+        let subjects: Vec<_> = mfa_tests::notified::arrived(&mailed.engine, &mailed.inbox).await;
+        assert!(subjects.iter().any(|(_, subject)| subject == mfa::NoticeKind::FraudReported.subject()));
+    }
+
+    async fn s03_a_scanner_that_opens_every_link_and_submits_every_form_consumes_nothing(world) {
+        let (mailed, _bob, challenge, token) = linked(&world).await;
+        let events = world.events().await.len();
+        for _ in 0..10 {
+            let opened = view(&mailed, &token).await;
+            for nonce in [&opened.nonce, &SecretText::new(""), &SecretText::new("guess")] {
+                let submitted = mailed.engine.link_confirm(&token, nonce, &LinkProof::None, &facts()).await.unwrap();
+                assert!(matches!(submitted, LinkConfirm::Rejected(_)), "{submitted:?}");
+            }
+        }
+        assert_eq!(status(&mailed, &challenge).await, Status::Sent);
+        assert_eq!(world.events().await.len(), events);
+        assert!(matches!(confirm(&mailed, &token, digits(&challenge)).await, LinkConfirm::Confirmed(_)));
+    }
+
+    async fn s28_a_form_that_was_not_opened_confirms_nothing(world) {
+        let (mailed, _bob, challenge, token) = linked(&world).await;
+        for nonce in ["", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+            let nonce = SecretText::new(nonce);
+            let refused = mailed.engine.link_confirm(&token, &nonce, &digits(&challenge), &facts()).await.unwrap();
+            assert_eq!(reason(&refused), Reason::NotFound);
+        }
+        assert_eq!(status(&mailed, &challenge).await, Status::Sent);
+    }
+
+    async fn s28_a_token_says_nothing_of_whose_it_is(world) {
+        let (_mailed, bob, challenge, token) = linked(&world).await;
+        let text = token.expose_secret();
+        let bytes = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
+        for hidden in [bob.account().as_str(), bob.user().as_str(), "user_auth"] {
+            assert!(!bytes.windows(hidden.len()).any(|part| part == hidden.as_bytes()), "{hidden}");
+            assert!(!text.contains(hidden));
+        }
+        let id = challenge.id.as_bytes();
+        assert!(!bytes.windows(id.len()).any(|part| part == id));
+        assert!(!format!("{token:?}").contains(text));
+    }
+
+    async fn t21_a_link_is_good_once_and_an_older_one_of_its_challenge_not_at_all(world) {
+        let (mailed, _bob, challenge, old) = linked(&world).await;
+        world.clock.advance(Duration::from_secs(30));
+        let resent = mailed.engine.resend(&challenge.reference).await.unwrap();
+        let mfa::Changed::Done(prompt) = resent else { panic!("{resent:?}") };
+        let new = mailed.link();
+        let digits = LinkProof::Digits(SecretText::new(prompt["match"].as_str().unwrap()));
+        assert_eq!(reason(&confirm(&mailed, &old, digits.clone()).await), Reason::NotFound);
+        assert!(matches!(confirm(&mailed, &new, digits.clone()).await, LinkConfirm::Confirmed(_)));
+        assert!(matches!(confirm(&mailed, &new, digits).await, LinkConfirm::Rejected(_)));
+        assert_eq!(world.events_of(Kind::ChallengeVerified).await.len(), 1);
+    }
+
+    async fn t22_a_link_is_over_at_the_second_its_life_ends(world) {
+        let (mailed, _bob, challenge, token) = linked(&world).await;
+        world.clock.advance(Duration::from_secs(300));
+        let late = confirm(&mailed, &token, digits(&challenge)).await;
+        assert!(matches!(late, LinkConfirm::Rejected(_)), "{late:?}");
+        assert_eq!(refused(mailed.engine.claim(&challenge.reference).await.unwrap()).reason, Reason::Expired);
+    }
+
+    async fn s02_of_64_pollers_and_64_claimers_of_a_verified_link_one_gets_the_grant(world) {
+        let (mailed, bob, challenge, token) = linked(&world).await;
+        assert!(matches!(confirm(&mailed, &token, digits(&challenge)).await, LinkConfirm::Confirmed(_)));
+        let outcomes = race(128, async |n| match n % 2 {
+            0 => matches!(mailed.engine.claim(&challenge.reference).await, Ok(Verify::Verified(_))),
+            // A status has no place for a grant: its type says so.
+            _ => {
+                let _: Option<mfa::ChallengeStatus> = mailed.engine.status(bob.account(), challenge.id).await.unwrap();
+                false
+            }
+        });
+        assert_eq!(outcomes.into_iter().filter(|granted| *granted).count(), 1);
+    }
+
+    async fn s03_approving_alone_is_of_the_first_level_a_stated_danger_and_no_proof(world) {
+        let inbox = Inbox::new();
+        let email = Delivered::email(texts()).unwrap().danger_approve_only();
+        let engine = Mailed::node(&world, &inbox, email, links()).build().await.unwrap();
+        assert!(engine.dangers().contains(&"danger_approve_only"));
+        let mailed = Mailed { engine, inbox };
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "sms").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let by_email = login(&bob).with_method("email".parse().unwrap());
+        let Begin::Challenge(challenge) = mailed.engine.begin(by_email).await.unwrap() else { panic!() };
+        let token = mailed.link();
+        assert!(matches!(confirm(&mailed, &token, LinkProof::None).await, LinkConfirm::Confirmed(_)));
+        let Verify::Verified(grant) = mailed.engine.claim(&challenge.reference).await.unwrap() else { panic!() };
+        assert_eq!(grant.evidence().aal().number(), 1);
+        // With something stronger enrolled, a step-up does not offer it.
+        let begun = mailed.engine.step_up_begin(login(&bob), &Intent::disable(&bob)).await.unwrap();
+        let Begin::Challenge(step_up) = begun else { panic!("{begun:?}") };
+        assert!(step_up.methods.iter().all(|method| method.provider.as_str() == "sms"));
+    }
+
+    async fn t25_a_made_up_token_costs_no_read(world) {
+        let counting = Arc::new(CountingStore::new(Arc::clone(&world.store)));
+        let inbox = Inbox::new();
+        let node = mfa_tests::notified::sending_node_on(&world, counting.clone(), &inbox);
+        let engine = node.build().await.unwrap();
+        let _ = counting.take();
+        let mailed = Mailed { engine, inbox };
+        for text in ["", "x", "AAAA", &"A".repeat(5_000), "made-up", "é"] {
+            let token = LinkToken::from_text(text);
+            assert_eq!(reason(&confirm(&mailed, &token, LinkProof::None).await), Reason::NotFound);
+            assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::NotFound);
+        }
+        assert_eq!(counting.take().gets, 0);
+    }
+}
