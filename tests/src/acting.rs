@@ -112,7 +112,6 @@ impl Acting {
     }
 
     /// Starts a builder of another engine with the same provider and the same ways out.
-    #[must_use]
     pub fn node(&self, world: &World) -> EngineBuilder {
         let builder = world.node().provider(self.provider.clone());
         builder.transport(self.post.clone()).http(self.web.clone())
