@@ -1,10 +1,14 @@
-//! The shim, from outside: its README replayed, lines that are not requests, and several processes on one
-//! store.
+//! The shim, from outside: its README replayed, lines that are not requests, several processes on one store, and
+//! Duo.
 
 #[path = "shim/tests/changes.rs"]
 mod changes;
 #[path = "shim/tests/cluster.rs"]
 mod cluster;
+#[path = "shim/tests/duo.rs"]
+mod duo;
+#[path = "shim/tests/duo_vectors.rs"]
+mod duo_vectors;
 #[path = "shim/tests/process.rs"]
 mod process;
 #[path = "shim/tests/protocol.rs"]

@@ -2,7 +2,10 @@
 
 use core::time::Duration;
 
-use mfa::{Authenticated, Challenge, Changed, Grant, IssuedRecovery, Method, Rejected, Revealed, Timestamp};
+use mfa::{
+    Authenticated, Challenge, Changed, Grant, IssuedRecovery, Method, NotRequired, Pending, Rejected,
+    Revealed, Timestamp,
+};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
@@ -64,6 +67,14 @@ pub(crate) fn rejected_json(rejected: &Rejected) -> Value {
         "attempts_left": rejected.attempts_left,
         "retry_after": rejected.retry_after.map(seconds),
     })
+}
+
+pub(crate) fn pending_json(pending: &Pending) -> Value {
+    json!({ "outcome": "pending", "request": pending.prompt })
+}
+
+pub(crate) fn not_required_json(why: NotRequired) -> Value {
+    json!({ "outcome": "not_required", "reason": why.code() })
 }
 
 pub(crate) fn changed_json(changed: Changed) -> Result<Value, Failure> {

@@ -3,7 +3,7 @@
 use mfa::{Choice, EnrolConfirm, ProviderName};
 use serde_json::{Value, json};
 
-use crate::answer::{add_revealed, recovery_json, rejected_json, unknown_outcome};
+use crate::answer::{add_revealed, pending_json, recovery_json, rejected_json, unknown_outcome};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::node::Node;
@@ -38,6 +38,12 @@ impl Node {
         self.subject(input).await?;
         confirm_json(self.engine.enrol_acknowledge(&enrolment, &facts).await?)
     }
+
+    pub(crate) async fn enrol_resend(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        let (enrolment, facts) = (reference(input, "enrolment")?, request_facts(input)?);
+        self.subject(input).await?;
+        confirm_json(self.engine.enrol_resend(&enrolment, &facts).await?)
+    }
 }
 
 fn confirm_json(confirmed: EnrolConfirm) -> Result<Value, Failure> {
@@ -46,6 +52,7 @@ fn confirm_json(confirmed: EnrolConfirm) -> Result<Value, Failure> {
         EnrolConfirm::RecoveryShown(issued) => {
             Ok(json!({ "outcome": "recovery_shown", "recovery": recovery_json(&issued) }))
         }
+        EnrolConfirm::Pending(pending) => Ok(pending_json(&pending)),
         EnrolConfirm::Rejected(rejected) => Ok(rejected_json(&rejected)),
         _ => Err(unknown_outcome()),
     }

@@ -114,9 +114,21 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
         match error {
             BuildError::Store(error) => error.into(),
-            BuildError::Settings { errors, .. } => errors.into(),
+            BuildError::Settings { provider, errors } => {
+                Self::from(errors).within(&format!("{provider}.settings"))
+            }
             other => Self::of(other.code(), &other),
         }
+    }
+}
+
+impl From<mfa::duo::Error> for Failure {
+    fn from(error: mfa::duo::Error) -> Self {
+        let field = match &error {
+            mfa::duo::Error::Parameter { name, .. } => Some((*name).to_owned()),
+            _ => None,
+        };
+        Self { field, ..Self::of(error.code(), &error) }
     }
 }
 

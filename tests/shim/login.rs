@@ -3,7 +3,10 @@
 use mfa::{Begin, Challenge, ChallengeId, ExplainedOutcome, MethodSelector, Module, Subject, Target, Verify};
 use serde_json::{Value, json};
 
-use crate::answer::{challenge_json, changed_json, redeemed_json, rejected_json, seconds, unknown_outcome};
+use crate::answer::{
+    challenge_json, changed_json, not_required_json, pending_json, redeemed_json, rejected_json, seconds,
+    unknown_outcome,
+};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::node::{Holder, Node};
@@ -61,6 +64,10 @@ impl Node {
         }))
     }
 
+    pub(crate) async fn login_resend(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        changed_json(self.engine.resend(&reference(input, "challenge")?).await?)
+    }
+
     pub(crate) async fn login_switch(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let reference = reference(input, "challenge")?;
         let method = input.parsed("method", str::parse::<MethodSelector>)?;
@@ -94,7 +101,7 @@ impl Node {
     pub(crate) fn begun_json(&mut self, begun: Begin, holder: Holder) -> Result<Value, Failure> {
         Ok(match begun {
             Begin::Challenge(challenge) => self.challenge_begun(&challenge, holder),
-            Begin::NotRequired(why) => json!({ "outcome": "not_required", "reason": why.code() }),
+            Begin::NotRequired(why) => not_required_json(why),
             Begin::EnrolmentRequired(required) => {
                 let offered: Vec<_> = required.offered.iter().map(|name| name.as_str()).collect();
                 let ticket = required.ticket.expose_secret();
@@ -152,7 +159,8 @@ impl Node {
                 }))
             }
             Verify::Rejected(rejected) => Ok(rejected_json(&rejected)),
-            Verify::Pending(pending) => Ok(json!({ "outcome": "pending", "request": pending.prompt })),
+            Verify::Pending(pending) => Ok(pending_json(&pending)),
+            Verify::NotRequired(why) => Ok(not_required_json(why)),
             _ => Err(unknown_outcome()),
         }
     }

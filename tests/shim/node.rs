@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use mfa::audit::{CheckpointKey, CursorKey};
+use mfa::duo::{ApiHosts, Duo, UserNames};
 use mfa::recovery::Recovery;
 use mfa::totp::Totp;
 use mfa::{
-    AccountId, Directory, Engine, KeyId, KeyRing, Policy, Runtime, SecretBytes, Subject, Timestamp,
-    Transport, UserId,
+    AccountId, Directory, Engine, EngineBuilder, KeyId, KeyRing, Policy, Runtime, SecretBytes, Subject,
+    Timestamp, Transport, UserId,
 };
 use serde_json::{Value, json};
 
@@ -18,11 +19,14 @@ use crate::host::Host;
 use crate::input::Input;
 use crate::keys;
 use crate::notices::Post;
+use crate::peer::Peer;
 use crate::runtime::ShimRuntime;
 use crate::store::{self, Opened, TestStore};
 
 /// What authenticator apps show as the issuer.
 const ISSUER: &str = "mfa-shim";
+/// How often in an hour each user is let in while Duo is gone, under `danger_fail_open`.
+const FAIL_OPEN: u8 = 2;
 /// The danger that every engine of the shim has.
 const TEST_DOUBLES: &str = "danger_test_doubles";
 
@@ -40,6 +44,7 @@ pub(crate) struct Node {
     pub(crate) ring: KeyRing,
     pub(crate) roots: BTreeMap<KeyId, SecretBytes>,
     pub(crate) post: Arc<Post>,
+    pub(crate) peer: Arc<Peer>,
     /// What this process was told when it began the challenge of a reference: for whom and in which session.
     pub(crate) begun: HashMap<String, Holder>,
     /// In which session this process gave out a ticket or a proof.
@@ -61,7 +66,7 @@ impl Node {
         let (ring, roots) = keys::ring(input)?;
         let policy = policy(input)?;
         let checkpoint_key = checkpoint_key(input)?;
-        check_dangers(input)?;
+        let peer = Arc::new(Peer::default());
 
         let Opened { engine: store, host } = store::open(name).await?;
         let clock: Arc<dyn Runtime> = runtime.clone();
@@ -73,9 +78,8 @@ impl Node {
             .provider(Totp::new(ISSUER)?)
             .provider(Recovery::new(ISSUER)?)
             .transport(transport)
-            .danger_test_doubles()
-            .build()
-            .await?;
+            .danger_test_doubles();
+        let engine = with_duo(with_dangers(engine, input)?, input, &peer)?.build().await?;
         store.take_counts();
         let answer = json!({ "dangers": engine.dangers() });
         let cursor_key = engine.cursor_key()?;
@@ -91,6 +95,7 @@ impl Node {
             ring,
             roots,
             post,
+            peer,
             begun: HashMap::new(),
             sessions: HashMap::new(),
         };
@@ -139,11 +144,28 @@ fn policy(input: &Input<'_>) -> Result<Policy, Failure> {
     }
 }
 
-fn check_dangers(input: &Input<'_>) -> Result<(), Failure> {
+fn with_dangers(mut engine: EngineBuilder, input: &Input<'_>) -> Result<EngineBuilder, Failure> {
     for name in input.list("danger")? {
-        if name.as_str() != Some(TEST_DOUBLES) {
-            return Err(Failure::bad_request("no such danger is served yet").at("danger"));
-        }
+        engine = match name.as_str() {
+            Some(TEST_DOUBLES) => engine,
+            Some("danger_accept_provider_bypass") => engine.danger_accept_provider_bypass(),
+            Some("danger_fail_open") => engine.danger_fail_open(FAIL_OPEN),
+            _ => return Err(Failure::bad_request("no such danger is served yet").at("danger")),
+        };
     }
-    Ok(())
+    Ok(engine)
+}
+
+/// Registers the provider `duo` where the request has settings for it; the peer stands in for the network.
+fn with_duo(engine: EngineBuilder, input: &Input<'_>, peer: &Arc<Peer>) -> Result<EngineBuilder, Failure> {
+    let Some(given) = input.optional_object("duo")? else { return Ok(engine) };
+    let names = match given.optional_text("names")? {
+        None | Some("account_and_user") => UserNames::AccountAndUser,
+        Some("user_id") => UserNames::UserId,
+        Some("label") => UserNames::Label,
+        Some(_) => return Err(given.mistyped("names", "account_and_user, user_id or label")),
+    };
+    peer.add(&given)?;
+    let duo = Duo::new(ApiHosts::duo())?.with_names(names);
+    Ok(engine.provider_with(duo, given.required("settings")?.clone()).http(peer.clone()))
 }

@@ -21,7 +21,6 @@ const NOT_SERVED: &[&str] = &[
     "link.confirm",
     "link.not_me",
     "link.open",
-    "login.resend",
     "policy.put",
     "policy.resolve",
     "provider.create",
@@ -74,7 +73,7 @@ impl Shim {
         }
         let not_open = || Failure::bad_request("no store is open: call `open` first");
         let is_engine_op = is_engine_op(op);
-        if NOT_SERVED.contains(&op) || op.starts_with("duo.") {
+        if NOT_SERVED.contains(&op) {
             return Err(Failure::not_served());
         }
         if !is_engine_op {
@@ -118,6 +117,7 @@ engine_ops! {
     "login.verify" => login_verify,
     "login.claim" => login_claim,
     "login.status" => login_status,
+    "login.resend" => login_resend,
     "login.switch" => login_switch,
     "login.cancel" => login_cancel,
     "explain" => explain,
@@ -125,6 +125,7 @@ engine_ops! {
     "enrol.begin" => enrol_begin,
     "enrol.confirm" => enrol_confirm,
     "enrol.acknowledge" => enrol_acknowledge,
+    "enrol.resend" => enrol_resend,
     "method.list" => method_list,
     "method.remove" => method_remove,
     "method.prefer" => method_prefer,
@@ -138,6 +139,8 @@ engine_ops! {
     "notices.drain" => notices_drain,
     "inbox.take" => inbox_take,
     "inbox.fail" => inbox_fail,
+    "http.reply" => http_reply,
+    "http.take" => http_take,
     "sealing.rotate" => sealing_rotate,
     "reseal" => reseal,
     "purge" => purge,

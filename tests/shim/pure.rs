@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::input::Input;
-use crate::recovery;
+use crate::{duo, recovery};
 
 /// Serves `op` if it is one of these.
 pub(crate) fn serve(op: &str, input: &Input<'_>) -> Option<Result<Value, Failure>> {
@@ -23,7 +23,7 @@ pub(crate) fn serve(op: &str, input: &Input<'_>) -> Option<Result<Value, Failure
         "recovery.check" => recovery::check_code(input),
         "time.gregorian" => input.time("unix").map(|time| json!({ "gregorian": time.gregorian_seconds() })),
         "wire.attempt" => wire_attempt(input),
-        _ => return None,
+        _ => return duo::serve(op, input),
     })
 }
 

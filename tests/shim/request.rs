@@ -17,7 +17,7 @@ const CHANNELS: [Channel; 5] =
     [Channel::Direct, Channel::Device, Channel::Email, Channel::Phone, Channel::Push];
 
 /// The kinds of an answer, of which a response has exactly one.
-const ANSWERS: [&str; 6] = ["code", "recovery", "bypass", "duo", "start", "poll"];
+const ANSWERS: [&str; 7] = ["code", "recovery", "bypass", "duo", "universal", "start", "poll"];
 
 impl Node {
     /// Reads a login of a user whom the directory knows.
@@ -65,18 +65,17 @@ pub(crate) fn login_fields(input: &Input<'_>) -> Result<LoginFields, Failure> {
 /// Reads the answer of `response`. It names its kind; the others are refused before anything is judged.
 pub(crate) fn response(input: &Input<'_>) -> Result<Response, Failure> {
     let given = input.object("response")?;
-    given.without(&["universal"])?;
     let kinds: Vec<_> = ANSWERS.into_iter().filter(|kind| given.get(kind).is_some()).collect();
     let response = match kinds.as_slice() {
         ["code"] => Response::answer(Answer::code(given.text("code")?)),
         ["recovery"] => Response::answer(Answer::recovery(given.text("recovery")?)),
         ["bypass"] => Response::answer(Answer::bypass(given.text("bypass")?)),
         ["duo"] => Response::answer(Answer::reply(given.text("duo")?)),
+        ["universal"] => Response::answer(Answer::reply(&callback(&given.object("universal")?)?)),
         ["start"] => Response::start(Choice::new(given.required("start")?.clone())),
         ["poll"] if given.flag("poll")? => Response::poll(),
         _ => {
-            let message =
-                "response must have exactly one of code, recovery, bypass, duo, start, or poll: true";
+            let message = "response must have exactly one of code, recovery, bypass, duo, universal, start, or poll: true";
             return Err(Failure::bad_request(message).at("response"));
         }
     };
@@ -84,6 +83,17 @@ pub(crate) fn response(input: &Input<'_>) -> Result<Response, Failure> {
     let named = started.as_ref().unwrap_or(&given);
     let method = named.optional_parsed("method", str::parse::<MethodSelector>)?;
     Ok(if let Some(method) = method { response.with_method(method) } else { response })
+}
+
+/// Returns the query that the browser brings back from Duo: `state`, and `code` or `error`.
+fn callback(given: &Input<'_>) -> Result<String, Failure> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("state", given.text("state")?);
+    match given.optional_text("error")? {
+        Some(error) => query.append_pair("error", error),
+        None => query.append_pair("duo_code", given.text("code")?),
+    };
+    Ok(query.finish())
 }
 
 pub(crate) fn reference(input: &Input<'_>, name: &str) -> Result<Reference, Failure> {

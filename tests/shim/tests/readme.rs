@@ -37,7 +37,7 @@ fn every_served_op_has_an_example() {
         README.lines().filter_map(|line| line.strip_prefix("### ")).flat_map(|l| l.split(", ")).collect();
     assert!(ops.len() > 40);
     // A row of a table of ops: its name, and behind the arrow what serves it.
-    let tables = [include_str!("../ops.rs"), include_str!("../pure.rs")];
+    let tables = [include_str!("../ops.rs"), include_str!("../pure.rs"), include_str!("../duo.rs")];
     let rows = tables.iter().flat_map(|table| table.lines()).filter_map(|line| line.trim().strip_prefix('"'));
     let mut served: Vec<_> = rows.filter_map(|row| Some(row.split_once("\" => ")?.0)).collect();
     served.push("open");
