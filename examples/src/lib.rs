@@ -1,1 +1,3 @@
-//! The workspace's examples.
+//! What the workspace's examples share.
+
+pub mod duo;
