@@ -67,12 +67,17 @@ fn criterion(harness: &mut Criterion, cases: &[Case]) {
 
 fn ratios(mode: Mode, cases: &[Case]) {
     let flags = Flags::open();
-    let lane = |Case { name, user, policy }| {
+    let flags = &flags;
+    let lane = |case| {
+        let Case { name, user, policy }: &Case = case;
         Lane::new(format!("select, {name}"), CALLS, move || {
-            select(black_box(user), black_box(policy), black_box(&flags)).is_ok()
+            select(black_box(user), black_box(policy), black_box(flags)).is_ok()
         })
     };
-    let mut lanes: Vec<_> = cases.iter().map(lane).collect();
+    let mut lanes = Vec::new();
+    for case in cases {
+        lanes.push(lane(case));
+    }
     let figures = take_turns(mode, ROUNDS, &mut lanes);
     for (case, figures) in cases.iter().zip(figures) {
         let name = format!("delivery, select, {}", case.name);
