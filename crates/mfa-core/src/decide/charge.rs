@@ -6,7 +6,6 @@ use audit_model::{Kind, Outcome};
 
 use super::case::Case;
 use super::wording;
-use crate::budget::DELAYS_FROM;
 use crate::machine::Move;
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
@@ -38,9 +37,8 @@ impl Case<'_> {
     ) -> Result<Rejected, Error> {
         match reason {
             Reason::Fraud => {
-                self.delay_every_method();
-                // Whatever else is open may be the same stranger's.
-                self.login.change().raise_fence();
+                let at = self.at;
+                self.login.change().report_fraud(at);
                 self.tell(NoticeKind::FraudReported);
             }
             Reason::Replayed => self.tell(NoticeKind::ReplaySeen),
@@ -63,15 +61,6 @@ impl Case<'_> {
             self.tell(NoticeKind::WrongSecondStep);
         }
         Ok(Rejected { reason, attempts_left: self.challenge.value.attempts_left, retry_after })
-    }
-
-    /// After a report that it was not the user: no method is judged for a while.
-    fn delay_every_method(&mut self) {
-        let at = self.at;
-        for enrolment in &mut self.login.change().enrolments {
-            enrolment.consecutive = enrolment.consecutive.max(DELAYS_FROM);
-            enrolment.failed_at = at;
-        }
     }
 
     /// Charges the challenge and the budgets what an answer costs.

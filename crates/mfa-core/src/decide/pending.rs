@@ -8,12 +8,15 @@ use super::confirm::{Confirmed, Confirming, rejected};
 use super::effects::{EffectResult, Ran, event_of};
 use super::enrol::{context, place};
 use super::judge::Acting;
+use super::notice;
 use super::sends::charge_push;
 use crate::driver::Records;
 use crate::provider::{ErasedHeld, ErasedStep, Then};
+use crate::reason::Cost;
 use crate::record::challenge::PendingEffect;
 use crate::{
-    Change, Charge, Draw, Effect, EnrolConfirm, Error, Pending, Reason, SecretBytes, StepEvent, Unproven,
+    Change, Charge, Draw, Effect, EnrolConfirm, Error, NoticeKind, Pending, Reason, SecretBytes, StepEvent,
+    Unproven,
 };
 
 impl Confirming<'_> {
@@ -149,12 +152,38 @@ impl Confirming<'_> {
                 }
                 Ok(pending(prompt))
             }
-            Then::Reject(reason) => self.refuse_kept(reason, charged, changed),
+            Then::Reject(reason) => {
+                self.end_by(reason, draw)?;
+                self.refuse_kept(reason, charged, changed)
+            }
             Then::Unproven(Unproven::Bypass) => self.refuse_kept(Reason::Denied, charged, changed),
             Then::Unproven(Unproven::Unreachable) => self.refuse_kept(Reason::Unavailable, charged, changed),
             Then::Run(effect, charge) => self.charge(effect, charge, of_answer, draw),
             Then::Reveal(..) => Err(Error::Unavailable("a provider that reveals after the beginning")),
         }
+    }
+
+    /// Ends the set-up where the user refused it: whoever began it may be a stranger, who could ask again and again.
+    fn end_by(&mut self, reason: Reason, draw: &mut Draw) -> Result<(), Error> {
+        let cost = Cost::of(reason);
+        let at = self.login.effective(self.now);
+        if cost.ends {
+            self.pending.expires_at = self.pending.expires_at.min(at);
+        }
+        if cost.push {
+            self.login.pushes = self.login.pushes.saturating_add(1);
+            self.login_changed = true;
+        }
+        if reason == Reason::Fraud {
+            self.login.report_fraud(at);
+            self.login_changed = true;
+            let verified: Vec<_> =
+                self.subject.contacts().iter().filter(|contact| contact.is_verified()).cloned().collect();
+            let (whom, kind) = ((self.account, &self.claims.user), NoticeKind::FraudReported);
+            let (login, plan) = (&mut self.login, &mut self.plan);
+            notice::queue(self.rules, whom, login, kind, &verified, self.now, draw, plan)?;
+        }
+        Ok(())
     }
 
     fn charge(

@@ -118,6 +118,16 @@ impl Login {
         self.fence = self.fence.saturating_add(1);
     }
 
+    /// After a report that it was not the user: no method is judged for a while, and whatever is open, which may be
+    /// the same stranger's, ends.
+    pub(crate) fn report_fraud(&mut self, at: Timestamp) {
+        for enrolment in &mut self.enrolments {
+            enrolment.consecutive = enrolment.consecutive.max(DELAYS_FROM);
+            enrolment.failed_at = at;
+        }
+        self.raise_fence();
+    }
+
     pub(crate) fn enrolment(&self, id: EnrolmentId) -> Option<&Enrolment> {
         self.enrolments.iter().find(|enrolment| enrolment.id == id)
     }
