@@ -13,7 +13,7 @@ use crate::reason::Cost;
 use crate::record::challenge::PendingEffect;
 use crate::{
     Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, Reason, Receipt, SecretBytes, StepEvent,
-    Version,
+    Unproven, Version,
 };
 
 /// How an effect ended.
@@ -100,6 +100,10 @@ pub(super) fn resume(
         // Something else happened in between, such as another poll that ended: its result is the newer one.
         Ran::Free { since, .. } if case.challenge.version != *since => Ok(pending(Value::Null)),
         Ran::Free { of_answer, .. } => {
+            if let Some(None) = locked(case) {
+                // Stopped in the meantime: whatever it is, it is not the method's any more.
+                return Ok(Judged::Rejected(case.refuse(Reason::Locked, None)?));
+            }
             let Some(method) = ready(case) else {
                 return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
             };
@@ -152,6 +156,10 @@ fn resume_charged(
             case.login.change().failures.refund(effect.charged_at);
         }
     }
+    if let (Then::Unproven(Unproven::Bypass), true) = (&step.then, is_charged) {
+        // Neither right nor wrong: whoever is let pass for a year must not be stopped by it.
+        give_back_failure(case, &effect);
+    }
     if let (Then::Reject(reason), true) = (&step.then, is_charged) {
         if case.challenge.value.status == Status::Created {
             // What was judged has left.
@@ -180,6 +188,14 @@ fn refund(case: &mut Case<'_>, effect: &PendingEffect) {
     if effect.charge != Charge::Attempt {
         return;
     }
+    give_back_failure(case, effect);
+    let challenge = case.challenge.change();
+    challenge.attempts_left = challenge.attempts_left.saturating_add(1);
+    challenge.verify_attempts = challenge.verify_attempts.saturating_sub(1);
+}
+
+/// Gives back the failure that an attempt was counted as.
+fn give_back_failure(case: &mut Case<'_>, effect: &PendingEffect) {
     let (id, low_entropy) = (case.challenge.value.method, case.is_low_entropy());
     let login = case.login.change();
     if low_entropy {
@@ -189,9 +205,6 @@ fn refund(case: &mut Case<'_>, effect: &PendingEffect) {
         enrolment.consecutive = enrolment.consecutive.saturating_sub(1);
         enrolment.failed_at = effect.failed_before;
     }
-    let challenge = case.challenge.change();
-    challenge.attempts_left = challenge.attempts_left.saturating_add(1);
-    challenge.verify_attempts = challenge.verify_attempts.saturating_sub(1);
 }
 
 /// Tells the provider that an effect was charged and never came back.
