@@ -33,8 +33,13 @@ use settings::{Mode, Settings};
 /// `auth_api`. `accept_approve_only` (`false` unless set) says that a push that is approved without a number, or a call,
 /// is evidence of AAL2; it is of AAL1 otherwise (SP 800-63B-4 §3.1.3).
 ///
+/// Where Duo wants a number to be typed, the prompt has it as `verification_code`, to be shown to the user. It is good
+/// for one push and about a minute; a start after that answers with another prompt and number, and sends nothing.
+///
 /// An enrolment pins the name that the user has at Duo. What Duo lets pass without an answer of the user's (a bypass, a
-/// remembered device, a trusted network) is never evidence.
+/// bypass code, a remembered device, a trusted network) is never evidence. Of two things Duo says nothing: how a user
+/// passed the frame of the Web SDK, whose replies are of AAL1 therefore, and whether a passcode was a bypass code; one of
+/// nine digits or ten is taken for it, so let Duo give out no shorter ones.
 ///
 /// ```
 /// use mfa_core::Provider;
@@ -61,17 +66,21 @@ pub struct Duo {
     descriptor: Descriptor,
 }
 
-/// How users are called at Duo, whose integrations know a user by name alone.
+/// How users are called at Duo, whose integrations know a user by name alone, in any case of its letters, and where
+/// they are set to normalise names, without what is before a backslash or behind an at sign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserNames {
-    /// `account/user`: no two accounts of this engine share a name.
+    /// `account/user`: no two accounts of this engine share a name. In an id, `/` is written `%2F` and `%` is
+    /// written `%25`.
     #[default]
     AccountAndUser,
     /// The user's id. The host says by this that no two accounts have users of the same id who are not the same
     /// person: otherwise one of them could approve the login of the other.
     UserId,
-    /// The user's label, such as an e-mail address. The host says by this that no two users have the same label.
+    /// The user's label, such as an e-mail address. The host says by this that no two users have the same label, and
+    /// that a user cannot choose it. A user who is not at Duo yet is not told where to enrol there, neither here nor
+    /// with [`UserId`](Self::UserId): an administrator adds them.
     Label,
 }
 
@@ -103,11 +112,18 @@ impl Duo {
 
     fn name_of(&self, cx: &Cx<'_>) -> String {
         match self.names {
-            UserNames::AccountAndUser => format!("{}/{}", cx.account.as_str(), cx.user.as_str()),
+            UserNames::AccountAndUser => {
+                format!("{}/{}", part_of_name(cx.account.as_str()), part_of_name(cx.user.as_str()))
+            }
             UserNames::UserId => cx.user.as_str().to_owned(),
             UserNames::Label => cx.label.to_owned(),
         }
     }
+}
+
+/// Returns an id as a part of a name that has parts: ids may have slashes too.
+fn part_of_name(id: &str) -> String {
+    id.replace('%', "%25").replace('/', "%2F")
 }
 
 /// What a mode decides with: the context, the name at Duo, what is kept.
@@ -115,6 +131,8 @@ struct Call<'a, 'c> {
     cx: &'a mut Cx<'c>,
     settings: &'a Settings,
     name: &'a str,
+    /// Whether no user of another account can have the name.
+    is_of_account: bool,
     replies: Replies,
 }
 
@@ -151,7 +169,8 @@ impl Provider for Duo {
             (None, StepEvent::Begin(_)) => (Pinned::new(self.name_of(cx)), true),
             (None, _) => return Err(ProviderError::Inappropriate),
         };
-        let mut call = Call { cx, settings: &settings, name: pinned.name(), replies };
+        let is_of_account = self.names == UserNames::AccountAndUser;
+        let mut call = Call { cx, settings: &settings, name: pinned.name(), is_of_account, replies };
         let step = match (&settings.mode, held.state) {
             (Mode::Web(mode), state) => web::handle(mode, &mut call, state, event)?,
             (Mode::AuthApi(mode), state) => api::handle(mode, &mut call, state, event)?,

@@ -8,7 +8,7 @@ use mfa_core::{
 };
 use serde_json::{Value, json};
 
-use super::kept::{Api, ApiStep, Asked, State};
+use super::kept::{Api, ApiStep, Asked, PasscodeKind, State};
 use super::probe::{Probed, may_be_gone, probed};
 use super::prompt::{again, choices, waiting};
 use super::{Call, DuoStep, evidence};
@@ -37,9 +37,9 @@ pub(super) fn handle(
     let mut asking = Asking { api, call, kept };
     match event {
         StepEvent::Begin(_) => asking.preauth(),
-        StepEvent::Start(choice) if choice.is_none() => Ok(asking.show()),
+        StepEvent::Start(choice) if choice.is_none() => asking.show(),
         StepEvent::Start(choice) => asking.start(choice),
-        StepEvent::Resend => Ok(asking.show()),
+        StepEvent::Resend => asking.show(),
         StepEvent::Answer(answer) => asking.passcode(answer),
         StepEvent::Poll => asking.poll(),
         StepEvent::Http(reply) => asking.replied(reply),
@@ -63,9 +63,12 @@ impl Asking<'_, '_, '_> {
         self.run(&call, Charge::Free, None)
     }
 
-    /// Shows again what there is to choose.
-    fn show(&self) -> DuoStep {
-        Step::then(Then::Prompt(again("choose", &self.kept.offers)))
+    /// Shows again what there is to choose. A number is not kept: Duo gives another one.
+    fn show(&mut self) -> Result<DuoStep, ProviderError> {
+        if self.kept.numbered {
+            return self.preauth();
+        }
+        Ok(Step::then(Then::Prompt(again("choose", &self.kept.offers))))
     }
 
     /// Asks the user in the way that was chosen, of those that Duo named.
@@ -73,18 +76,18 @@ impl Asking<'_, '_, '_> {
         let Some(user) = self.user() else { return Ok(unknown()) };
         let (kind, device) = (choice.text("factor").unwrap_or("push"), choice.text("device"));
         let offered = self.kept.offers.iter().find(|(of, id)| of == kind && device.is_none_or(|d| d == id));
-        let Some((_, device)) = offered else { return Ok(self.refuse(Reason::NotOffered)) };
-        let device = DeviceId::parse(device).map_err(|_| ProviderError::Inappropriate)?;
+        let device = offered.and_then(|(_, device)| DeviceId::parse(device).ok());
+        let Some(device) = device else { return Ok(self.refuse(Reason::NotOffered)) };
         let device = DeviceChoice::Device(device);
         let (factor, asked, charge) = match kind {
-            "push" => {
-                let (push, asked) = self.push(device);
-                (Factor::Push(push), asked, Charge::Push)
-            }
+            "push" => match self.push(device) {
+                Some((push, asked)) => (Factor::Push(push), asked, Charge::Push),
+                // The number that was shown is used or too old: another one is shown first.
+                None => return self.preauth(),
+            },
             "phone" => (Factor::Phone(device), Asked::Phone, Charge::Send),
             "sms" => (Factor::Sms(device), Asked::Sms, Charge::Send),
-            // It may ring: it is charged as what costs more.
-            _ => (Factor::Auto(device), Asked::Auto, Charge::Send),
+            _ => return Ok(self.refuse(Reason::NotOffered)),
         };
         self.kept.step = ApiStep::Asking(asked);
         let call = Auth::new(user, factor).asynchronous();
@@ -92,13 +95,14 @@ impl Asking<'_, '_, '_> {
         self.run(&call, charge, None)
     }
 
-    /// A push shows the number that was announced, while that is good.
-    fn push(&mut self, device: DeviceChoice) -> (Push, Asked) {
+    /// A push asks for the number that was announced, while that is good. Where Duo wants a number there is no push
+    /// without: Duo would send it, and its policy would be gone past.
+    fn push(&mut self, device: DeviceChoice) -> Option<(Push, Asked)> {
         let push = Push::new(device).with_display_username(self.call.cx.label);
         let announced = self.kept.verified.take().filter(|(_, until)| self.call.cx.now < *until);
         match announced.and_then(|(txid, _)| Txid::parse(&txid).ok()) {
-            Some(txid) => (push.verified(txid), Asked::VerifiedPush),
-            None => (push, Asked::Push),
+            Some(txid) => Some((push.verified(txid), Asked::VerifiedPush)),
+            None => (!self.kept.numbered).then_some((push, Asked::Push)),
         }
     }
 
@@ -107,12 +111,11 @@ impl Asking<'_, '_, '_> {
             return Ok(self.refuse(Reason::Malformed));
         }
         let typed = answer.text().expose_secret();
-        let Ok(passcode) = Passcode::parse(typed) else { return Ok(self.refuse(Reason::Malformed)) };
-        if !has_a_form_of_a_passcode(typed) {
+        let (Some(kind), Ok(passcode)) = (kind_of(typed), Passcode::parse(typed)) else {
             return Ok(self.refuse(Reason::Malformed));
-        }
+        };
         let Some(user) = self.user() else { return Ok(unknown()) };
-        self.kept.step = ApiStep::Passcode;
+        self.kept.step = ApiStep::Passcode(kind);
         let call = Auth::new(user, Factor::Passcode(passcode));
         let call = self.call.cx.ip.into_iter().fold(call, Auth::with_ipaddr);
         self.run(&call, Charge::Attempt, None)
@@ -123,7 +126,7 @@ impl Asking<'_, '_, '_> {
     fn poll(&mut self) -> Result<DuoStep, ProviderError> {
         let txid = match &self.kept.step {
             ApiStep::Waiting(txid, _) => txid,
-            ApiStep::Ready if self.kept.offers.is_empty() => return self.preauth(),
+            ApiStep::Preauth | ApiStep::Ready if self.kept.offers.is_empty() => return self.preauth(),
             _ => return Ok(Step::then(Then::Wait(again("choose", &self.kept.offers)))),
         };
         let txid = Txid::parse(txid).map_err(|_| ProviderError::Inappropriate)?;
@@ -137,7 +140,7 @@ impl Asking<'_, '_, '_> {
             ApiStep::Preauth => self.preauth_replied(reply),
             ApiStep::Asking(asked) => self.auth_replied(asked, reply),
             ApiStep::Waiting(_, asked) => Ok(self.status_replied(asked, reply)),
-            ApiStep::Passcode => self.passcode_replied(reply),
+            ApiStep::Passcode(kind) => self.passcode_replied(kind, reply),
             ApiStep::Probing(failed) => match probed(reply, failed) {
                 Probed::Answers => Ok(self.refuse(Reason::Unavailable)),
                 Probed::Again(failed) => self.probe(failed),
@@ -168,7 +171,8 @@ impl Asking<'_, '_, '_> {
         Ok(match preauth.result {
             PreauthResult::Auth => self.choose(&preauth),
             PreauthResult::Allow => self.keep(Then::Unproven(Unproven::Bypass)),
-            PreauthResult::Enroll if enrols => self.ready(json!({
+            // With a name that an account can choose freely, whoever comes first would be that person at Duo.
+            PreauthResult::Enroll if enrols && self.call.is_of_account => self.ready(json!({
                 "mode": "auth_api",
                 "status": "enroll",
                 "enroll_portal_url": preauth.enroll_portal_url.as_ref().map(|url| url.expose_secret()),
@@ -184,6 +188,7 @@ impl Asking<'_, '_, '_> {
     fn choose(&mut self, preauth: &PreauthReply) -> DuoStep {
         let (prompt, offers) = choices(preauth);
         self.kept.offers = offers;
+        self.kept.numbered = preauth.verified_push.is_some();
         self.kept.verified = preauth.verified_push.as_ref().map(|push| {
             let minute = self.call.cx.now.plus(Duration::from_secs(60));
             (push.txid.as_str().to_owned(), push.expires_at.unwrap_or(minute))
@@ -197,6 +202,10 @@ impl Asking<'_, '_, '_> {
             Ok(AuthReply::Started(txid)) => {
                 self.kept.step = ApiStep::Waiting(txid.as_str().to_owned(), asked);
                 self.keep(Then::Wait(waiting(asked)))
+            }
+            // Nobody can have answered yet: a policy lets the user pass.
+            Ok(AuthReply::Finished(result)) if result.granted() => {
+                self.keep(Then::Unproven(Unproven::Bypass))
             }
             Ok(AuthReply::Finished(result)) => self.ended(asked, &result),
             Err(_) => return self.failed(reply),
@@ -226,11 +235,11 @@ impl Asking<'_, '_, '_> {
         self.keep(then.unwrap_or_else(|| Then::Wait(waiting(asked))))
     }
 
-    fn passcode_replied(&mut self, reply: Reply<'_>) -> Result<DuoStep, ProviderError> {
+    fn passcode_replied(&mut self, kind: PasscodeKind, reply: Reply<'_>) -> Result<DuoStep, ProviderError> {
         let Ok(answer) = reply else { return self.failed(reply) };
         self.kept.step = ApiStep::Ready;
         match Auth::parse(answer) {
-            Ok(AuthReply::Finished(result)) => Ok(self.keep(evidence::of_passcode(&result))),
+            Ok(AuthReply::Finished(result)) => Ok(self.keep(evidence::of_passcode(&result, kind))),
             Ok(_) => Ok(self.refuse(Reason::Unavailable)),
             Err(_) => self.failed(reply),
         }
@@ -247,7 +256,7 @@ impl Asking<'_, '_, '_> {
     }
 
     fn refuse(&mut self, reason: Reason) -> DuoStep {
-        if matches!(self.kept.step, ApiStep::Asking(_) | ApiStep::Passcode | ApiStep::Probing(_)) {
+        if matches!(self.kept.step, ApiStep::Asking(_) | ApiStep::Passcode(_) | ApiStep::Probing(_)) {
             self.kept.step = ApiStep::Ready;
         }
         self.keep(Then::Reject(reason))
@@ -288,10 +297,16 @@ impl Asking<'_, '_, '_> {
     }
 }
 
-/// The digits of Duo Mobile, a message, a token or a bypass code, or the 44 letters of a YubiKey.
-fn has_a_form_of_a_passcode(text: &str) -> bool {
-    let digits = (6..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits || (text.len() == 44 && text.bytes().all(|byte| b"cbdefghijklnrtuv".contains(&byte)))
+/// Six digits of Duo Mobile, seven of a message, six or eight of a token, the 44 letters of a YubiKey; or a bypass
+/// code, which has nine digits or ten. Duo's answer tells them apart no more than this.
+fn kind_of(text: &str) -> Option<PasscodeKind> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.len() {
+        6..=8 if digits => Some(PasscodeKind::Device),
+        9..=10 if digits => Some(PasscodeKind::Bypass),
+        44 if text.bytes().all(|byte| b"cbdefghijklnrtuv".contains(&byte)) => Some(PasscodeKind::Device),
+        _ => None,
+    }
 }
 
 fn unknown() -> DuoStep {

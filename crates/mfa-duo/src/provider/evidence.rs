@@ -2,7 +2,7 @@
 
 use mfa_core::{Aal, Amr, Channel, Factor, Reason, Strength, Then, Unproven};
 
-use super::kept::Asked;
+use super::kept::{Asked, PasscodeKind};
 use crate::auth_api::{AuthResult, Status, Verdict};
 use crate::universal::Claims;
 
@@ -56,16 +56,17 @@ const fn shown_by(asked: Asked) -> Option<Shown> {
     match asked {
         Asked::VerifiedPush => Some(Shown::NumberMatched),
         Asked::Push => Some(Shown::Approved(Channel::Push)),
-        // The weaker of what Duo may have chosen.
-        Asked::Phone | Asked::Auto => Some(Shown::Approved(Channel::Phone)),
+        Asked::Phone => Some(Shown::Approved(Channel::Phone)),
         Asked::Sms => None,
     }
 }
 
 /// Reads the result of judging a passcode.
-pub(super) fn of_passcode(result: &AuthResult) -> Then {
+pub(super) fn of_passcode(result: &AuthResult, kind: PasscodeKind) -> Then {
     match (&result.verdict, &result.status) {
-        (Verdict::Allow, Status::Allow) => Then::Accept(Shown::Passcode.strength(false)),
+        (Verdict::Allow, Status::Allow) if kind == PasscodeKind::Device => {
+            Then::Accept(Shown::Passcode.strength(false))
+        }
         (Verdict::Allow, _) => Then::Unproven(Unproven::Bypass),
         (_, Status::Fraud) => Then::Reject(Reason::Fraud),
         (_, Status::LockedOut) => Then::Reject(Reason::Denied),
@@ -73,9 +74,10 @@ pub(super) fn of_passcode(result: &AuthResult) -> Then {
     }
 }
 
-/// Reads a reply of the Web SDK: it says that the user passed, and nothing of how.
-pub(super) fn of_web(accept_approve_only: bool) -> Then {
-    Then::Accept(Shown::Approved(Channel::Push).strength(accept_approve_only))
+/// Reads a reply of the Web SDK: it says that the user passed, and nothing of how. It may have been by a bypass, so
+/// that it is of AAL1 whatever the settings accept.
+pub(super) fn of_web() -> Then {
+    Then::Accept(Shown::Approved(Channel::Push).strength(false))
 }
 
 /// Reads an id token that was verified, its result `allow` included. The words are those of Duo's authentication log.
@@ -111,8 +113,7 @@ pub(super) fn of_universal(claims: &Claims, accept_approve_only: bool) -> Then {
         ) => Shown::Key,
         _ => return Then::Unproven(Unproven::Bypass),
     };
-    let passed = |text: &Option<String>, wanted: &str| text.as_deref().is_none_or(|text| text == wanted);
-    if !passed(&claims.status, "allow") || !passed(&claims.context_result, "success") {
+    if claims.status.as_deref() != Some("allow") || claims.context_result.as_deref() != Some("success") {
         return Then::Unproven(Unproven::Bypass);
     }
     Then::Accept(shown.strength(accept_approve_only))

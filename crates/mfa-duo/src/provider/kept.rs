@@ -32,6 +32,8 @@ pub struct Api {
     pub(super) offers: Vec<(String, String)>,
     /// The transaction of a verified push that was announced, and until when it is good.
     pub(super) verified: Option<(String, Timestamp)>,
+    /// Duo wants a number to be typed: a push without one would go past its policy.
+    pub(super) numbered: bool,
 }
 
 /// Where a challenge of the Auth API stands.
@@ -47,7 +49,7 @@ pub(super) enum ApiStep {
     /// The user is being asked in this transaction.
     Waiting(String, Asked),
     /// A passcode is being judged.
-    Passcode,
+    Passcode(PasscodeKind),
     /// Duo did not answer about the user; whether it answers at all has failed this often.
     Probing(u8),
 }
@@ -61,10 +63,17 @@ pub(super) enum Asked {
     Push,
     /// By a call that is answered by any key.
     Phone,
-    /// By whatever Duo finds best.
-    Auto,
     /// By SMS, whose passcode is an answer of its own.
     Sms,
+}
+
+/// What a passcode can be, by its form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum PasscodeKind {
+    /// Of a device of the user's, or of a message to it.
+    Device,
+    /// Given out by an administrator: it lets pass who has no device.
+    Bypass,
 }
 
 /// A challenge of the Universal Prompt.

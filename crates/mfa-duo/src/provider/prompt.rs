@@ -11,7 +11,9 @@ const MOST_OFFERS: usize = 32;
 
 /// Returns what is shown, and what of it may be asked for.
 pub(super) fn choices(reply: &PreauthReply) -> (Value, Vec<(String, String)>) {
-    let offers = reply.devices.offers();
+    let mut offers = reply.devices.offers();
+    // Whether Duo would push or call could not be told before it is charged.
+    offers.retain(|offer| offer.kind() != FactorKind::Auto);
     let shown: Vec<_> = offers.iter().take(MOST_OFFERS).map(shown).collect();
     let device = |offer: &Offer| offer.device().map(|device| device.as_str().to_owned()).unwrap_or_default();
     let kept = offers.iter().take(MOST_OFFERS).map(|offer| (word(offer.kind()).to_owned(), device(offer)));
@@ -55,7 +57,6 @@ pub(super) fn waiting(asked: Asked) -> Value {
         Asked::VerifiedPush => "verified_push",
         Asked::Push => "push",
         Asked::Phone => "phone",
-        Asked::Auto => "auto",
         Asked::Sms => "sms",
     };
     json!({"mode": "auth_api", "status": "waiting", "factor": how})

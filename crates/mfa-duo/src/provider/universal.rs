@@ -101,7 +101,8 @@ fn arrived(
         }
         Arrival::Refused(_) => keep(Then::Reject(Reason::Denied), Kept::Burnt),
         Arrival::Expired | Arrival::Reconfigured => keep(Then::Reject(Reason::Superseded), Kept::Burnt),
-        Arrival::Foreign(_) => Step::then(Then::Reject(Reason::WrongCode)),
+        // No guess, since a page of anybody's can send the browser here: it neither ends nor costs anything.
+        Arrival::Foreign(_) => Step::then(Then::Reject(Reason::Superseded)),
     })
 }
 

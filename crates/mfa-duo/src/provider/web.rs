@@ -1,5 +1,7 @@
 //! The mode `web_sdk`: a signed request for the iframe, and the reply that the browser posts.
 
+use core::time::Duration;
+
 use mfa_core::{Answer, AnswerKind, ProviderError, Reason, Step, StepEvent, Then};
 use serde_json::json;
 
@@ -8,6 +10,9 @@ use super::settings::WebMode;
 use super::{Call, DuoStep, evidence};
 use crate::Error;
 use crate::web::Refusal;
+
+/// How long a reply of Duo's is good.
+const LIFE: Duration = Duration::from_secs(300);
 
 pub(super) fn handle(
     mode: &WebMode,
@@ -47,15 +52,19 @@ fn judge(mode: &WebMode, call: &Call<'_, '_>, state: Option<State>, answer: &Ans
     }
     let reply = answer.text().expose_secret();
     match mode.sdk.verify_issued(reply, app.expose_secret(), call.name, call.cx.now) {
+        // What was accepted before records of old times came back is not remembered any more.
+        Ok(verified) if verified.expires_at() <= call.cx.not_before.plus(LIFE) => {
+            Step::then(Then::Reject(Reason::Replayed))
+        }
         Ok(verified) => match call.replies.remember(&verified) {
-            Some(replies) => {
-                Step::then(evidence::of_web(call.settings.accept_approve_only)).with_enrolment(replies)
-            }
+            Some(replies) => Step::then(evidence::of_web()).with_enrolment(replies),
             None => Step::then(Then::Reject(Reason::Replayed)),
         },
         Err(Refusal::Malformed) => Step::then(Then::Reject(Reason::Malformed)),
         // Duo's own word that something failed: nothing was answered.
         Err(Refusal::DuoError { .. }) => Step::then(Then::Reject(Reason::Unavailable)),
+        // No guess: it is the reply to another request, whoever sent it here.
+        Err(Refusal::NotIssued) => Step::then(Then::Reject(Reason::Superseded)),
         Err(_) => Step::then(Then::Reject(Reason::WrongCode)),
     }
 }
