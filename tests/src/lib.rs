@@ -4,6 +4,7 @@ pub mod acting;
 pub mod attack;
 pub mod between;
 pub mod doubles;
+pub mod duo;
 pub mod forks;
 pub mod handles;
 pub mod mailed;
