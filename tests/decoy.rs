@@ -10,7 +10,7 @@ use audit_model::{Kind, Timestamp};
 use futures::executor::block_on;
 use mfa::{
     Answer, Begin, Challenge, ChallengeStatus, Changed, Choice, Commit, Committed, Engine, EnrolmentId, Key,
-    Method, MethodSelector, Reason, Record, RecordKind, Rejected, Response, Scope, Store, StoreError,
+    Method, MethodSelector, Policy, Reason, Record, RecordKind, Rejected, Response, Scope, Store, StoreError,
     Subject, Target, Verify, Write as StoreWrite,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
@@ -19,9 +19,11 @@ use mfa_testkit::scripted::{On, Say};
 use mfa_tests::attack::user_record;
 use mfa_tests::doubles::{SCRIPTED_CODE, scripted};
 use mfa_tests::probe::{failures_today, node_on};
+use mfa_tests::saved::{foreign, guess, recovery_node_on};
 use mfa_tests::told::wrong_code;
-use mfa_tests::{STEP, World, begin, login, on_stores, session, subject};
+use mfa_tests::{STEP, World, begin, host, login, on_stores, session, subject};
 use proptest::prelude::*;
+use serde_json::json;
 
 /// Writes down what is asked of a store.
 #[derive(Debug)]
@@ -103,6 +105,20 @@ impl Stage {
         Self { world, bob, app, store, engine }
     }
 
+    /// As [`Stage::new`], where recovery codes are issued with a first method, under a policy with `knobs`.
+    async fn with_recovery(world: World, knobs: serde_json::Value) -> (Self, Vec<String>) {
+        let (world, _inbox) = world.with_recovery().await;
+        let bob = world.add("bob").await;
+        let (app, codes) = world.enrol_with_recovery(&bob).await;
+        let store = Arc::new(Noting { inner: Arc::clone(&world.store), calls: Mutex::default() });
+        let node = recovery_node_on(&world, Arc::clone(&store) as _, Arc::new(world.clock.clone()));
+        let policy = Policy::recommended().with_document(&knobs).unwrap();
+        let engine = node.policy(policy).build().await.unwrap();
+        engine.begin_decoy(login(&subject("warm"))).await.unwrap();
+        store.take();
+        (Self { world, bob, app, store, engine }, codes)
+    }
+
     /// Begins a decoy in the name of nobody.
     async fn decoy(&self) -> Challenge {
         self.engine.begin_decoy(login(&subject("eve"))).await.unwrap()
@@ -111,8 +127,9 @@ impl Stage {
     /// Lets both challenges be asked the same, and returns what came of it, which must be the same.
     async fn alike(&self, acts: &[Act]) -> Vec<String> {
         let mut told = Vec::new();
-        // So that a delay of the user, which a decoy has none of, is over.
+        // What a decoy counts ends with it: the user's counts begin anew, too.
         self.world.clock.advance(Duration::from_secs(3600));
+        self.world.engine.user_unlock(self.bob.account(), self.bob.user(), &host()).await.unwrap();
         let start = self.world.now();
         for is_decoy in [false, true] {
             self.world.clock.set(start);
@@ -120,8 +137,10 @@ impl Stage {
             let challenge = if is_decoy { self.decoy().await } else { begin(&self.engine, &self.bob).await };
             let mut lines = vec![format!("begun{}", self.store.take())];
             for act in acts {
+                let ran = self.world.clock.jobs_run();
                 let word = self.perform(act, &challenge).await;
-                let calls = self.store.take();
+                let (calls, hashes) = (self.store.take(), self.world.clock.jobs_run() - ran);
+                let calls = format!("{calls} {hashes} hashes");
                 let status = self.engine.status(&mfa_tests::acme(), challenge.id).await.unwrap().unwrap();
                 self.store.take();
                 lines.push(format!("{act:?}: {word}{calls}; {}", stands(&status, start)));
@@ -141,7 +160,15 @@ impl Stage {
         let verified = match act {
             Act::Wrong => answer(Response::code(&wrong_code(&self.app, self.world.now()))).await,
             Act::Code(code) => answer(Response::code(code)).await,
-            Act::Recovery => answer(Response::answer(Answer::recovery("AAAA-BBBB"))).await,
+            Act::Recovery(code) => answer(Response::answer(Answer::recovery(code))).await,
+            Act::RecoveryWhenFull(code) => {
+                self.world.clock.refuse_jobs(1);
+                answer(Response::answer(Answer::recovery(code))).await
+            }
+            Act::RecoveryThatIsLost(code) => {
+                self.world.clock.lose_jobs(1);
+                answer(Response::answer(Answer::recovery(code))).await
+            }
             Act::WrongBy(method) => {
                 let wrong = Response::code(&wrong_code(&self.app, self.world.now()));
                 answer(wrong.with_method(method.parse().unwrap())).await
@@ -166,9 +193,10 @@ impl Stage {
                 return String::new();
             }
         };
-        match verified.unwrap() {
-            Verify::Rejected(rejected) => refused(&rejected),
-            Verify::Pending(pending) => format!("pending {}", pending.prompt),
+        match verified {
+            Ok(Verify::Rejected(rejected)) => refused(&rejected),
+            Ok(Verify::Pending(pending)) => format!("pending {}", pending.prompt),
+            Err(error) => format!("error {} {error}", error.code()),
             other => panic!("{other:?}"),
         }
     }
@@ -179,7 +207,9 @@ impl Stage {
 enum Act {
     Wrong,
     Code(&'static str),
-    Recovery,
+    Recovery(String),
+    RecoveryWhenFull(String),
+    RecoveryThatIsLost(String),
     WrongBy(&'static str),
     Poll,
     Start,
@@ -297,7 +327,7 @@ on_stores! {
                 Act::Switch("email"),
                 Act::WrongBy("totp"),
                 Act::WrongBy("email"),
-                Act::Recovery,
+                Act::Recovery("AAAA-BBBB".to_owned()),
                 Act::Poll,
             ])
             .await;
@@ -305,6 +335,103 @@ on_stores! {
         assert!(told[7].contains("method_not_offered 5"), "{}", told[7]);
         assert!(told[8].contains("wrong_code 4"), "{}", told[8]);
         assert!(told[10].contains("wrong_code 3"), "{}", told[10]);
+    }
+
+    async fn s11_a_decoy_shows_a_way_back_where_users_have_one(world) {
+        let (stage, codes) = Stage::with_recovery(world, json!({})).await;
+        let (real, decoy) = (begin(&stage.engine, &stage.bob).await, stage.decoy().await);
+        assert_eq!(shape(&real), shape(&decoy));
+        assert!(decoy.methods[1].is_recovery && decoy.methods.len() == 2, "{decoy:?}");
+        let again = stage.decoy().await;
+        assert_eq!(again.methods, decoy.methods);
+        // A login that asks for it first is asked for it.
+        let wanted = |whom: &Subject| login(whom).with_method("recovery".parse().unwrap());
+        let Begin::Challenge(real) = stage.engine.begin(wanted(&stage.bob)).await.unwrap() else { panic!() };
+        let decoy = stage.engine.begin_decoy(wanted(&subject("eve"))).await.unwrap();
+        assert_eq!(shape(&real), shape(&decoy));
+        assert!(decoy.method.is_recovery);
+        let wrong = guess(&codes[0], 0);
+        let acts = [Act::Switch("recovery"), Act::Poll, Act::Recovery(wrong), Act::Wrong, Act::Poll];
+        let told = stage.alike(&acts).await;
+        assert!(told[1].contains("done {") && told[1].contains("sent recovery"), "{}", told[1]);
+        assert!(told[4].contains("wrong_code 3") && told[4].contains("sent totp"), "{}", told[4]);
+        // Where the policy gives a key, or nothing, so does a decoy.
+        for (form, methods) in [("key", 2), ("none", 1)] {
+            let policy = Policy::recommended().with_document(&json!({ "recovery": form })).unwrap();
+            let clock = Arc::new(stage.world.clock.clone());
+            let node = recovery_node_on(&stage.world, Arc::clone(&stage.store) as _, clock);
+            let node = node.policy(policy).build().await.unwrap();
+            let decoy = node.begin_decoy(wanted(&subject("eve"))).await.unwrap();
+            assert_eq!(decoy.methods.len(), methods);
+            assert_eq!(decoy.prompt["form"] == form, methods == 2, "{}", decoy.prompt);
+        }
+    }
+
+    async fn s26_a_recovery_answer_to_a_decoy_costs_one_charged_hash_as_to_a_challenge(world) {
+        let (stage, codes) = Stage::with_recovery(world, json!({})).await;
+        let wrong = |n| guess(&codes[0], n);
+        let acts = [Act::Recovery(wrong(1)), Act::Recovery(foreign(&codes)), Act::Wrong, Act::Recovery(wrong(2))];
+        let told = stage.alike(&acts).await;
+        for (at, left) in [(1, 4), (2, 3), (4, 1)] {
+            assert!(told[at].contains(&format!("wrong_code {left}")), "{}", told[at]);
+            let cost = " get 3 commit 2 and some events commit 1 and some events 1 hashes; sent recovery";
+            assert!(told[at].contains(cost), "{}", told[at]);
+        }
+        assert!(told[3].contains(" 0 hashes; sent totp"), "{}", told[3]);
+        // The codes of one set, and of nobody's: a decoy refuses those of the user as it does any.
+        let told = stage.alike(&(0..6).map(|n| Act::Recovery(wrong(n))).collect::<Vec<_>>()).await;
+        assert!(told[5].contains("wrong_code 0") && told[5].contains("failed recovery"), "{}", told[5]);
+        assert!(told[6].contains("exhausted 0") && told[6].contains(" 0 hashes"), "{}", told[6]);
+        let decoy = stage.decoy().await;
+        for code in &codes[..5] {
+            let told = stage.perform(&Act::Recovery(code.clone()), &decoy).await;
+            assert!(told.starts_with("wrong_code"), "{told}");
+        }
+        // A typing error is no guess.
+        let typed = [Act::Recovery(wrong(0).replace('-', "")), Act::Recovery("AAAA-BBBB".to_owned())];
+        let told = stage.alike(&typed).await;
+        assert!(told[2].contains("malformed 4") && told[2].contains(" 0 hashes"), "{}", told[2]);
+    }
+
+    async fn s22_a_full_pool_and_a_lost_hash_are_told_of_a_decoy_as_of_a_challenge(world) {
+        let (stage, codes) = Stage::with_recovery(world, json!({})).await;
+        let wrong = |n| guess(&codes[0], n);
+        let acts = [
+            Act::RecoveryWhenFull(wrong(0)),
+            Act::Recovery(wrong(0)),
+            Act::RecoveryThatIsLost(wrong(1)),
+            // The lost one may still come; then it is given up.
+            Act::Recovery(wrong(2)),
+            Act::Wait(31),
+            Act::Recovery(wrong(2)),
+        ];
+        let told = stage.alike(&acts).await;
+        assert!(told[1].contains("error busy") && told[1].contains(" 0 hashes"), "{}", told[1]);
+        assert!(told[2].contains("wrong_code 4"), "the charge came back: {}", told[2]);
+        assert!(told[3].contains("error unavailable"), "{}", told[3]);
+        assert!(told[4].contains("pending"), "{}", told[4]);
+        assert!(told[6].contains("wrong_code 2"), "the lost one stays charged: {}", told[6]);
+    }
+
+    async fn s11_a_decoy_is_locked_within_its_life_as_a_challenge_is(world) {
+        let (stage, codes) = Stage::with_recovery(world, json!({"attempts": 10, "failures_per_day": 7})).await;
+        let wrong = |n| Act::Recovery(guess(&codes[0], n));
+        // After the fifth in a row a second, then two; the other method has a count of its own.
+        let acts = [
+            Act::Wrong, Act::Wrong, Act::Wrong, Act::Wrong, Act::Wrong,
+            Act::Wrong, Act::Code("12"), Act::Poll, wrong(0),
+            Act::Wait(1), Act::Wrong, Act::Wrong, Act::Wait(2), Act::Wrong, Act::Wait(3), Act::Wrong, wrong(1), wrong(2),
+        ];
+        let told = stage.alike(&acts).await;
+        assert!(told[5].contains("wrong_code 5 None"), "{}", told[5]);
+        assert!(told[6].contains("locked 5 Some(1s)") && told[7].contains("locked"), "{told:?}");
+        assert!(told[9].contains("wrong_code 4") && told[9].contains("1 hashes"), "{}", told[9]);
+        assert!(told[11].contains("wrong_code 3") && told[12].contains("locked 3 Some(2s)"), "{told:?}");
+        assert!(told[14].contains("wrong_code 2"), "{}", told[14]);
+        // Seven a day: hours to wait.
+        let Some(hours) = told[16].split("Some(").nth(1).and_then(|rest| rest.split('s').next()) else { panic!() };
+        assert!(told[16].contains("locked 2") && hours.parse::<u64>().unwrap() > 3600, "{}", told[16]);
+        assert!(told[17].contains("wrong_code 1") && told[18].contains("wrong_code 0"), "{told:?}");
     }
 
     async fn s11_a_decoy_lets_nobody_in_whatever_its_provider_says(world) {

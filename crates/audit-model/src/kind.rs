@@ -83,7 +83,7 @@ kinds! {
     BackupRestored = 44, "backup_restored", "A backup came back: open challenges and proofs ended, and codes from before are refused.", ["users", "authority"];
     RecoveryVoided = 45, "recovery_voided", "A recovery set was disabled until it is issued anew.", ["enrolment"];
     DecoyBegun = 46, "decoy_begun", "A second step was shown to somebody who is no user, or gave a wrong first factor.", [];
-    DecoyAnswered = 47, "decoy_answered", "An answer was given to a second step that nobody is behind, and refused.", [];
+    DecoyAnswered = 47, "decoy_answered", "Something was done with a second step that nobody is behind; `step` is the kind of event it would have been.", ["step"];
     ChallengeFellBack = 48, "challenge_fell_back", "A message was refused for good, and the challenge went on with another method.", ["method", "from"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }

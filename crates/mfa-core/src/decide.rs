@@ -65,7 +65,14 @@ pub(crate) struct Registered {
     pub(crate) code: Arc<dyn AnyProvider>,
     pub(crate) settings: Value,
     /// A secret and an enrolment that are nobody's, once a decoy has needed them.
-    pub(crate) nobodys: OnceLock<(SecretBytes, Option<Vec<u8>>)>,
+    pub(crate) nobodys: OnceLock<Nobodys>,
+}
+
+/// What an enrolment of nobody would have.
+#[derive(Debug)]
+pub(crate) struct Nobodys {
+    pub(crate) secret: SecretBytes,
+    pub(crate) data: Option<Vec<u8>>,
 }
 
 impl Registered {

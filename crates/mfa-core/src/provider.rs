@@ -70,6 +70,15 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Returns a secret that no answer fits, for challenges that nobody is behind
+    /// ([`Engine::begin_decoy`](crate::Engine::begin_decoy)), where an enrolment by `choice` has none before an
+    /// effect has run. Judging an answer by it costs what judging by a real one costs. `None` for other providers:
+    /// of a second factor the engine then draws one as an enrolment does, and a way back in is not shown.
+    fn decoy(&self, choice: &Choice) -> Option<Self::Secret> {
+        let _ = choice;
+        None
+    }
+
     /// Decides what to keep and what must happen next; login and enrolment alike ([`Cx::purpose`]).
     ///
     /// An enrolment of [`Role::Recovery`] begins with a hash effect ([`Charge::Free`]) or at once, and ends with

@@ -118,6 +118,12 @@ impl RecoverySet {
         Self { form, memory_kib: cost.memory_kib(), passes: cost.passes(), salt, entries }
     }
 
+    /// Returns a set that no code fits: to find one that does, one would have to be hashed to nothing but zeros.
+    pub(crate) fn of_nobody(form: Form, count: u8, cost: Cost) -> Self {
+        let hashes = (0..u16::from(count)).map(|selector| (selector, Hash::default())).collect();
+        Self::new(form, cost, [0; SET_SALT_BYTES], hashes)
+    }
+
     /// Returns the set if it can be one.
     pub(crate) fn checked(self) -> Option<Self> {
         let most = match self.form {

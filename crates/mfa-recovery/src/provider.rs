@@ -143,6 +143,14 @@ impl Provider for Recovery {
         Some(enrolment.left())
     }
 
+    fn decoy(&self, choice: &Choice) -> Option<RecoverySet> {
+        let (form, count) = match Chosen::of(choice).ok()? {
+            Chosen::Codes(count) => (Form::Codes, count.get()),
+            Chosen::Key => (Form::Key, 1),
+        };
+        Some(RecoverySet::of_nobody(form, count, self.cost))
+    }
+
     fn handle(
         &self,
         cx: &mut Cx<'_>,

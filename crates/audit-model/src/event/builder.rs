@@ -125,6 +125,19 @@ impl EventBuilder {
         self
     }
 
+    /// Makes it an event of `kind` that says where, when, how and why, and about which challenge; the field `step` says
+    /// which kind it would have been. Who it is about, where the request came from and every other field are dropped.
+    pub fn stripped(self, kind: Kind) -> Self {
+        let Core { at, scope, kind: was, outcome, module, reason, subject, .. } = *self.core;
+        let step = Kind::from_number(was).map_or("", Kind::code);
+        let mut stripped = Self::new(scope, kind, Outcome::Info, at).field("step", step);
+        stripped.core.outcome = outcome;
+        stripped.core.module = module;
+        stripped.core.reason = reason;
+        stripped.core.subject = subject;
+        stripped
+    }
+
     /// Ends the event under `id`, with `salt` for the commitment to its personal values. Both come from
     /// the operating system's random source; a salt is never used twice.
     ///

@@ -2,12 +2,12 @@
 
 use audit_model::{Kind, Outcome};
 
-use super::Registered;
 use super::case::Case;
+use super::{Registered, decoy};
 use crate::keyed::Keyed;
 use crate::provider::{ErasedHeld, ErasedStep};
 use crate::record::vault::Place;
-use crate::{ChallengeId, Change, Cx, Draw, Error, StepEvent};
+use crate::{ChallengeId, Change, Cx, Draw, Error, SecretBytes, StepEvent};
 
 /// Returns the active method's provider, if the method can be used as things are now.
 pub(super) fn ready<'a>(case: &Case<'a>) -> Option<&'a Registered> {
@@ -23,16 +23,8 @@ pub(super) fn call(
     draw: &mut Draw,
 ) -> Result<Option<ErasedStep>, Error> {
     let id = case.challenge.value.method;
-    let place = Place {
-        account: &case.account,
-        user: case.user(),
-        kind: "vault",
-        provider: method.name.as_str(),
-        enrolment: id,
-    };
-    let sealed = case.vault.as_ref().and_then(|vault| vault.value.sealed(id));
-    let opened = sealed.map(|sealed| place.open(&case.rules.ring, sealed));
-    let Some(Ok(secret)) = opened else {
+    let of_answer = matches!(event, StepEvent::Answer(_) | StepEvent::Hashed(_));
+    let Some(secret) = secret(case, method, draw)? else {
         let event = case.event(Kind::RecordRefused, Outcome::Failure);
         let event = event.field("record", "secret").field("problem", "does_not_open");
         if case.challenge.value.tell_secret() {
@@ -41,27 +33,15 @@ pub(super) fn call(
         }
         return Ok(None);
     };
-    let mut cx = Cx {
-        now: case.now,
-        account: &case.account,
-        user: case.user(),
-        label: &case.claims.label,
-        ip: case.request.ip,
-        purpose: case.challenge.value.purpose,
-        challenge: ChallengeId::from_bytes(case.claims.id),
-        enrolment: id,
-        not_before: case.login.value.barrier,
-        settings: &method.settings,
-        entropy: draw,
-        contacts: &[],
-        keyed: Some(Keyed { ring: &case.rules.ring, key: case.challenge.value.key.as_str() }),
-    };
     let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
     let held =
         ErasedHeld { state: case.challenge.value.state.as_deref(), enrolment: data, secret: Some(&secret) };
-    let mut step = method.code.handle(&mut cx, &held, event)?;
+    let mut step = method.code.handle(&mut context(case, method, draw), &held, event)?;
+    if case.is_decoy {
+        step = decoy::never_right(step, of_answer);
+    }
     let resealed = match &step.secret {
-        Change::Set(plain) => Some(place.seal(&case.rules.ring, draw.take()?, plain)?),
+        Change::Set(plain) => Some(place(case, method).seal(&case.rules.ring, draw.take()?, plain)?),
         Change::Same | Change::Clear => None,
     };
     if let (Some(sealed), Some(vault)) = (resealed, &mut case.vault) {
@@ -81,4 +61,42 @@ pub(super) fn call(
         enrolment.data = data;
     }
     Ok(Some(step))
+}
+
+/// Opens the method's secret; a decoy's is nobody's.
+fn secret(case: &Case<'_>, method: &Registered, draw: &mut Draw) -> Result<Option<SecretBytes>, Error> {
+    if case.is_decoy {
+        let nobodys = decoy::nobodys(case.rules, method, &mut context(case, method, draw))?;
+        return Ok(nobodys.map(|nobodys| nobodys.secret.clone()));
+    }
+    let sealed = case.vault.as_ref().and_then(|vault| vault.value.sealed(case.challenge.value.method));
+    Ok(sealed.and_then(|sealed| place(case, method).open(&case.rules.ring, sealed).ok()))
+}
+
+fn place<'a>(case: &'a Case<'_>, method: &'a Registered) -> Place<'a> {
+    Place {
+        account: &case.account,
+        user: case.user(),
+        kind: "vault",
+        provider: method.name.as_str(),
+        enrolment: case.challenge.value.method,
+    }
+}
+
+fn context<'a>(case: &'a Case<'_>, method: &'a Registered, draw: &'a mut Draw) -> Cx<'a> {
+    Cx {
+        now: case.now,
+        account: &case.account,
+        user: case.user(),
+        label: &case.claims.label,
+        ip: case.request.ip,
+        purpose: case.challenge.value.purpose,
+        challenge: ChallengeId::from_bytes(case.claims.id),
+        enrolment: case.challenge.value.method,
+        not_before: case.login.value.barrier,
+        settings: &method.settings,
+        entropy: draw,
+        contacts: &[],
+        keyed: Some(Keyed { ring: &case.rules.ring, key: case.challenge.value.key.as_str() }),
+    }
 }

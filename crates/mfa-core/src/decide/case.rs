@@ -43,11 +43,13 @@ pub(crate) struct Case<'a> {
     pub(crate) at: Timestamp,
     pub(crate) challenge: Changing<Challenge>,
     pub(crate) login: Changing<Login>,
-    /// None for a claim that has to wait: it needs no secret.
+    /// None for a claim that has to wait, which needs no secret, and of a decoy, which has none.
     pub(crate) vault: Option<Changing<Vault>>,
     /// The budget of messages, in a step that may send.
     pub(crate) sends: Option<Sends>,
-    events: Vec<EventBuilder>,
+    /// Nobody is behind it: the user's records are made up, and nothing is right.
+    pub(super) is_decoy: bool,
+    pub(super) events: Vec<EventBuilder>,
     notices: Vec<NoticeKind>,
     /// What is written besides the three records.
     pub(crate) also: Plan,
@@ -76,13 +78,15 @@ impl<T: Versioned> Changing<T> {
         self.changed = true;
         &mut self.value
     }
+
+    pub(super) const fn is_changed(&self) -> bool {
+        self.changed
+    }
 }
 
 /// What a case is, once its records are read.
 pub(crate) enum Opened<'a> {
     Case(Box<Case<'a>>),
-    /// Nobody is behind it.
-    Decoy(Box<Challenge>, Version),
     /// The same answer for unknown, foreign, purged and another browser's.
     NotFound,
     /// The user's records are gone: something ended every challenge.
@@ -102,7 +106,7 @@ impl<'a> Case<'a> {
     ) -> Result<Opened<'a>, Error> {
         let account = claims.account()?.clone();
         let key = challenge_key(&account, ChallengeId::from_bytes(claims.id));
-        let challenge: Changing<Challenge> = match Changing::read(records, key) {
+        let mut challenge: Changing<Challenge> = match Changing::read(records, key) {
             Ok(Some(challenge)) => challenge,
             Ok(None) => return Ok(Opened::NotFound),
             Err(problem) => return Ok(Opened::Refused("challenge", problem)),
@@ -121,15 +125,25 @@ impl<'a> Case<'a> {
         {
             return Ok(Opened::NotFound);
         }
-        if challenge.value.decoy {
-            return Ok(Opened::Decoy(Box::new(challenge.value), challenge.version));
-        }
-        let login: Changing<Login> = match Changing::read(records, user_key(&account, LOGIN, &claims.user)) {
+        let decoy = challenge.value.decoy.take();
+        let is_decoy = decoy.is_some();
+        let login_key = user_key(&account, LOGIN, &claims.user);
+        let login = match decoy {
+            Some(login) => Ok(Some(Changing {
+                value: *login,
+                key: login_key,
+                version: challenge.version,
+                changed: false,
+            })),
+            None => Changing::read(records, login_key),
+        };
+        let login: Changing<Login> = match login {
             Ok(Some(login)) => login,
             Ok(None) => return Ok(Opened::Gone),
             Err(problem) => return Ok(Opened::Refused("login", problem)),
         };
-        let vault = if matches!(ask, Ask::Claim) && challenge.value.proven.is_none() {
+        let waits = matches!(ask, Ask::Claim) && challenge.value.proven.is_none();
+        let vault = if waits || is_decoy {
             None
         } else {
             match Changing::read(records, user_key(&account, VAULT, &claims.user)) {
@@ -139,7 +153,7 @@ impl<'a> Case<'a> {
             }
         };
         let at = login.value.effective(now);
-        let sends = Sends::read(records, &account, &claims.user);
+        let sends = if is_decoy { None } else { Sends::read(records, &account, &claims.user) };
         let mut case = Self {
             rules,
             claims,
@@ -150,6 +164,7 @@ impl<'a> Case<'a> {
             login,
             vault,
             sends,
+            is_decoy,
             events: Vec::new(),
             notices: Vec::new(),
             also: Plan::default(),
@@ -243,6 +258,9 @@ impl<'a> Case<'a> {
 
     /// Writes down what changed. A decision that grants holds every record it read.
     pub(crate) fn finish(mut self: Box<Self>, grants: bool, draw: &mut Draw) -> Result<Plan, Error> {
+        if self.is_decoy {
+            return self.finish_decoy();
+        }
         self.queue_notices(draw)?;
         let mut plan = core::mem::take(&mut self.also);
         let mut events = core::mem::take(&mut self.events);
@@ -299,7 +317,7 @@ impl<'a> Case<'a> {
     }
 }
 
-fn hold<T: Versioned>(
+pub(super) fn hold<T: Versioned>(
     plan: &mut Plan,
     record: &Changing<T>,
     expires_at: Option<Timestamp>,

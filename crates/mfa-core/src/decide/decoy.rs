@@ -1,27 +1,29 @@
 //! Decoys: challenges that nobody is behind, for hosts that do not tell an unknown user from a known one. They look
 //! and cost as real ones do, and no answer to them is right.
+//!
+//! A decoy keeps the records of its user in itself, as they would be, and is judged by the code that judges real
+//! ones ([`Case`]). What differs is here: how it begins, whose secrets answers are compared with, that nothing is
+//! right, and what is written.
 
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, UserId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::case::{Case, hold};
 use super::enrol::set;
-use super::judge::{Ask, Judged, pending};
-use super::{Registered, Rules};
+use super::{Nobodys, Registered, Rules, method, select};
 use crate::driver::Decision;
 use crate::keyring::Label;
-use crate::machine::{Move, Status};
+use crate::machine::Status;
 use crate::plan::Plan;
 use crate::provider::{ErasedHeld, ErasedStep, Then};
-use crate::reason::{Cost, When};
-use crate::record::challenge::{Challenge, FirstFactorRecord, MAX_MALFORMED};
-use crate::record::login::TOLERATED_SKEW;
+use crate::record::challenge::{Challenge, FirstFactorRecord};
+use crate::record::login::{Bound, Enrolment, Login as LoginRecord};
 use crate::record::open::{Entry, Open};
 use crate::record::{OPEN, challenge_key};
 use crate::reference::{Claims, Handle, session_hash};
-use crate::request::Act;
 use crate::{
-    Answer, ChallengeId, Choice, Cx, Draw, EnrolmentId, Error, Expect, Key, Login, Method, MethodSelector,
-    Purpose, Reason, Rejected, Response, Role, SecretBytes, StepEvent, Version,
+    ChallengeId, Change, Choice, Cx, Draw, Effect, EnrolmentId, Error, Expect, Key, Login, Method, Purpose,
+    Reason, Role, SecretBytes, StepEvent,
 };
 
 /// Begins a challenge that nobody is behind.
@@ -33,29 +35,37 @@ pub(crate) fn begin(
 ) -> Result<Decision<crate::Challenge>, Error> {
     let ring = &rules.ring;
     let (account, user) = (login.subject.account(), login.subject.user());
-    let method = acts(rules).ok_or(Error::Unavailable("no provider to act"))?;
     let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
     let claims = Claims::new(ring, Handle::Challenge, &login.subject, Some(&login.module), secrets);
     let id = ChallengeId::from_bytes(claims.id);
-    let (enrolment, enrolled_at) = made_up(rules, account, user, now)?;
-    let prompt = Nobody { method, account, user, id: enrolment, now }.prompt(draw)?;
-    let first = &login.first_factor;
+    let record = made_up(rules, login, now, draw)?;
+    let wanted = login.method.as_ref().and_then(|selector| select(&record, selector));
+    // A way back alone is nothing to act as.
+    let first =
+        record.enrolments.first().filter(|enrolment| rules.is_factor(enrolment)).ok_or(NOTHING_TO_ACT)?;
+    let active = wanted.unwrap_or(first).clone();
+    let provider = rules.usable(&active.provider).ok_or(NOTHING_TO_ACT)?;
+    let prompt = Nobody { rules, provider, login, id: active.id, now }.prompt(draw)?;
+    let passed = &login.first_factor;
     let hash = |session| session_hash(ring, &claims.key, account, user, session);
     let expires_at = now.plus(rules.policy.challenge_ttl());
+    let methods: Vec<_> = record.enrolments.iter().map(|e| method(rules, &record, e)).collect();
+    let methods: Vec<_> = methods.into_iter().map(|method| Method { uses_left: None, ..method }).collect();
+    let shown = methods.iter().find(|method| method.id == active.id).cloned();
     let challenge = Challenge {
         user: user.clone(),
-        generation: login.subject.generation().to_owned(),
+        generation: record.generation.clone(),
         module: login.module.clone(),
         purpose: Purpose::Login,
         key: claims.key.clone(),
         binder: claims.binder_hash(ring)?,
-        session: first.session.as_ref().map(hash).transpose()?,
-        first_factor: FirstFactorRecord { kind: first.kind, channel: first.channel, at: now },
-        fence: 0,
+        session: passed.session.as_ref().map(hash).transpose()?,
+        first_factor: FirstFactorRecord { kind: passed.kind, channel: passed.channel, at: now },
+        fence: record.fence,
         status: Status::Sent,
-        method: enrolment,
-        provider: method.name.clone(),
-        offered: vec![enrolment],
+        method: active.id,
+        provider: active.provider,
+        offered: record.enrolments.iter().map(|enrolment| enrolment.id).collect(),
         created_at: now,
         updated_at: now,
         expires_at,
@@ -70,27 +80,20 @@ pub(crate) fn begin(
         intent: None,
         contacts: None,
         fell_back: false,
-        decoy: true,
+        decoy: Some(Box::new(record)),
     };
     let mut plan = Plan::default();
     plan.put(challenge_key(account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;
-    put_shadow(&mut plan, account, &claims, &challenge)?;
-    plan.events([event(account, Kind::DecoyBegun, Outcome::Info, now, &claims)]);
-    let shown = Method {
-        id: enrolment,
-        provider: method.name.clone(),
-        preferred: false,
-        is_recovery: false,
-        uses_left: None,
-        stopped: false,
-        created_at: enrolled_at,
-    };
+    put_shadow(&mut plan, account, id, &challenge)?;
+    let scope = Scope::Account(account.clone());
+    let begun = EventBuilder::new(scope, Kind::DecoyBegun, Outcome::Info, now);
+    plan.events([begun.module(login.module.clone()).subject(claims.id)]);
     let value = crate::Challenge {
         id,
         reference: claims.issue(ring)?,
         status: Status::Sent,
-        method: shown.clone(),
-        methods: vec![shown],
+        method: shown.ok_or(NOTHING_TO_ACT)?,
+        methods,
         prompt,
         created_at: now,
         expires_at,
@@ -98,186 +101,80 @@ pub(crate) fn begin(
     Ok(Decision { plan, value })
 }
 
-/// Judges what is asked of a decoy: as a real challenge is judged whose answers are never right, in as many reads,
-/// commits and writes.
-pub(crate) fn judge(
-    rules: &Rules,
-    claims: &Claims,
-    (challenge, version): (Challenge, Version),
-    ask: &Ask<'_>,
-    now: Timestamp,
-    draw: &mut Draw,
-) -> Result<Decision<Judged>, Error> {
-    let account = claims.account()?;
-    let mut decoy =
-        Decoy { rules, claims, account, now, challenge, changed: false, shadow: false, events: Vec::new() };
-    let value = decoy.judge(ask, draw)?;
-    Ok(Decision { plan: decoy.finish(version)?, value })
-}
-
-struct Decoy<'a> {
-    rules: &'a Rules,
-    claims: &'a Claims,
-    account: &'a AccountId,
-    now: Timestamp,
-    challenge: Challenge,
-    changed: bool,
-    /// A real challenge would write the user's record now.
-    shadow: bool,
-    events: Vec<EventBuilder>,
-}
-
-impl Decoy<'_> {
-    fn judge(&mut self, ask: &Ask<'_>, draw: &mut Draw) -> Result<Judged, Error> {
-        if let Some(reason) = self.ended()? {
-            return self.refuse(reason);
-        }
-        match ask {
-            Ask::Cancel => {
-                self.end(Move::Cancel)?;
-                let event = event(self.account, Kind::DecoyAnswered, Outcome::Failure, self.now, self.claims);
-                self.events.push(event);
-                Ok(Judged::Changed(Value::Null))
-            }
-            Ask::Claim | Ask::Resume(..) | Ask::Link(_) => Ok(pending(Value::Null)),
-            Ask::Switch(selector) if self.offers(selector) => Ok(match self.prompt(draw)? {
-                Some(prompt) => Judged::Changed(prompt),
-                None => self.refuse(Reason::Unavailable)?,
-            }),
-            Ask::Switch(_) => self.refuse(Reason::NotOffered),
-            Ask::Resend => match self.prompt(draw)? {
-                Some(prompt) => Ok(pending(prompt)),
-                None => self.refuse(Reason::Unavailable),
-            },
-            Ask::Respond(response) => self.respond(response, draw),
-        }
-    }
-
-    fn respond(&mut self, response: &Response, draw: &mut Draw) -> Result<Judged, Error> {
-        if response.method.as_ref().is_some_and(|selector| !self.offers(selector)) {
-            return self.refuse(Reason::NotOffered);
-        }
-        match &response.act {
-            Act::Answer(answer) => {
-                let reason = self.wrong(answer, draw)?;
-                self.refuse(reason)
-            }
-            Act::Start(_) | Act::Poll => match self.prompt(draw)? {
-                Some(prompt) => Ok(pending(prompt)),
-                None => self.refuse(Reason::Unavailable),
-            },
-        }
-    }
-
-    fn ended(&mut self) -> Result<Option<Reason>, Error> {
-        let challenge = &self.challenge;
-        let expires_at =
-            challenge.expires_at.min(challenge.created_at.plus(self.rules.policy.challenge_ttl()));
-        let begun_in_the_future = challenge.created_at.since(self.now) > TOLERATED_SKEW;
-        Ok(match challenge.status {
-            Status::Failed => Some(Reason::Exhausted),
-            Status::Cancelled => Some(Reason::Cancelled),
-            Status::Expired => Some(Reason::Expired),
-            _ if self.now >= expires_at || begun_in_the_future => {
-                self.end(Move::Expire)?;
-                self.shadow = true;
-                Some(Reason::Expired)
-            }
-            _ => None,
-        })
-    }
-
-    /// Refuses, and charges what the table says.
-    fn refuse(&mut self, reason: Reason) -> Result<Judged, Error> {
-        let cost = Cost::of(reason);
-        let challenge = &mut self.challenge;
-        if cost.attempt {
-            challenge.attempts_left = challenge.attempts_left.saturating_sub(1);
-            challenge.verify_attempts = challenge.verify_attempts.saturating_add(1);
-        }
-        if cost.malformed {
-            challenge.malformed = challenge.malformed.saturating_add(1);
-        }
-        let first = challenge.told & reason.bit() == 0;
-        let is_told = cost.event == When::Each || (cost.event == When::First && first);
-        if cost.event != When::Never {
-            challenge.told |= reason.bit();
-        }
-        let ends = !challenge.status.is_terminal()
-            && (challenge.attempts_left == 0 || challenge.malformed >= MAX_MALFORMED);
-        let rejected = Rejected { reason, attempts_left: challenge.attempts_left, retry_after: None };
-        self.changed |= cost.attempt || cost.malformed || is_told;
-        self.shadow |= cost.budget;
-        if is_told || ends {
-            let event = event(self.account, Kind::DecoyAnswered, Outcome::Failure, self.now, self.claims);
-            self.events.push(event.reason(reason.code()));
-        }
-        if ends {
-            self.end(Move::Fail)?;
-        }
-        Ok(Judged::Rejected(rejected))
-    }
-
-    fn end(&mut self, by: Move) -> Result<(), Error> {
-        self.changed = true;
-        Ok(self.challenge.apply(by, self.now)?)
-    }
-
-    fn finish(self, version: Version) -> Result<Plan, Error> {
+impl Case<'_> {
+    /// Writes down what changed of a decoy: in as many records as of a real challenge, and in as many events, of
+    /// which none says what was typed.
+    pub(super) fn finish_decoy(self) -> Result<Plan, Error> {
+        let Self { account, claims, now, mut challenge, mut login, events, .. } = self;
         let mut plan = Plan::default();
-        if self.changed {
-            let key = challenge_key(self.account, ChallengeId::from_bytes(self.claims.id));
-            let gone_at = Some(self.challenge.gone_at());
-            plan.put(key, Expect::Version(version), &self.challenge, gone_at)?;
+        let shadow = login.is_changed();
+        if shadow {
+            login.change().mark(now);
+            challenge.change();
         }
-        if self.shadow {
-            put_shadow(&mut plan, self.account, self.claims, &self.challenge)?;
+        challenge.value.decoy = Some(Box::new(login.value));
+        let gone_at = challenge.value.gone_at();
+        hold(&mut plan, &challenge, Some(gone_at), false)?;
+        if shadow {
+            put_shadow(&mut plan, &account, ChallengeId::from_bytes(claims.id), &challenge.value)?;
         }
-        plan.events(self.events);
+        plan.events(events.into_iter().map(|event| event.stripped(Kind::DecoyAnswered)));
         Ok(plan)
     }
-
-    fn offers(&self, selector: &MethodSelector) -> bool {
-        match selector {
-            MethodSelector::Enrolment(id) => *id == self.challenge.method,
-            MethodSelector::Provider(name) => *name == self.challenge.provider,
-        }
-    }
-
-    /// Lets the provider judge the answer by a secret of nobody's; a hit among the million is wrong all the same.
-    fn wrong(&self, answer: &Answer, draw: &mut Draw) -> Result<Reason, Error> {
-        let Some(method) = self.rules.usable(&self.challenge.provider) else {
-            return Ok(Reason::Unavailable);
-        };
-        if !method.code.describe().answers.contains(&answer.kind()) {
-            return Ok(Reason::WrongCode);
-        }
-        Ok(match self.nobody(method).step(StepEvent::Answer(answer), draw)?.then {
-            Then::Reject(Reason::Malformed) => Reason::Malformed,
-            _ => Reason::WrongCode,
-        })
-    }
-
-    fn prompt(&self, draw: &mut Draw) -> Result<Option<Value>, Error> {
-        let Some(method) = self.rules.usable(&self.challenge.provider) else { return Ok(None) };
-        self.nobody(method).prompt(draw).map(Some)
-    }
-
-    const fn nobody<'a>(&'a self, method: &'a Registered) -> Nobody<'a> {
-        let (user, id) = (&self.challenge.user, self.challenge.method);
-        Nobody { method, account: self.account, user, id, now: self.now }
-    }
 }
+
+/// Turns what a provider says to a decoy into what may become of it: nothing is right, nobody is let in, and nothing
+/// leaves but to the pool of slow hashes.
+pub(super) fn never_right(step: ErasedStep, of_answer: bool) -> ErasedStep {
+    let then = match step.then {
+        then @ (Then::Prompt(_) | Then::Wait(_) | Then::Reject(_) | Then::Run(Effect::Hash(_), _)) => {
+            return ErasedStep { then, secret: Change::Same, ..step };
+        }
+        _ if of_answer => Then::Reject(Reason::WrongCode),
+        _ => Then::Wait(Value::Null),
+    };
+    ErasedStep { state: Change::Same, enrolment: Change::Same, secret: Change::Same, then }
+}
+
+/// Returns a secret of a provider that is nobody's, with the enrolment's bytes that go with it. It is drawn once in
+/// the life of an engine: drawing one may take longer than judging by it. `None` if there is none without an effect.
+pub(super) fn nobodys<'a>(
+    rules: &Rules,
+    provider: &'a Registered,
+    cx: &mut Cx<'_>,
+) -> Result<Option<&'a Nobodys>, Error> {
+    if let Some(known) = provider.nobodys.get() {
+        return Ok(Some(known));
+    }
+    let choice = match provider.code.describe().role {
+        Role::Factor => Choice::none(),
+        Role::Recovery => Choice::new(json!({"form": rules.policy.recovery().code()})),
+    };
+    let made = match provider.code.decoy(&choice)? {
+        Some(secret) => Nobodys { secret, data: None },
+        None if provider.code.describe().role == Role::Recovery => return Ok(None),
+        None => {
+            cx.purpose = Purpose::Enrol;
+            let step = provider.code.handle(cx, &ErasedHeld::default(), StepEvent::Begin(&choice))?;
+            cx.purpose = Purpose::Login;
+            let secret = set(step.secret).map(SecretBytes::from).unwrap_or_default();
+            Nobodys { secret, data: set(step.enrolment) }
+        }
+    };
+    Ok(Some(provider.nobodys.get_or_init(|| made)))
+}
+
+const NOTHING_TO_ACT: Error = Error::Unavailable("no provider to act");
 
 /// Writes as much as a real challenge writes to the records of its user. It is read by nobody.
 fn put_shadow(
     plan: &mut Plan,
     account: &AccountId,
-    claims: &Claims,
+    id: ChallengeId,
     challenge: &Challenge,
 ) -> Result<(), Error> {
     let entry = Entry {
-        id: ChallengeId::from_bytes(claims.id),
+        id,
         purpose: challenge.purpose,
         module: challenge.module.clone(),
         session: challenge.session,
@@ -285,9 +182,9 @@ fn put_shadow(
         expires_at: challenge.expires_at,
     };
     // invariant: 16 random bytes behind a zero are no user's id, which is text without control characters.
-    let mut id = vec![0];
-    id.extend_from_slice(&claims.id);
-    let key = Key::new(Scope::Account(account.clone()), OPEN, id);
+    let mut key = vec![0];
+    key.extend_from_slice(id.as_bytes());
+    let key = Key::new(Scope::Account(account.clone()), OPEN, key);
     plan.put(
         key,
         Expect::Any,
@@ -296,58 +193,33 @@ fn put_shadow(
     )
 }
 
-/// A user of a method who does not exist.
-struct Nobody<'a> {
-    method: &'a Registered,
-    account: &'a AccountId,
-    user: &'a UserId,
-    id: EnrolmentId,
-    now: Timestamp,
-}
-
-impl Nobody<'_> {
-    fn prompt(&self, draw: &mut Draw) -> Result<Value, Error> {
-        match self.step(StepEvent::Begin(&Choice::none()), draw)?.then {
-            Then::Prompt(prompt) | Then::Wait(prompt) => Ok(prompt),
-            _ => Err(Error::Unavailable("a provider that cannot act as if")),
-        }
+/// Makes up the record of a user who is not there: with one method, and a recovery set where users are given one
+/// with their first method.
+fn made_up(rules: &Rules, login: &Login, now: Timestamp, draw: &mut Draw) -> Result<LoginRecord, Error> {
+    let (account, user) = (login.subject.account(), login.subject.user());
+    let (mut enrolments, mut since) = (Vec::new(), None);
+    for provider in [acts(rules), rules.recovery()].into_iter().flatten() {
+        let (id, at) = identity(rules, account, user, provider, now)?;
+        // The set came with the method.
+        let since = *since.get_or_insert(at);
+        let nobody = Nobody { rules, provider, login, id, now };
+        let Some(nobodys) = nobodys(rules, provider, &mut nobody.context(draw))? else { continue };
+        enrolments.push(Enrolment {
+            id,
+            provider: provider.name.clone(),
+            consecutive: 0,
+            failed_at: Timestamp::MIN,
+            created_at: since,
+            data: nobodys.data.clone(),
+            bound: Bound::Own,
+        });
     }
-
-    /// Has the provider take a step with a secret that is nobody's. It is drawn once in the life of an engine:
-    /// drawing one may take longer than judging by it.
-    fn step(&self, event: StepEvent<'_>, draw: &mut Draw) -> Result<ErasedStep, Error> {
-        let nobodys = match self.method.nobodys.get() {
-            Some(nobodys) => nobodys,
-            None => {
-                let (choice, begin) = (Choice::none(), &mut self.context(Purpose::Enrol, draw));
-                let step =
-                    self.method.code.handle(begin, &ErasedHeld::default(), StepEvent::Begin(&choice))?;
-                let secret = set(step.secret).map(SecretBytes::from).unwrap_or_default();
-                self.method.nobodys.get_or_init(|| (secret, set(step.enrolment)))
-            }
-        };
-        let (secret, data) = nobodys;
-        let held = ErasedHeld { state: None, enrolment: data.as_deref(), secret: Some(secret) };
-        Ok(self.method.code.handle(&mut self.context(Purpose::Login, draw), &held, event)?)
-    }
-
-    fn context<'b>(&'b self, purpose: Purpose, draw: &'b mut Draw) -> Cx<'b> {
-        Cx {
-            now: self.now,
-            account: self.account,
-            user: self.user,
-            label: self.user.as_str(),
-            ip: None,
-            purpose,
-            challenge: ChallengeId::from_bytes([0; 16]),
-            enrolment: self.id,
-            not_before: Timestamp::MIN,
-            settings: &self.method.settings,
-            entropy: draw,
-            contacts: &[],
-            keyed: None,
-        }
-    }
+    Ok(LoginRecord {
+        generation: login.subject.generation().to_owned(),
+        latest: now,
+        enrolments,
+        ..LoginRecord::default()
+    })
 }
 
 /// Finds the provider to act as: one that does nothing before the answer, where there is one.
@@ -356,16 +228,22 @@ fn acts(rules: &Rules) -> Option<&Registered> {
     rules.providers.values().filter(is_factor).min_by_key(|p| !p.code.describe().effects.is_empty())
 }
 
-/// Makes up which method a name has, and since when: the same at each begin, as a real one's is, for as long as the
-/// same key writes.
-fn made_up(
+/// Makes up which enrolment of a provider a name has, and since when: the same at each begin, as a real one's is,
+/// for as long as the same key writes.
+fn identity(
     rules: &Rules,
     account: &AccountId,
     user: &UserId,
+    provider: &Registered,
     now: Timestamp,
 ) -> Result<(EnrolmentId, Timestamp), Error> {
-    let parts: [&[u8]; 3] = [b"decoy", account.as_str().as_bytes(), user.as_str().as_bytes()];
-    let mac = rules.ring.mac(rules.ring.active().as_str(), Label::MacMerge, &parts)?;
+    let parts = [account.as_str(), user.as_str(), provider.name.as_str()].map(str::as_bytes);
+    let [account, user, provider] = parts;
+    let mac = rules.ring.mac(
+        rules.ring.active().as_str(),
+        Label::MacMerge,
+        &[b"decoy", account, user, provider],
+    )?;
     let (random, since) = mac.split_at(16);
     let random = random.first_chunk().copied().unwrap_or_default();
     let since = u64::from_be_bytes(since.first_chunk().copied().unwrap_or_default());
@@ -375,11 +253,41 @@ fn made_up(
     Ok((EnrolmentId::from_random(random), Timestamp::from_unix_millis(begun).unwrap_or(now)))
 }
 
-/// Starts an event about a decoy. The user's id is what somebody typed, and is not kept.
-fn event(account: &AccountId, kind: Kind, outcome: Outcome, now: Timestamp, claims: &Claims) -> EventBuilder {
-    let event = EventBuilder::new(Scope::Account(account.clone()), kind, outcome, now).subject(claims.id);
-    match claims.module.clone() {
-        Some(module) => event.module(module),
-        None => event,
+/// A user of a method who does not exist.
+struct Nobody<'a> {
+    rules: &'a Rules,
+    provider: &'a Registered,
+    login: &'a Login,
+    id: EnrolmentId,
+    now: Timestamp,
+}
+
+impl Nobody<'_> {
+    fn prompt(&self, draw: &mut Draw) -> Result<Value, Error> {
+        let cx = &mut self.context(draw);
+        let Nobodys { secret, data } = nobodys(self.rules, self.provider, cx)?.ok_or(NOTHING_TO_ACT)?;
+        let held = ErasedHeld { state: None, enrolment: data.as_deref(), secret: Some(secret) };
+        match self.provider.code.handle(cx, &held, StepEvent::Begin(&Choice::none()))?.then {
+            Then::Prompt(prompt) | Then::Wait(prompt) => Ok(prompt),
+            _ => Err(Error::Unavailable("a provider that cannot act as if")),
+        }
+    }
+
+    fn context<'b>(&'b self, draw: &'b mut Draw) -> Cx<'b> {
+        Cx {
+            now: self.now,
+            account: self.login.subject.account(),
+            user: self.login.subject.user(),
+            label: self.login.subject.label(),
+            ip: None,
+            purpose: Purpose::Login,
+            challenge: ChallengeId::from_bytes([0; 16]),
+            enrolment: self.id,
+            not_before: Timestamp::MIN,
+            settings: &self.provider.settings,
+            entropy: draw,
+            contacts: &[],
+            keyed: None,
+        }
     }
 }

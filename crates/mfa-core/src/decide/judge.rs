@@ -12,7 +12,7 @@ use super::link::{Linked, link};
 use super::succeed::{clear_consecutive, succeed};
 use super::survey::wait_for;
 use super::unproven::unproven;
-use super::{Rules, decoy, event, select};
+use super::{Rules, event, select};
 use crate::driver::{Decision, Records};
 use crate::grant::GrantPlan;
 use crate::machine::{Move, Status};
@@ -102,15 +102,15 @@ pub(crate) fn judge(
 ) -> Result<Decision<Judged>, Error> {
     let mut case = match Case::open(rules, claims, request, ask, records, now)? {
         Opened::Case(case) => case,
-        Opened::Decoy(challenge, version) => {
-            return decoy::judge(rules, claims, (*challenge, version), ask, now, draw);
-        }
         Opened::NotFound => return Ok(Decision::only(Judged::Rejected(refused(Reason::NotFound)))),
         Opened::Gone => return Ok(Decision::only(Judged::Rejected(refused(Reason::Superseded)))),
         Opened::Refused(record, problem) => return refused_record(claims, request, record, problem, now),
     };
     let judged = judge_open(&mut case, ask, draw)?;
     let grants = matches!(judged, Judged::Granted(_) | Judged::Proven(_) | Judged::NotRequired(_));
+    if grants && case.is_decoy {
+        return Err(Error::Unavailable("a challenge that nobody is behind"));
+    }
     Ok(Decision { plan: case.finish(grants, draw)?, value: judged })
 }
 

@@ -156,7 +156,7 @@ impl Beginning<'_> {
                 .map(|intent| Intended { digest: intent.digest(), rank: self.login.subject.rank() }),
             contacts: None,
             fell_back: false,
-            decoy: false,
+            decoy: None,
         })
     }
 }

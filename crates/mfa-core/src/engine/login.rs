@@ -56,8 +56,13 @@ impl Engine {
 
     /// Begins a challenge that nobody is behind, for a host that does not tell who is a user: call it where the
     /// first factor was wrong or the user unknown, and show what it returns as any other challenge. Every answer
-    /// to it is refused, with the texts, the counts and the cost of real ones. `login` names what was typed; no
-    /// user's record is read by it, and what was typed is not logged.
+    /// to it is refused, with the texts, the counts and the cost of real ones, slow hashes included. It shows the
+    /// methods of a user who enrolled one and was given recovery codes with it. `login` names what was typed, in the
+    /// form that users' ids have; no user's record is read by it, and what was typed is not logged.
+    ///
+    /// What is counted for a decoy ends with it: the next one begins without a delay, whatever was answered before.
+    /// A user whose methods are locked is denied a login; with decoys that were locked alike, by name, whoever had
+    /// locked them would be told a right password by a login that goes on, and the user would be told nothing.
     ///
     /// It writes a record for whoever calls it: limit the calls as you limit attempts at the first factor.
     ///

@@ -5,7 +5,7 @@ use core::fmt;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{Change, Cx, Descriptor, Held, Provider, ProviderError, StepEvent, Then};
+use super::{Change, Choice, Cx, Descriptor, Held, Provider, ProviderError, StepEvent, Then};
 use crate::{Contact, FieldError, MAX_ENROLMENT_BYTES, SecretBytes, Versioned};
 
 /// Held values as bytes.
@@ -31,6 +31,7 @@ pub(crate) trait AnyProvider: fmt::Debug + Send + Sync + 'static {
     fn uses_left(&self, enrolment: &[u8]) -> Option<u8>;
     /// `false` for a secret that cannot be read.
     fn fits(&self, secret: &SecretBytes, contacts: &[Contact]) -> bool;
+    fn decoy(&self, choice: &Choice) -> Result<Option<SecretBytes>, ProviderError>;
     fn handle(
         &self,
         cx: &mut Cx<'_>,
@@ -54,6 +55,11 @@ impl<P: Provider> AnyProvider for P {
 
     fn fits(&self, secret: &SecretBytes, contacts: &[Contact]) -> bool {
         P::Secret::decode(secret.expose_secret()).is_ok_and(|secret| Provider::fits(self, &secret, contacts))
+    }
+
+    fn decoy(&self, choice: &Choice) -> Result<Option<SecretBytes>, ProviderError> {
+        let secret = Provider::decoy(self, choice).map(|secret| secret.encode());
+        Ok(secret.transpose()?.map(SecretBytes::new))
     }
 
     fn handle(

@@ -6,6 +6,7 @@ use core::time::Duration;
 use audit_model::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
+use super::login::Login;
 use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
@@ -62,8 +63,8 @@ pub(crate) struct Challenge {
     pub(crate) contacts: Option<Sealed>,
     /// It went on with another method, as a message was refused for good.
     pub(crate) fell_back: bool,
-    /// Nobody is behind it: no answer is right.
-    pub(crate) decoy: bool,
+    /// If nobody is behind it, so that no answer is right: what would be the user's record.
+    pub(crate) decoy: Option<Box<Login>>,
 }
 
 /// The change that a step-up challenge was begun for.

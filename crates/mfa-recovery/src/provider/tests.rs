@@ -120,6 +120,23 @@ fn s26_a_set_of_one_and_of_twelve_cost_the_same_hash() {
 }
 
 #[test]
+fn s26_a_decoys_set_costs_the_hash_of_a_new_one_and_no_code_fits_it() {
+    let provider = Recovery::new("Example").unwrap().with_cost(Cost::new(9 * 1024, 4).unwrap());
+    let Issued { set, codes } = issued(&provider, 1);
+    let decoy = provider.decoy(&Choice::new(json!({"form": "codes"}))).unwrap();
+    let wrong = seen(&provider, &set, &code(1));
+    for typed in [code(0), code(1), codes[0].clone()] {
+        assert_eq!(seen(&provider, &decoy, &typed), wrong, "{typed}");
+    }
+    assert_eq!(decoy.left(), set.left());
+    let key = provider.decoy(&Choice::new(json!({"form": "key"}))).unwrap();
+    assert_eq!((key.form(), key.left().total()), (Form::Key, 1));
+    assert!(provider.decoy(&Choice::new(json!({"form": "keys"}))).is_none());
+    // It is kept as any set is.
+    assert!(RecoverySet::decode(&decoy.encode().unwrap()).is_ok());
+}
+
+#[test]
 fn s26_a_code_that_fails_its_checksum_is_never_hashed() {
     let provider = Recovery::new("Example").unwrap();
     let Issued { set, codes } = issued(&provider, 1);
