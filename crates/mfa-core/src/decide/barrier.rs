@@ -53,7 +53,7 @@ pub(crate) fn bar(
         let verified: Vec<_> = contacts.iter().filter(|c| c.is_verified()).cloned().collect();
         let whom = (account, user);
         let kind = NoticeKind::RecoveryVoid;
-        notice::queue(rules, whom, &mut login, kind, &verified, now, draw, &mut plan)?;
+        notice::queue(rules, whom, &mut login, kind, &verified, (now, now), draw, &mut plan)?;
     }
     login.mark(now);
     let streams = login.take_stream(events.len());

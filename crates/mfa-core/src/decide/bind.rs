@@ -36,7 +36,8 @@ impl Confirming<'_> {
         let contacts: Vec<_> = self.subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
         let whom = (self.account, &self.claims.user);
         let kind = NoticeKind::MethodAdded;
-        notice::queue(self.rules, whom, &mut login, kind, &contacts, self.now, draw, &mut self.plan)?;
+        let times = (self.now, self.now);
+        notice::queue(self.rules, whom, &mut login, kind, &contacts, times, draw, &mut self.plan)?;
         let streams = login.take_stream(events.len());
         self.plan.events(events.into_iter().zip(streams).map(|(e, stream)| EventBuilder::stream(e, stream)));
         let login_key = user_key(self.account, LOGIN, &self.claims.user);

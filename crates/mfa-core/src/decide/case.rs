@@ -11,7 +11,7 @@ use crate::plan::Plan;
 use crate::record::challenge::Challenge;
 use crate::record::login::{Login, NOTED_SKEW, TOLERATED_SKEW};
 use crate::record::vault::Vault;
-use crate::record::{LOGIN, VAULT, challenge_key, user_key};
+use crate::record::{LOGIN, NOTICE, VAULT, challenge_key, user_key, users_key};
 use crate::reference::{Claims, Holder};
 use crate::{
     ChallengeId, Draw, Error, Expect, Key, NoticeKind, ProviderName, Purpose, Reason, RequestFacts, Version,
@@ -248,6 +248,12 @@ impl<'a> Case<'a> {
         self.notices.push(kind);
     }
 
+    /// Takes back a notice that waits, as if it had never been queued.
+    pub(crate) fn take_back(&mut self, kind: NoticeKind, id: &[u8; 16]) {
+        self.also.delete(users_key(&self.account, NOTICE, &self.claims.user, id), Expect::Any);
+        self.login.change().forget_notice(kind);
+    }
+
     pub(crate) const fn provider_name(&self) -> &ProviderName {
         &self.challenge.value.provider
     }
@@ -293,7 +299,19 @@ impl<'a> Case<'a> {
         let contacts = notice::open(rules, account, user, &self.claims.id, &sealed)?;
         for kind in core::mem::take(&mut self.notices) {
             let login = self.login.change();
-            notice::queue(rules, (account, user), login, kind, &contacts, self.now, draw, &mut self.also)?;
+            // What a charge brought about that may be returned is told once it is final.
+            let effect = self.challenge.value.effect.as_ref().filter(|effect| effect.locked);
+            let effect = effect.filter(|_| kind == NoticeKind::Locked);
+            let due_at = effect.map_or(self.now, |effect| effect.deadline);
+            let times = (self.now, due_at);
+            let queued =
+                notice::queue(rules, (account, user), login, kind, &contacts, times, draw, &mut self.also)?;
+            if effect.is_some()
+                && queued.is_some()
+                && let Some(effect) = &mut self.challenge.change().effect
+            {
+                effect.notice = queued;
+            }
         }
         Ok(())
     }

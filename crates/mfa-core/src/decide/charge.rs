@@ -20,7 +20,9 @@ impl Case<'_> {
         retry_after: Option<Duration>,
     ) -> Result<Rejected, Error> {
         let cost = Cost::of(reason);
-        self.charge(cost);
+        if self.charge(cost) {
+            self.tell(NoticeKind::Locked);
+        }
         self.refuse_at(cost, reason, retry_after)
     }
 
@@ -63,16 +65,16 @@ impl Case<'_> {
         Ok(Rejected { reason, attempts_left: self.challenge.value.attempts_left, retry_after })
     }
 
-    /// Charges the challenge and the budgets what an answer costs.
-    pub(crate) fn charge(&mut self, cost: Cost) {
+    /// Charges the challenge and the budgets what an answer costs. Returns whether answers are refused from now on,
+    /// of which the user is to be told.
+    #[must_use]
+    pub(crate) fn charge(&mut self, cost: Cost) -> bool {
         self.charge_challenge(cost);
-        if cost.budget {
-            self.charge_budget();
-        }
         if cost.push {
             let login = self.login.change();
             login.pushes = login.pushes.saturating_add(1);
         }
+        cost.budget && self.charge_budget()
     }
 
     fn charge_challenge(&mut self, cost: Cost) {
@@ -89,7 +91,7 @@ impl Case<'_> {
 
     /// Counts a judged failure of the active method and of the user. What refuses further answers from now on
     /// is an event: a delay, a window that is full, the stop.
-    fn charge_budget(&mut self) {
+    fn charge_budget(&mut self) -> bool {
         let (at, id) = (self.at, self.challenge.value.method);
         let (daily, monthly) = (self.rules.policy.failures_per_day(), self.rules.policy.failures_per_month());
         let low_entropy = self.is_low_entropy();
@@ -100,20 +102,20 @@ impl Case<'_> {
         }
         let wait = login.failures.wait(at, daily, monthly);
         let is_full_now = had_room && wait > Duration::ZERO;
-        let Some(enrolment) = login.enrolment_mut(id) else { return };
+        let Some(enrolment) = login.enrolment_mut(id) else { return false };
         let failed = enrolment.fail(at);
         let (until, failures) = (enrolment.delayed_until(), enrolment.consecutive.to_string());
         if failed == Failed::Stopped {
             let event = self.event(Kind::EnrolmentStopped, Outcome::Failure).field("failures", failures);
             self.note(event);
-            self.tell(NoticeKind::Locked);
         }
-        if failed == Failed::Locked || is_full_now {
+        let is_locked_now = failed == Failed::Locked || is_full_now;
+        if is_locked_now {
             let until = until.max(at.plus(wait)).to_string();
             let event = self.event(Kind::UserLocked, Outcome::Failure).field("until", until);
             self.note(event);
-            self.tell(NoticeKind::Locked);
         }
+        is_locked_now || failed == Failed::Stopped
     }
 
     /// Returns whether failures of the active method count towards the user's windows: guesses at a saved secret

@@ -1,5 +1,7 @@
 //! Effects: charged before they run, and gone on with when their results come.
 
+use core::time::Duration;
+
 use audit_model::{Kind, Outcome, Timestamp};
 use serde_json::Value;
 
@@ -7,13 +9,14 @@ use super::call::{call, ready};
 use super::case::Case;
 use super::fallback::fall_back;
 use super::judge::{Acting, Judged, carry_out, locked, pending};
+use crate::budget::DELAYS_FROM;
 use crate::machine::{Move, Status};
 use crate::provider::Then;
 use crate::reason::Cost;
 use crate::record::challenge::PendingEffect;
 use crate::{
-    Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, Reason, Receipt, SecretBytes, StepEvent,
-    Unproven, Version,
+    Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, NoticeKind, Reason, Receipt,
+    SecretBytes, StepEvent, Unproven, Version,
 };
 
 /// How an effect ended.
@@ -65,13 +68,22 @@ pub(super) fn charge_effect(
     let id: [u8; 16] = draw.take()?;
     let method = case.login.value.enrolment(case.challenge.value.method);
     let failed_before = method.map_or(Timestamp::MIN, |enrolment| enrolment.failed_at);
-    if attempt {
-        case.charge(Cost::of(Reason::WrongCode));
-    }
+    let locked = attempt && case.charge(Cost::of(Reason::WrongCode));
     let at = case.at;
     let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
-    case.challenge.change().effect =
-        Some(PendingEffect { id, charge, charged_at: at, failed_before, of_answer, deadline });
+    case.challenge.change().effect = Some(PendingEffect {
+        id,
+        charge,
+        charged_at: at,
+        failed_before,
+        locked,
+        notice: None,
+        of_answer,
+        deadline,
+    });
+    if locked {
+        case.tell(NoticeKind::Locked);
+    }
     let event = case
         .event(Kind::EffectCharged, Outcome::Info)
         .field("effect", effect.kind().code())
@@ -155,6 +167,7 @@ fn resume_charged(
         if case.is_low_entropy() {
             case.login.change().failures.refund(effect.charged_at);
         }
+        unlock(case, &effect);
     }
     if let (Then::Unproven(Unproven::Bypass), true) = (&step.then, is_charged) {
         // Neither right nor wrong: whoever is let pass for a year must not be stopped by it.
@@ -204,6 +217,26 @@ fn give_back_failure(case: &mut Case<'_>, effect: &PendingEffect) {
     if let Some(enrolment) = login.enrolment_mut(id) {
         enrolment.consecutive = enrolment.consecutive.saturating_sub(1);
         enrolment.failed_at = effect.failed_before;
+    }
+    unlock(case, effect);
+}
+
+/// Takes back what a charge that is returned brought about, where answers were refused from it on.
+fn unlock(case: &mut Case<'_>, effect: &PendingEffect) {
+    if !effect.locked {
+        return;
+    }
+    let event = case.event(Kind::UserUnlocked, Outcome::Info).reason("charge_returned");
+    case.note(event);
+    // It stands for whatever else was to be told within the hour.
+    let (at, login, policy) = (case.at, &case.login.value, &case.rules.policy);
+    let others = login.enrolments.iter().filter(|enrolment| enrolment.id != case.challenge.value.method);
+    let is_full =
+        login.failures.wait(at, policy.failures_per_day(), policy.failures_per_month()) > Duration::ZERO;
+    let is_locked_still =
+        is_full || others.map(|other| other.consecutive).any(|failures| failures >= DELAYS_FROM);
+    if let Some(id) = effect.notice.filter(|_| !is_locked_still) {
+        case.take_back(NoticeKind::Locked, &id);
     }
 }
 

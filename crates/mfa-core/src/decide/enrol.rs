@@ -105,6 +105,8 @@ impl Changing<'_> {
                 charge: Charge::Send,
                 charged_at: at,
                 failed_before: Timestamp::MIN,
+                locked: false,
+                notice: None,
                 of_answer: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
             }),

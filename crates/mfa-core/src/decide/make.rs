@@ -147,6 +147,8 @@ impl Beginning<'_> {
                 charge: *charge,
                 charged_at: at,
                 failed_before: Timestamp::MIN,
+                locked: false,
+                notice: None,
                 of_answer: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
             }),

@@ -169,7 +169,9 @@ impl Changing<'_> {
     pub(crate) fn tell(&mut self, login: &mut Login, kind: NoticeKind, plan: &mut Plan) -> Result<(), Error> {
         let contacts: Vec<_> = self.subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
         let whom = (self.subject.account(), self.subject.user());
-        notice::queue(self.rules, whom, login, kind, &contacts, self.now, self.draw, plan)
+        let times = (self.now, self.now);
+        notice::queue(self.rules, whom, login, kind, &contacts, times, self.draw, plan)?;
+        Ok(())
     }
 
     pub(crate) fn event(&self, kind: Kind) -> EventBuilder {

@@ -14,7 +14,8 @@ use crate::{Contact, Draw, Error, Expect, NoticeKind};
 const HOURS_KEPT: u32 = 2;
 
 /// Queues a notice to `contacts`, unless one of the kind was queued within the hour. Its id is the same for all
-/// that are alike, so that a receiver can tell a repeated one.
+/// that are alike, so that a receiver can tell a repeated one; it is returned if it was queued. `due_at` is from when
+/// on it may be sent.
 #[expect(clippy::too_many_arguments, reason = "whom, of what, when, and where it is written")]
 pub(crate) fn queue(
     rules: &Rules,
@@ -22,12 +23,12 @@ pub(crate) fn queue(
     login: &mut Login,
     kind: NoticeKind,
     contacts: &[Contact],
-    now: Timestamp,
+    (now, due_at): (Timestamp, Timestamp),
     draw: &mut Draw,
     plan: &mut Plan,
-) -> Result<(), Error> {
+) -> Result<Option<[u8; 16]>, Error> {
     if contacts.is_empty() || !login.notices_now(kind, now) {
-        return Ok(());
+        return Ok(None);
     }
     let hour = hour_of(now).to_be_bytes();
     // The stream is another one for whoever has the user's id next: what is told to them is no repetition.
@@ -38,8 +39,9 @@ pub(crate) fn queue(
     let mut id = [0; 16];
     id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
     let to = seal(rules, account, user, &id, contacts, draw)?;
-    let notice = Notice { kind, at: now, to, told: 0, attempts: 0, due_at: now };
-    plan.put(users_key(account, NOTICE, user, &id), Expect::Any, &notice, Some(now.plus(NOTICE_LIFE)))
+    let notice = Notice { kind, at: now, to, told: 0, attempts: 0, due_at };
+    plan.put(users_key(account, NOTICE, user, &id), Expect::Any, &notice, Some(now.plus(NOTICE_LIFE)))?;
+    Ok(Some(id))
 }
 
 /// Seals contacts for the record `id` of a user.
@@ -88,5 +90,10 @@ impl Login {
         self.noticed.retain(|(of, at)| *of != kind.number() && at.saturating_add(HOURS_KEPT) > hour);
         self.noticed.push((kind.number(), hour));
         true
+    }
+
+    /// Forgets that a notice of this kind was queued.
+    pub(super) fn forget_notice(&mut self, kind: NoticeKind) {
+        self.noticed.retain(|(of, _)| *of != kind.number());
     }
 }

@@ -222,8 +222,16 @@ impl Confirming<'_> {
         let id = draw.take()?;
         let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
         let failed_before = Timestamp::MIN;
-        self.pending.effect =
-            Some(PendingEffect { id, charge, charged_at: at, failed_before, of_answer, deadline });
+        self.pending.effect = Some(PendingEffect {
+            id,
+            charge,
+            charged_at: at,
+            failed_before,
+            locked: false,
+            notice: None,
+            of_answer,
+            deadline,
+        });
         let event = self.event(Kind::EffectCharged, Outcome::Info);
         self.plan.events([event.field("effect", effect.kind().code()).field("charge", charge.code())]);
         self.put_pending()?;

@@ -202,7 +202,9 @@ impl Unlocking<'_> {
         let subject = &self.login.subject;
         let contacts: Vec<_> = subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
         let whom = (subject.account(), subject.user());
-        notice::queue(self.rules, whom, record, kind, &contacts, self.now, draw, plan)
+        let times = (self.now, self.now);
+        notice::queue(self.rules, whom, record, kind, &contacts, times, draw, plan)?;
+        Ok(())
     }
 
     fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {

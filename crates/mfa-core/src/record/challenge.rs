@@ -92,6 +92,10 @@ pub(crate) struct PendingEffect {
     pub(crate) charged_at: Timestamp,
     /// When the method had failed before that charge.
     pub(crate) failed_before: Timestamp,
+    /// Whether that charge was the one from which on answers are refused.
+    pub(crate) locked: bool,
+    /// The notice that it queued, which waits for the deadline: the charge may be returned until then.
+    pub(crate) notice: Option<[u8; 16]>,
     /// Whether an accepted result redeems the challenge at once: it judges an answer.
     pub(crate) of_answer: bool,
     pub(crate) deadline: Timestamp,
