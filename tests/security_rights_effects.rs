@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use audit_model::Kind;
 use mfa::{
-    Aal, AccountId, Ancestor, Begin, Contact, Engine, EnrolmentId, Intent, MethodSelector, NoticeKind,
-    Operation, Proof, Record, RecordKind, Response, Subject, Verify,
+    Aal, AccountId, Ancestor, Begin, Choice, Contact, Engine, EnrolConfirm, EnrolmentId, Intent,
+    MethodSelector, NoticeKind, Operation, Proof, Record, RecordKind, Response, Runtime as _, Subject,
+    Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::race::{GateStore, race};
 use mfa_tests::attack::{Shared, records};
+use mfa_tests::between::{Between, Moment};
+use mfa_tests::probe::node_on;
 use mfa_tests::rights::{
-    Wanted, enrol_by, enrol_ranked, enrolments, in_session_of, prove_on, prove_with, subject_of,
+    Wanted, enrol_by, enrol_ranked, enrolments, in_session_of, prove_on, prove_with, scan, subject_of,
 };
 use mfa_tests::{STEP, World, begin, host, login, on_stores, subject, totp};
 
@@ -176,6 +179,32 @@ on_stores! {
         assert_eq!(bypass.told(&failing.engine, &authority).await, "unavailable");
         assert_eq!(bypass.told(&failing.engine, &authority).await, "done");
         assert_eq!(bypass.told(&failing.engine, &authority).await, "step_up_required");
+    }
+
+    // A provider's name says which method is meant; another one bears it once the proof is spent.
+    async fn s29_a_spent_proof_of_another_account_is_for_the_method_it_was_made_for(world) {
+        let between = Arc::new(Between::new(&world.store));
+        let engine = Arc::new(node_on(&world, Arc::clone(&between) as _).build().await.unwrap());
+        let (bob, ann) = of_two_accounts(&world).await;
+        let method = enrolments(&world, &bob).await[0];
+        let intent = Intent::remove_method(&bob, method);
+        let proof = proof_of(&world, &engine, &ann, &intent).await;
+        let by_host = Arc::new(node_on(&world, Arc::new(Shared(world.store.clone()))).build().await.unwrap());
+        let (bobs, clock) = (bob.clone(), world.clock.clone());
+        between.plan(Moment::Read("proof"), async move {
+            by_host.method_remove(bobs.account(), bobs.user(), &"totp".parse().unwrap(), &host()).await.unwrap();
+            let begun = by_host.enrol_begin(bobs.account(), bobs.user(), &totp(), &Choice::none(), &host()).await;
+            let started = begun.unwrap();
+            let code = Response::code(&scan(&started).code_at(clock.now()));
+            let confirmed = by_host.enrol_confirm(&started.reference, &code).await.unwrap();
+            assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
+        });
+        let authority = in_session_of(&ann.0, &proof);
+        let told = engine.method_remove(bob.account(), bob.user(), &"totp".parse().unwrap(), &authority).await;
+        assert!(between.is_done());
+        assert_eq!(told.unwrap_err().code(), "step_up_required");
+        let left = enrolments(&world, &bob).await;
+        assert!(left.len() == 1 && left[0] != method);
     }
 
     async fn s29_of_many_that_spend_one_proof_of_another_account_one_changes_something(world) {

@@ -113,6 +113,23 @@ pub fn payload(record: &Record) -> Vec<u8> {
     record.body.get(from..to).expect("a body").to_vec()
 }
 
+/// Writes into a user's record that the first enrolment of `provider` has failed `failures` times in a row, below 128:
+/// what months of wrong answers lead to.
+///
+/// # Panics
+/// If the user has no such enrolment, or one that has failed.
+pub async fn set_failures(world: &World, subject: &Subject, provider: &str, failures: u8) {
+    let record = user_record(world, subject, "login").await;
+    let mut payload = payload(&record);
+    // The name behind its length, then the count.
+    let name = [&[u8::try_from(provider.len()).expect("a length")], provider.as_bytes()].concat();
+    let at = payload.windows(name.len()).position(|bytes| bytes == name).expect("an enrolment") + name.len();
+    assert_eq!(payload[at], 0, "it has failed already");
+    assert!(failures < 128);
+    payload[at] = failures;
+    overwrite(world, &forged(&record, &payload)).await;
+}
+
 #[async_trait]
 impl Store for Shared {
     async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {

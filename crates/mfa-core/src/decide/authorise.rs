@@ -12,7 +12,7 @@ use crate::record::login::{Bound, Login, TOLERATED_SKEW};
 use crate::record::proof::{Held, Invitation, Proof, Ticket};
 use crate::record::{INVITATION, LOGIN, PROOF, TICKET, user_key, users_key};
 use crate::reference::{Claims, session_hash};
-use crate::{Authority, Error, Expect, Forbidden, Intent, Operation, Subject, bypass};
+use crate::{Authority, Error, Expect, Forbidden, Intent, Operation, Subject};
 
 /// A change that may be made, by whose right.
 #[derive(Debug)]
@@ -187,14 +187,9 @@ impl Asking<'_> {
         if !self.holds(claims, &proof.held)? || !is_alive(&proof.held, &holder, self.target.now) {
             return NO;
         }
-        let strong = match holder.enrolment(proof.enrolment) {
-            // A recovery set is replaced with its last code.
-            None => {
-                let of_set = proof.recovery && proof.provider != bypass::NAME;
-                of_set && intent.operation() == Operation::AddMethod
-            }
-            Some(used) => self.rules.may_prove(&holder, used, intent),
-        };
+        // As things are now: a method that was stopped or removed since proves nothing.
+        let used = holder.enrolment(proof.enrolment);
+        let strong = used.is_some_and(|used| self.rules.may_prove(&holder, used, intent));
         let enough = proof.recovery || proof.aal >= self.rules.strongest(&holder, intent.operation());
         if !proof.is_for(intent) || !strong || !enough {
             return NO;

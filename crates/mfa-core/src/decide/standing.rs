@@ -44,9 +44,13 @@ impl Rules {
     }
 
     /// Returns whether evidence of an enrolment can prove what `intent` needs: it is a factor as strong as the
-    /// strongest, and not itself what is to be changed. A recovery code can only prove the way to a new method.
+    /// strongest, not itself what is to be changed, and not stopped since. A recovery code can only prove the way to
+    /// a new method.
     pub(crate) fn may_prove(&self, login: &Login, enrolment: &Enrolment, intent: &Intent) -> bool {
         let Some(provider) = self.providers.get(&enrolment.provider) else { return false };
+        if enrolment.is_stopped() {
+            return false;
+        }
         let descriptor = provider.code.describe();
         if descriptor.role == Role::Recovery {
             return enrolment.provider != bypass::NAME && intent.operation() == Operation::AddMethod;

@@ -132,7 +132,6 @@ fn prove(
         operation,
         intent: intended.digest,
         enrolment: evidence.enrolment,
-        provider: evidence.provider.clone(),
         aal: evidence.strength.aal,
         recovery,
         rank: intended.rank,

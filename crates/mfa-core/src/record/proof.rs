@@ -5,7 +5,7 @@ use core::time::Duration;
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Aal, CodecError, EnrolmentId, KeyId, Operation, ProviderName, Versioned};
+use crate::{Aal, CodecError, EnrolmentId, KeyId, Operation, Versioned};
 
 /// How long a proof is good.
 pub(crate) const PROOF_LIFE: Duration = Duration::from_secs(300);
@@ -25,7 +25,6 @@ pub(crate) struct Proof {
     pub(crate) intent: [u8; 32],
     /// What proved it.
     pub(crate) enrolment: EnrolmentId,
-    pub(crate) provider: ProviderName,
     pub(crate) aal: Aal,
     /// It was a recovery code.
     pub(crate) recovery: bool,
