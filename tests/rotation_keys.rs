@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use audit_model::{Kind, Outcome, Query};
 use mfa::{
-    Authority, Begin, Changed, Choice, EnrolConfirm, Error, Intent, KeyRingError, Reason, Rejected, Response,
-    Scope, Verify,
+    Authority, Begin, Changed, Choice, Directory as _, EnrolConfirm, Error, Intent, KeyRingError, Reason,
+    Rejected, Response, Scope, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
@@ -90,6 +90,8 @@ on_stores! {
         world.clock.advance(Duration::from_secs(7 * 86_400));
         retire_old(at).await.unwrap();
         assert_eq!(at.ring.ids(), [id(NEW)]);
+        let known = at.directory.subject(account, user).await.unwrap().unwrap();
+        assert_eq!(known.contacts().len(), 1, "they were moved, and open");
         log_in(at, &(bob, app)).await.unwrap();
     }
 

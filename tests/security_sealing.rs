@@ -6,8 +6,8 @@ use std::sync::Arc;
 use audit_model::Kind;
 use mfa::totp::Totp;
 use mfa::{
-    AccountId, Begin, Challenge, Choice, Engine, EnrolConfirm, EnrolmentStarted, KeyId, KeyRing, Reason,
-    Record, Response, Subject, UserId, Verify,
+    AccountId, Begin, Challenge, Choice, Directory as _, Engine, EnrolConfirm, EnrolmentStarted, KeyId,
+    KeyRing, Reason, Record, Response, Subject, UserId, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::entropy::SeededEntropy;
@@ -294,6 +294,27 @@ on_stores! {
         let without = node_with(&world, KeyRing::new(id("k2"), [0x77; 32]).unwrap(), 902).await;
         let begun = without.begin(login(&bob)).await.unwrap();
         assert!(matches!(begun, Begin::Denied(d) if d.reason == mfa::DeniedReason::Unavailable), "{begun:?}");
+    }
+
+    async fn s18_contacts_of_the_stored_directory_are_sealed_for_their_user(world) {
+        let (bob, eve) = (world.add_reachable("bob").await, world.add_reachable("eve").await);
+        let address = |whom: &Subject| whom.contacts()[0].address().expose_secret().to_owned();
+        for record in records(&world).await {
+            let body = String::from_utf8_lossy(&record.body).into_owned();
+            assert!(!body.contains("acme.example"), "{:?}", record.key);
+        }
+        let known = async |whom: &Subject| world.directory.subject(whom.account(), whom.user()).await;
+        let found = known(&bob).await.unwrap().unwrap();
+        assert_eq!((address(&found), found.contacts()[0].is_verified()), (address(&bob), true));
+        // Pasted into another user's row, by who could even make it authentic, they open for nobody.
+        let of_bob = payload(&user_record(&world, &bob, "directory_user").await);
+        let row = user_record(&world, &eve, "directory_user").await;
+        overwrite(&world, &forged(&row, &of_bob)).await;
+        assert!(known(&eve).await.is_err());
+        assert!(known(&bob).await.is_ok());
+        // A user without any is one without any.
+        let ann = world.add("ann").await;
+        assert!(known(&ann).await.unwrap().unwrap().contacts().is_empty());
     }
 
     async fn s18_right_and_wrong_codes_are_alike_when_a_record_lost_its_key(world) {

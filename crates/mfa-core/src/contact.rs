@@ -4,7 +4,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Channel, FieldError, SecretText};
+use crate::keyring::{Label, Sealed};
+use crate::{Channel, CodecError, Draw, Error, FieldError, KeyRing, SecretText};
 
 /// The most contacts of a user.
 pub(crate) const MAX_CONTACTS: usize = 8;
@@ -99,6 +100,29 @@ impl PartialEq for Contact {
 }
 
 impl Eq for Contact {}
+
+/// Seals contacts under a label and for a place of the caller's.
+pub(crate) fn seal(
+    ring: &KeyRing,
+    label: Label,
+    context: &[&[u8]],
+    contacts: &[Contact],
+    draw: &mut Draw,
+) -> Result<Sealed, Error> {
+    let plain = zeroize::Zeroizing::new(postcard::to_allocvec(contacts).map_err(|_| CodecError::Malformed)?);
+    Ok(ring.seal(label, context, draw.take()?, &plain)?)
+}
+
+/// Opens what [`seal`] made under the same label and for the same place.
+pub(crate) fn open(
+    ring: &KeyRing,
+    label: Label,
+    context: &[&[u8]],
+    sealed: &Sealed,
+) -> Result<Vec<Contact>, Error> {
+    let plain = ring.open(label, context, sealed)?;
+    postcard::from_bytes(plain.expose_secret()).map_err(|_| CodecError::Malformed.into())
+}
 
 fn checked(field: &'static str, text: String) -> Result<SecretText, FieldError> {
     if !(3..=MAX_ADDRESS_BYTES).contains(&text.len()) {

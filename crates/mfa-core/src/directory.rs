@@ -9,7 +9,7 @@ use audit_model::{AccountId, UserId};
 use crate::driver::{Decision, Driver, Read, Turn};
 use crate::entropy::CheckedEntropy;
 use crate::plan::Plan;
-use crate::record::directory::DirectoryUser;
+use crate::record::directory::{self, DirectoryUser};
 use crate::record::{DIRECTORY_USER, user_key};
 use crate::{Ancestor, DirectoryError, Error, Expect, KeyRing, OsEntropy, Runtime, Store, Subject};
 
@@ -36,7 +36,7 @@ pub struct StoredDirectory {
 }
 
 impl StoredDirectory {
-    /// Makes a directory on `store` whose records are authenticated by `ring`.
+    /// Makes a directory on `store` whose records are authenticated, and the contacts in them sealed, by `ring`.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, ring: KeyRing, runtime: Arc<dyn Runtime>) -> Self {
         let entropy = CheckedEntropy::new(Arc::new(OsEntropy::new()));
@@ -50,14 +50,16 @@ impl StoredDirectory {
     pub async fn put(&self, subject: &Subject) -> Result<(), Error> {
         let key = user_key(subject.account(), DIRECTORY_USER, subject.user());
         let lineage = subject.lineage().iter().map(|a| (a.account.clone(), a.reseller, a.master));
-        let record = DirectoryUser {
+        let mut record = DirectoryUser {
             label: subject.label().to_owned(),
             generation: subject.generation().to_owned(),
             lineage: lineage.collect(),
-            contacts: subject.contacts().to_vec(),
+            contacts: None,
             rank: subject.rank(),
         };
-        let decide = |_: &_, _, _: &mut _| {
+        let (ring, whose) = (&self.driver.ring, (subject.account(), subject.user()));
+        let decide = |_: &_, _, draw: &mut _| {
+            record.contacts = directory::seal(ring, whose, subject.contacts(), draw)?;
             let mut plan = Plan::default();
             plan.put(key.clone(), Expect::Any, &record, None)?;
             Ok(Decision { plan, value: () })
@@ -91,12 +93,14 @@ impl Directory for StoredDirectory {
             Read::Live(record, _) => record,
             Read::Refused(problem) => return Err(DirectoryError::new(Error::Unavailable(problem))),
         };
+        let contacts = directory::open(&self.driver.ring, (account, user), record.contacts.as_ref());
+        let contacts = contacts.map_err(DirectoryError::new)?;
         let ancestor = |(id, reseller, master)| Ancestor::new(id).with_marks(reseller, master);
         let subject = Subject::new(account.clone(), user.clone())
             .with_label(record.label)
             .and_then(|subject| subject.with_generation(record.generation))
             .and_then(|subject| subject.with_lineage(record.lineage.into_iter().map(ancestor).collect()))
-            .and_then(|subject| subject.with_contacts(record.contacts))
+            .and_then(|subject| subject.with_contacts(contacts))
             .map(|subject| subject.with_rank(record.rank));
         subject.map(Some).map_err(DirectoryError::new)
     }

@@ -41,6 +41,8 @@ pub(crate) enum Label {
     SealVault,
     /// Seals the contacts that notices go to.
     SealContacts,
+    /// Seals the contacts of the stored directory's users.
+    SealDirectory,
     /// Seals what the token of a link says.
     SealLink,
     /// Authenticates record bodies.
@@ -60,7 +62,7 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    const SEALS: [Self; 3] = [Self::SealVault, Self::SealContacts, Self::SealLink];
+    const SEALS: [Self; 4] = [Self::SealVault, Self::SealContacts, Self::SealDirectory, Self::SealLink];
     const MACS: [Self; 7] = [
         Self::MacRecord,
         Self::MacBinder,
@@ -75,6 +77,7 @@ impl Label {
         match self {
             Self::SealVault => "seal/vault",
             Self::SealContacts => "seal/contacts",
+            Self::SealDirectory => "seal/directory",
             Self::SealLink => "seal/link",
             Self::MacRecord => "mac/record",
             Self::MacBinder => "mac/binder",

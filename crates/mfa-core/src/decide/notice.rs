@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::record::login::Login;
 use crate::record::notice::{NOTICE_LIFE, Notice};
 use crate::record::{NOTICE, users_key};
-use crate::{Contact, Draw, Error, Expect, NoticeKind};
+use crate::{Contact, Draw, Error, Expect, NoticeKind, contact};
 
 /// How many hours the kinds that were told are remembered.
 const HOURS_KEPT: u32 = 2;
@@ -53,9 +53,7 @@ pub(crate) fn seal(
     contacts: &[Contact],
     draw: &mut Draw,
 ) -> Result<crate::keyring::Sealed, Error> {
-    let plain = postcard::to_allocvec(contacts).map_err(|_| crate::CodecError::Malformed)?;
-    let plain = zeroize::Zeroizing::new(plain);
-    Ok(rules.ring.seal(Label::SealContacts, &context(account, user, id), draw.take()?, &plain)?)
+    contact::seal(&rules.ring, Label::SealContacts, &context(account, user, id), contacts, draw)
 }
 
 /// Opens what [`seal`] made for the same record.
@@ -66,8 +64,7 @@ pub(crate) fn open(
     id: &[u8; 16],
     sealed: &crate::keyring::Sealed,
 ) -> Result<Vec<Contact>, Error> {
-    let plain = rules.ring.open(Label::SealContacts, &context(account, user, id), sealed)?;
-    postcard::from_bytes(plain.expose_secret()).map_err(|_| crate::CodecError::Malformed.into())
+    contact::open(&rules.ring, Label::SealContacts, &context(account, user, id), sealed)
 }
 
 fn context<'a>(account: &'a AccountId, user: &'a UserId, id: &'a [u8; 16]) -> [&'a [u8]; 5] {

@@ -9,7 +9,7 @@ use crate::keyring::Sealed;
 use crate::machine::Status;
 use crate::plan::Plan;
 use crate::record::challenge::Challenge;
-use crate::record::directory::DirectoryUser;
+use crate::record::directory::{self, DirectoryUser};
 use crate::record::login::Login;
 use crate::record::notice::Notice;
 use crate::record::open::Open;
@@ -59,6 +59,9 @@ fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, Codec
             let granted = challenge.status == Status::Redeemed && now < challenge.updated_at.plus(GRANT_LIFE);
             handed_out.extend((open || granted).then_some(challenge.key));
         }
+        DIRECTORY_USER => {
+            moved.extend(DirectoryUser::decode(payload)?.contacts.map(|sealed| sealed.key));
+        }
         NOTICE => moved.push(Notice::decode(payload)?.to.key),
         PROOF => handed_out.push(Proof::decode(payload)?.held.key),
         TICKET => handed_out.push(Ticket::decode(payload)?.held.key),
@@ -83,7 +86,7 @@ pub(crate) fn reseal(
         PROOF => again.rewrap::<Proof>(|_| Ok(())),
         TICKET => again.rewrap::<Ticket>(|_| Ok(())),
         INVITATION => again.rewrap::<Invitation>(|_| Ok(())),
-        DIRECTORY_USER => again.rewrap::<DirectoryUser>(|_| Ok(())),
+        DIRECTORY_USER => again.rewrap::<DirectoryUser>(|row| again.directory(row, draw)),
         VAULT => {
             let mut decision = again.rewrap::<Vault>(|vault| again.vault(vault, draw))?;
             again.hold_login(&mut decision.plan);
@@ -128,7 +131,7 @@ impl Again<'_> {
 
     /// Secrets are dropped by what the user's `login` record says: it must still say so.
     fn hold_login(&self, plan: &mut Plan) {
-        let user = vault_user(self.key).ok().zip(self.key.scope.account());
+        let user = plain_user(self.key).ok().zip(self.key.scope.account());
         let key = user.map(|(user, account)| user_key(account, LOGIN, &user));
         if let Some(key) = key
             && let Read::Live(_, version) = self.records.read::<Login>(&key)
@@ -140,7 +143,7 @@ impl Again<'_> {
     /// A secret's place names its provider, which the user's `login` record knows.
     fn vault(&self, vault: &mut Vault, draw: &mut Draw) -> Result<(), Error> {
         let Scope::Account(account) = &self.key.scope else { return Ok(()) };
-        let user = vault_user(self.key)?;
+        let user = plain_user(self.key)?;
         let login = match self.records.read::<Login>(&user_key(account, LOGIN, &user)) {
             Read::Live(login, _) => login,
             Read::Absent | Read::Refused(_) => return Err(Error::Unavailable("a vault without its user")),
@@ -171,6 +174,14 @@ impl Again<'_> {
         Ok(())
     }
 
+    fn directory(&self, row: &mut DirectoryUser, draw: &mut Draw) -> Result<(), Error> {
+        let Scope::Account(account) = &self.key.scope else { return Ok(()) };
+        let (ring, user) = (&self.rules.ring, plain_user(self.key)?);
+        let contacts = directory::open(ring, (account, &user), row.contacts.as_ref())?;
+        row.contacts = directory::seal(ring, (account, &user), &contacts, draw)?;
+        Ok(())
+    }
+
     fn sealed_anew(&self, place: Place<'_>, sealed: &Sealed, draw: &mut Draw) -> Result<Sealed, Error> {
         let plain = place.open(&self.rules.ring, sealed)?;
         Ok(place.seal(&self.rules.ring, draw.take()?, plain.expose_secret())?)
@@ -189,8 +200,8 @@ impl Again<'_> {
     }
 }
 
-/// Returns the user whose vault this is.
-pub(crate) fn vault_user(key: &Key) -> Result<UserId, Error> {
+/// Returns the user whose id alone a record's key is.
+pub(crate) fn plain_user(key: &Key) -> Result<UserId, Error> {
     let id = core::str::from_utf8(&key.id).ok().and_then(|id| UserId::parse(id).ok());
     Ok(id.ok_or(CodecError::Malformed)?)
 }

@@ -3,7 +3,7 @@
 use audit_model::{AccountId, EventBuilder, EventId, Kind, Outcome, Scope, UserId};
 
 use super::Engine;
-use crate::decide::reseal::{needs_of, reseal, vault_user};
+use crate::decide::reseal::{needs_of, plain_user, reseal};
 use crate::driver::Turn;
 use crate::record::{KINDS, LOGIN, VAULT, user_key, user_of};
 use crate::{Commit, Committed, Error, Key, KeyId, KeyRingError, Record, RecordKind, Resealed, Version};
@@ -176,6 +176,6 @@ impl Engine {
 /// Returns whose record it is, for the order of steps of one user; of a challenge, which does not tell, nobody's.
 fn owner(key: &Key) -> Option<(AccountId, UserId)> {
     let Scope::Account(account) = &key.scope else { return None };
-    let user = vault_user(key).ok().or_else(|| user_of(key)).or_else(|| UserId::parse("-").ok())?;
+    let user = plain_user(key).ok().or_else(|| user_of(key)).or_else(|| UserId::parse("-").ok())?;
     Some((account.clone(), user))
 }
