@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use audit_model::Kind;
 use mfa::{
-    Begin, Choice, Engine, EnrolConfirm, EnrolmentStarted, NotRequired, Reason, RequestFacts, Response,
-    Subject, Verify,
+    Begin, Choice, Contact, Engine, EnrolConfirm, EnrolmentStarted, NotRequired, Provider as _, ProviderName,
+    Reason, RequestFacts, Response, Subject, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
+use mfa_tests::doubles::{SCRIPTED_CODE, scripted};
 use mfa_tests::probe::{answer, refusal};
 use mfa_tests::saved::{left, recover, recovery_node_on};
-use mfa_tests::{STEP, acme, begin, host, login, on_stores, totp};
+use mfa_tests::{STEP, acme, begin, host, login, on_stores, subject, totp};
 
 on_stores! {
     // Edge 77, E14.
@@ -40,6 +41,44 @@ on_stores! {
         assert_eq!(late.unwrap_err().code(), "already_enrolled");
         assert_eq!(refusal(recover(&world.engine, &challenge, &shown[2]).await.unwrap()), Some(Reason::WrongCode));
         assert_eq!(refusal(recover(&world.engine, &challenge, &codes[0]).await.unwrap()), None);
+    }
+
+    // Edge 76. What is enabled is not enabled again: neither by its own confirmation, nor as another of which a user
+    // holds one, nor with the secret it has.
+    async fn what_is_enabled_cannot_be_enabled_twice(world) {
+        let single = scripted(Vec::new());
+        let mut of_one = single.describe().clone();
+        of_one.several = false;
+        let node = world.node().provider(single.described_as(of_one)).build().await.unwrap();
+        let bob = world.add("bob").await;
+        let name = ProviderName::parse("scripted").unwrap();
+        let (choice, authority) = (Choice::none(), host());
+        let start = || node.enrol_begin(bob.account(), bob.user(), &name, &choice, &authority);
+        let (first, beside) = (start().await.unwrap(), start().await.unwrap());
+        assert!(matches!(confirm(&node, &first, SCRIPTED_CODE).await, EnrolConfirm::Confirmed(_)));
+        assert_eq!(refused(confirm(&node, &first, SCRIPTED_CODE).await), Reason::AlreadyVerified);
+        let late = node.enrol_confirm(&beside.reference, &Response::code(SCRIPTED_CODE)).await;
+        assert_eq!(late.unwrap_err().code(), "already_enrolled");
+        assert_eq!(start().await.unwrap_err().code(), "already_enrolled");
+        assert_eq!(node.methods(bob.account(), bob.user()).await.unwrap().len(), 1);
+    }
+
+    // Edge 75. Nothing is enabled over an address that nobody has verified, and nothing is sent to one.
+    async fn an_unverified_address_enables_nothing_and_is_sent_nothing(world) {
+        let (world, inbox) = world.with_recovery().await;
+        let unverified = Contact::email("bob@acme.example").unwrap();
+        let bob = subject("bob").with_contacts(vec![unverified.clone()]).unwrap();
+        world.directory.put(&bob).await.unwrap();
+        let email = ProviderName::parse("email").unwrap();
+        let begun = world.engine.enrol_begin(bob.account(), bob.user(), &email, &Choice::none(), &host()).await;
+        assert_eq!(begun.unwrap_err().code(), "method_not_offered");
+        // An app needs no address; what would be told of it is told to nobody, now or once it is verified.
+        let (app, codes) = world.enrol_with_recovery(&bob).await;
+        assert_eq!(answer(&world.engine, &world.begin(&bob).await, &app.code_at(world.now())).await, None);
+        assert_eq!(refusal(recover(&world.engine, &world.begin(&bob).await, &codes[0]).await.unwrap()), None);
+        world.directory.put(&bob.clone().with_contacts(vec![unverified.verified()]).unwrap()).await.unwrap();
+        assert_eq!(world.engine.drain_notices(10).await.unwrap().sent, 0);
+        assert!(inbox.take().is_empty());
     }
 
     async fn an_acknowledgement_comes_after_the_code_once_and_in_time(world) {

@@ -9,7 +9,7 @@ use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
 use mfa_tests::attack::{Shared, records};
 use mfa_tests::doubles::scripted;
-use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, in_session_of, may, prove_on, prove_with};
+use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, in_session_of, may, never, prove_on, prove_with};
 use mfa_tests::{World, login, on_stores, totp};
 
 /// A login of `whom` by password, in a session of this name.
@@ -58,7 +58,7 @@ on_stores! {
                     for about in whom {
                         let (oneself, another) = may(asked);
                         let permitted = if actor.user() == about.whom.user() { oneself } else { another };
-                        let refused = if permitted { "step_up_required" } else { "not_permitted" };
+                        let refused = if permitted { "step_up_required" } else { never(asked) };
                         let why = cell(made, actor, &about);
                         assert_eq!(about.told(&engine, &other).await, refused, "{why}, in another session");
                         if !permitted || about.intent() != intent {

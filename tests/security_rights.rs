@@ -10,7 +10,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{dump, records};
-use mfa_tests::rights::{Wanted, enrolments, first_factor, in_session_of, may, prove_on, subject_of};
+use mfa_tests::rights::{Wanted, enrolments, first_factor, in_session_of, may, never, prove_on, subject_of};
 use mfa_tests::{STEP, World, host, login, on_stores, session, totp};
 
 /// The target's rank.
@@ -111,13 +111,14 @@ on_stores! {
             let hers = Wanted::new(operation, &eve, of_eve).intent();
             let hers = if operation == Operation::RemoveMethod { Intent::disable(&eve) } else { hers };
             let for_herself = prove_on(&engine, &world, login(&eve), &eve_app, &hers).await;
-            let unfit = if may(operation).1 { "step_up_required" } else { "not_permitted" };
+            let unfit = if may(operation).1 { "step_up_required" } else { never(operation) };
+            let unranked = if may(operation).1 { "not_permitted" } else { never(operation) };
             // The minute is another one for each operation, so that no refusal is merged with one of before.
             world.clock.advance(STEP + STEP);
             for (authority, expected, by) in [
                 (first_factor(&bob), "step_up_required", None),
                 (first_factor(&eve), "step_up_required", None),
-                (in_session_of(&eve, &for_bob), "not_permitted", Some("eve")),
+                (in_session_of(&eve, &for_bob), unranked, Some("eve")),
                 (in_session_of(&bob, &for_bob), unfit, Some("eve")),
                 (in_session_of(&eve, &for_herself), unfit, Some("eve")),
             ] {
@@ -177,7 +178,8 @@ on_stores! {
                     let why = format!("{operation} by rank {rank} of {}", ann.account());
                     let before = if permitted { Vec::new() } else { records(&world).await };
                     let told = wanted.told(&engine, &authority).await;
-                    assert_eq!(told, if permitted { "done" } else { "not_permitted" }, "{why}");
+                    let refused = if may(operation).1 { "not_permitted" } else { never(operation) };
+                    assert_eq!(told, if permitted { "done" } else { refused }, "{why}");
                     if !permitted {
                         assert_eq!(records(&world).await, before, "{why}");
                         continue;

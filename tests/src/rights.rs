@@ -108,6 +108,14 @@ pub fn may(operation: Operation) -> (bool, bool) {
     }
 }
 
+/// What someone is told who shows a proof of theirs for a change that nobody makes to another, or to themselves.
+///
+/// Of new recovery codes it is that the user's own proof is needed.
+#[must_use]
+pub fn never(operation: Operation) -> &'static str {
+    if operation == Operation::IssueRecovery { "step_up_required" } else { "not_permitted" }
+}
+
 /// Proves with the app's code, on `engine`, that whoever logs in by `login` wants a change, and moves the clock
 /// by a step.
 ///

@@ -49,7 +49,7 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | add a method | yes | yes | yes | first only | first only |
 /// | remove a method | yes | yes | yes | – | – |
 /// | prefer a method | yes | yes | yes | – | – |
-/// | issue recovery | yes | yes | never: the codes would be shown to another | – | – |
+/// | issue recovery | yes | yes | –: the codes would be shown to another; the user's own proof is needed | – | – |
 /// | disable | yes | unless enforced | never: that is a reset | – | – |
 /// | unlock, reset, bypass | yes | never | yes | – | – |
 /// | forget | yes | unless enforced | yes | – | – |
@@ -68,8 +68,10 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
             Right::Administrator,
         ) => Always,
         (Operation::Disable | Operation::Forget, Right::Own) => UnlessEnforced,
+        // Another's proof is as good as none.
+        (Operation::IssueRecovery, Right::Administrator) => PROOF,
         (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Own)
-        | (Operation::IssueRecovery | Operation::Disable, Right::Administrator) => NO,
+        | (Operation::Disable, Right::Administrator) => NO,
     }
 }
 
@@ -87,7 +89,7 @@ mod tests {
             (Operation::AddMethod, "yyyff"),
             (Operation::RemoveMethod, "yyypp"),
             (Operation::PreferMethod, "yyypp"),
-            (Operation::IssueRecovery, "yynpp"),
+            (Operation::IssueRecovery, "yyppp"),
             (Operation::Disable, "yunpp"),
             (Operation::Unlock, "ynypp"),
             (Operation::Reset, "ynypp"),
