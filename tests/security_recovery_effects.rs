@@ -168,6 +168,51 @@ on_stores! {
         assert_eq!(world.events_of(Kind::RecoveryIssued).await.len(), 1);
     }
 
+    // What a clock would have to tell apart, counted: the hashes, what is asked of the store, and what is answered.
+    async fn s26_unknown_used_wrong_and_foreign_codes_are_alike_in_all_that_takes_time(world) {
+        let (world, _inbox) = world.with_recovery().await;
+        let (bob, _app, codes) = bob(&world).await;
+        let carol = world.add_reachable("carol").await;
+        let (_, hers) = world.enrol_with_recovery(&carol).await;
+        assert_eq!(refusal(recover(&world.engine, &world.begin(&bob).await, &codes[0]).await.unwrap()), None);
+        let (holding, store, node) = holding(&world).await;
+        holding.open();
+        let mut seen = Vec::new();
+        for round in 0..5 {
+            for (class, code) in [
+                ("right selector, wrong secret", guess(&codes[1], round)),
+                ("unknown selector", guess(&foreign(&codes), round)),
+                ("used selector, wrong secret", guess(&codes[0], round)),
+                ("another user's code", hers[round].clone()),
+            ] {
+                // Every answer is the first to its challenge and to its set.
+                world.engine.user_unlock(bob.account(), bob.user(), &host()).await.unwrap();
+                let challenge = begin(&node, &bob).await;
+                let (ran, _) = (holding.ran(), store.take());
+                let verify = recover(&node, &challenge, &code).await.unwrap();
+                let (counts, hashes) = (store.take(), holding.ran() - ran);
+                let http = mfa::http_status(&verify);
+                let refused = rejected(Ok(verify));
+                assert_eq!(refused.reason, Reason::WrongCode, "{class}");
+                // As a host sends it.
+                let reply = serde_json::to_vec(&serde_json::json!({
+                    "status": http.status.as_u16(),
+                    "retry_after": http.retry_after,
+                    "authenticate": http.www_authenticate,
+                    "message": refused.public(),
+                    "attempts_left": refused.attempts_left,
+                })).unwrap();
+                seen.push((class, (hashes, counts, reply)));
+            }
+        }
+        let (_, first) = &seen[0];
+        assert_eq!((first.0, first.1.gets, first.1.keys_read, first.1.commits), (1, 1, 3, 2));
+        assert!(first.1.bytes_put > 0 && first.1.events_committed > 0);
+        for (class, cost) in &seen {
+            assert_eq!(cost, first, "{class}");
+        }
+    }
+
     async fn s26_every_wrong_code_gets_one_answer_at_one_cost(world) {
         let (world, _inbox) = world.with_recovery().await;
         let (bob, _app, codes) = bob(&world).await;

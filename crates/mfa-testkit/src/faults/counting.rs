@@ -7,7 +7,7 @@ use audit_model::{
     AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
     Scope, Timestamp,
 };
-use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
+use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError, Write};
 
 /// What was asked of a [`CountingStore`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Counts {
     pub conflicts: usize,
     /// Events of the commits that ended in [`Committed::Done`].
     pub events_committed: usize,
+    /// Bytes of the bodies that commits put, whatever came of them.
+    pub bytes_put: usize,
     /// Calls of `purge`.
     pub purges: usize,
     /// Calls of `query` and `event` of the audit log.
@@ -121,6 +123,11 @@ impl<S: Store> Store for CountingStore<S> {
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         self.add(|c| &mut c.commits, 1);
         let events = commit.events.len();
+        let bytes = |write: &Write| match write {
+            Write::Put { body, .. } => body.len(),
+            _ => 0,
+        };
+        self.add(|c| &mut c.bytes_put, commit.writes.iter().map(bytes).sum());
         let answer = self.inner.commit(commit).await;
         match &answer {
             Ok(Committed::Done) => self.add(|c| &mut c.events_committed, events),
