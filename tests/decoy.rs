@@ -11,7 +11,7 @@ use futures::executor::block_on;
 use mfa::{
     Answer, Begin, Challenge, ChallengeStatus, Changed, Choice, Commit, Committed, Engine, EnrolmentId, Key,
     Method, MethodSelector, Policy, Reason, Record, RecordKind, Rejected, Response, Scope, Store, StoreError,
-    Subject, Target, Verify, Write as StoreWrite,
+    Subject, Target, Unproven, Verify, Write as StoreWrite,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::host::TestStore;
@@ -457,6 +457,23 @@ on_stores! {
         }
         assert!(matches!(engine.claim(&other.reference).await.unwrap(), Verify::Pending(_)));
         assert!(world.events_of(Kind::AnswerAccepted).await.is_empty());
+    }
+
+    async fn s11_a_decoy_is_let_in_by_no_provider_that_proves_nothing(world) {
+        let provider = scripted(Vec::new());
+        let engine = world.node().provider(provider.clone()).danger_fail_open(5).danger_accept_provider_bypass();
+        let engine = engine.build().await.unwrap();
+        for why in [Unproven::Bypass, Unproven::Unreachable] {
+            for on in [On::AnyAnswer, On::Poll, On::Start] {
+                provider.on(on, Say::Unproven(why));
+            }
+            let decoy = engine.begin_decoy(login(&subject("eve"))).await.unwrap();
+            for act in [Response::poll(), Response::start(Choice::none()), Response::code("123456")] {
+                let told = engine.verify(&decoy.reference, act).await.unwrap();
+                assert!(matches!(told, Verify::Pending(_) | Verify::Rejected(_)), "{why:?}: {told:?}");
+            }
+        }
+        assert!(world.events_of(Kind::LoginNotRequired).await.is_empty());
     }
 
     async fn s11_a_decoy_in_a_users_name_touches_nothing_of_the_user(world) {

@@ -9,6 +9,7 @@ use crate::driver::{Read, Records};
 use crate::permission::{Permission, Right, permission};
 use crate::plan::Plan;
 use crate::record::login::{Bound, Login, TOLERATED_SKEW};
+use crate::record::pending::Administrator;
 use crate::record::proof::{Held, Invitation, Proof, Ticket};
 use crate::record::{INVITATION, LOGIN, PROOF, TICKET, user_key, users_key};
 use crate::reference::{Claims, session_hash};
@@ -19,6 +20,8 @@ use crate::{Authority, Error, Expect, Forbidden, Intent, Operation, Subject};
 pub(crate) struct Allowed {
     pub(crate) right: Right,
     pub(crate) bound: Bound,
+    /// The administrator whose proof it was, where it was one's.
+    pub(crate) administrator: Option<Administrator>,
     /// Who asked, where it is not the user.
     pub(crate) actor: Option<String>,
     reason: Option<String>,
@@ -54,15 +57,16 @@ pub(crate) fn authorise(
     }
     let held = Asking { rules, permit, target, records };
     let allowed = match right {
-        Right::Host => Ok(Bound::Own),
+        Right::Host => Ok((Bound::Own, None)),
         Right::FirstFactor if rules.policy.enforced() => Err(Forbidden::PolicyForbids),
-        Right::FirstFactor => Ok(Bound::FirstFactor),
-        Right::Ticket => held.ticket(intent, plan)?,
+        Right::FirstFactor => Ok((Bound::FirstFactor, None)),
+        Right::Ticket => held.ticket(intent, plan)?.map(|bound| (bound, None)),
         Right::Own | Right::Administrator => held.proof(intent, right, plan)?,
     };
-    Ok(allowed.map(|bound| Allowed {
+    Ok(allowed.map(|(bound, administrator)| Allowed {
         right,
         bound,
+        administrator,
         actor: permit.actor(account, user),
         reason: permit.reason(),
     }))
@@ -135,7 +139,7 @@ impl Asking<'_> {
         intent: &Intent,
         right: Right,
         plan: &mut Plan,
-    ) -> Result<Result<Bound, Forbidden>, Error> {
+    ) -> Result<Result<(Bound, Option<Administrator>), Forbidden>, Error> {
         let Some(claims) = &self.permit.claims else { return Ok(Err(Forbidden::StepUpRequired)) };
         let of_another =
             self.target.login.is_some_and(|login| login.generation != self.target.subject.generation());
@@ -143,21 +147,23 @@ impl Asking<'_> {
             // The id belongs to another person now than the one who proved.
             return Ok(Err(Forbidden::StepUpRequired));
         }
-        match &self.permit.spent {
-            None => {
-                if let Err(why) = self.live_proof(claims, intent, right, plan)? {
-                    return Ok(Err(why));
-                }
-            }
+        let proof = match &self.permit.spent {
+            None => match self.live_proof(claims, intent, right, plan)? {
+                Ok(proof) => proof,
+                Err(why) => return Ok(Err(why)),
+            },
             // Since it was spent the user may have changed.
             Some(spent) if !spent.is_for(intent) => return Ok(Err(Forbidden::StepUpRequired)),
             Some(spent) if !self.outranks(claims.account()?, spent) => {
                 return Ok(Err(Forbidden::NotPermitted));
             }
-            Some(_) => {}
-        }
+            Some(spent) => spent.clone(),
+        };
         if right == Right::Administrator {
-            return Ok(Ok(Bound::Administrator));
+            let (account, user) = (claims.account()?.clone(), claims.user.clone());
+            let Held { generation, fence, .. } = proof.held;
+            let administrator = Administrator { account, user, generation, fence };
+            return Ok(Ok((Bound::Administrator, Some(administrator))));
         }
         let held_back = matches!(
             intent.operation(),
@@ -167,7 +173,7 @@ impl Asking<'_> {
         if held_back && login.is_some_and(|login| login.is_on_hold(login.effective(self.target.now))) {
             return Ok(Err(Forbidden::RecoveryHold));
         }
-        Ok(Ok(Bound::Own))
+        Ok(Ok((Bound::Own, None)))
     }
 
     /// Returns the proof if it is good for the change, and spends it in `plan`.

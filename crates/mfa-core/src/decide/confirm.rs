@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
 use crate::record::login::{Bound, Login, TOLERATED_SKEW};
-use crate::record::pending::{PendingEnrolment, Shown};
+use crate::record::pending::{Administrator, PendingEnrolment, Shown};
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, PENDING, VAULT, user_key, users_key};
 use crate::reference::Claims;
@@ -48,6 +48,8 @@ pub(crate) fn pending_key(claims: &Claims) -> Result<Key, Error> {
 /// What a confirmation comes to.
 pub(crate) enum Confirmed {
     Answer(EnrolConfirm),
+    /// First it must be known whether this administrator may still do what they began.
+    Ask(Box<Administrator>),
     /// An effect is to be run now.
     Act(Acting),
     /// The answer is right; the hashes of the recovery set that comes with it are to be made.
@@ -81,11 +83,20 @@ impl Ask<'_> {
     }
 }
 
+/// Whether the administrator who began an enrolment may do so still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nobody has asked yet.
+    Unknown,
+    Good,
+    Gone,
+}
+
 /// Decides about a pending enrolment. `subject` is the user as the directory has it now.
 pub(crate) fn confirm(
     rules: &Rules,
     claims: &Claims,
-    subject: &Subject,
+    (subject, standing): (&Subject, Standing),
     (ask, request): (&Ask<'_>, &RequestFacts),
     records: &Records,
     now: Timestamp,
@@ -112,6 +123,7 @@ pub(crate) fn confirm(
         claims,
         account,
         subject,
+        standing,
         request,
         now,
         pending,
@@ -131,6 +143,7 @@ pub(super) struct Confirming<'a> {
     pub(super) claims: &'a Claims,
     pub(super) account: &'a AccountId,
     pub(super) subject: &'a Subject,
+    standing: Standing,
     request: &'a RequestFacts,
     pub(super) now: Timestamp,
     pub(super) pending: PendingEnrolment,
@@ -148,6 +161,9 @@ impl Confirming<'_> {
     fn decide(&mut self, ask: &Ask<'_>, records: &Records, draw: &mut Draw) -> Result<Confirmed, Error> {
         if let Ask::GiveBack(charged) = ask {
             return self.give_back(charged);
+        }
+        if let (Some(administrator), Standing::Unknown) = (&self.pending.administrator, self.standing) {
+            return Ok(Confirmed::Ask(Box::new(administrator.clone())));
         }
         if let Some(reason) = self.ended(matches!(ask, Ask::Respond(Act::Answer(_)))) {
             return self.refuse(reason);
@@ -207,6 +223,7 @@ impl Confirming<'_> {
             || pending.generation != self.subject.generation()
             || came_second
             || not_any_more
+            || self.standing == Standing::Gone
         {
             Some(Reason::Superseded)
         } else if to_judge && (pending.attempts_left == 0 || pending.malformed >= MAX_MALFORMED) {

@@ -91,6 +91,7 @@ impl Changing<'_> {
             right: allowed.right,
             actor: allowed.actor.clone(),
             bound: allowed.bound,
+            administrator: allowed.administrator.clone(),
             created_at: at,
             expires_at: at.plus(rules.policy.enrolment_ttl()),
             attempts_left: rules.policy.attempts(),

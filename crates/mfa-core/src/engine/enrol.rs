@@ -7,15 +7,17 @@ use tracing::Instrument;
 use super::Engine;
 use super::act::Acted;
 use super::step::MAX_EFFECTS;
-use crate::decide::confirm::{Ask, Charged, Confirmed};
+use crate::decide::confirm::{Ask, Charged, Confirmed, Standing};
 use crate::decide::effects::EffectResult;
 use crate::decide::judge::Acting;
 use crate::decide::manage::Changing;
 use crate::decide::recovery::Hashing;
 use crate::decide::sends::Sends;
 use crate::decide::{confirm, enrol};
-use crate::driver::{Records, Turn};
-use crate::record::PENDING;
+use crate::driver::{Read, Records, Turn};
+use crate::record::login::Login;
+use crate::record::pending::Administrator;
+use crate::record::{LOGIN, PENDING, user_key};
 use crate::reference::{Claims, Handle};
 use crate::{
     Authority, Choice, EnrolConfirm, EnrolmentStarted, Error, FieldError, Intent, ProviderName, Reason,
@@ -204,7 +206,14 @@ impl Engine {
         let turn = turn_for(&claims, true)?;
         let driver = &self.inner.driver;
         let records = driver.load(&turn.keys, driver.runtime.now()).await?;
-        let begun = Begun { claims: &claims, subject, turn: &turn, request: &RequestFacts::new() };
+        let begun = Begun {
+            claims: &claims,
+            subject,
+            // Who begins it has just been asked for their right.
+            standing: Standing::Good,
+            turn: &turn,
+            request: &RequestFacts::new(),
+        };
         match self.go_on(&begun, Confirmed::Act(acting), records).await? {
             EnrolConfirm::Pending(pending) => Ok(pending.prompt),
             EnrolConfirm::Rejected(rejected) if rejected.reason == Reason::Unavailable => {
@@ -231,12 +240,27 @@ impl Engine {
         let subject = self.subject(claims.account()?, &claims.user).await?;
         let turn = turn_for(&claims, ask.may_send())?;
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
-        let settled = driver
-            .run(&turn, None, |records: &Records, now, draw: &mut crate::Draw| {
-                confirm::confirm(rules, &claims, &subject, (&ask, request), records, now, draw)
-            })
-            .await?;
-        let begun = Begun { claims: &claims, subject: &subject, turn: &turn, request };
+        let mut standing = Standing::Unknown;
+        let settled = loop {
+            let settled = driver
+                .run(&turn, None, |records: &Records, now, draw: &mut crate::Draw| {
+                    confirm::confirm(
+                        rules,
+                        &claims,
+                        (&subject, standing),
+                        (&ask, request),
+                        records,
+                        now,
+                        draw,
+                    )
+                })
+                .await?;
+            match settled.value {
+                Confirmed::Ask(administrator) => standing = self.standing(&administrator, &subject).await?,
+                _ => break settled,
+            }
+        };
+        let begun = Begun { claims: &claims, subject: &subject, standing, turn: &turn, request };
         Box::pin(self.go_on(&begun, settled.value, settled.records)).await
     }
 
@@ -255,6 +279,9 @@ impl Engine {
                     return self.show(begun, *hashing, &charged, records).await;
                 }
                 Confirmed::Act(acting) => acting,
+                Confirmed::Ask(_) => {
+                    return Err(Error::Unavailable("an administrator who was not asked for"));
+                }
             };
             let ran = acting.ran(&records, &confirm::pending_key(begun.claims)?)?;
             let (result, busy) = match self.act(acting.effect).await {
@@ -267,7 +294,7 @@ impl Engine {
                 confirm::confirm(
                     rules,
                     begun.claims,
-                    begun.subject,
+                    (begun.subject, begun.standing),
                     (&ask, begun.request),
                     records,
                     now,
@@ -300,15 +327,49 @@ impl Engine {
             Err(_) => return Err(Error::Unavailable("the result of a hash is lost")),
         };
         let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
-            confirm::confirm(rules, begun.claims, begun.subject, (&ask, begun.request), records, now, draw)
+            confirm::confirm(
+                rules,
+                begun.claims,
+                (begun.subject, begun.standing),
+                (&ask, begun.request),
+                records,
+                now,
+                draw,
+            )
         });
         let shown = settled.await?.value;
         hashed?;
         match shown {
             Confirmed::Answer(answer) => Ok(answer),
-            Confirmed::Hash(..) | Confirmed::Act(_) => {
+            Confirmed::Hash(..) | Confirmed::Act(_) | Confirmed::Ask(_) => {
                 Err(Error::Unavailable("a recovery set that is hashed twice"))
             }
+        }
+    }
+
+    /// Asks whether an administrator may still change `whom`: the directory has them, above the user and of no lower
+    /// rank where it says one, and nothing has ended what they proved.
+    async fn standing(&self, administrator: &Administrator, whom: &Subject) -> Result<Standing, Error> {
+        let Administrator { account, user, generation, fence } = administrator;
+        let in_tree = whom.lineage().iter().any(|ancestor| ancestor.account == *account);
+        let known = self.inner.directory.subject(account, user).await?;
+        let may = known.is_some_and(|known| {
+            known.generation() == generation && (known.rank() == 0 || known.rank() >= whom.rank())
+        });
+        if !in_tree || !may {
+            return Ok(Standing::Gone);
+        }
+        let key = user_key(account, LOGIN, user);
+        let driver = &self.inner.driver;
+        let records = driver.load(core::slice::from_ref(&key), driver.runtime.now()).await?;
+        match records.read::<Login>(&key) {
+            Read::Live(login, _)
+                if login.generation == *generation && fence.is_none_or(|f| f == login.fence) =>
+            {
+                Ok(Standing::Good)
+            }
+            Read::Live(..) | Read::Absent => Ok(Standing::Gone),
+            Read::Refused(_) => Err(Error::Unavailable("a stored record cannot be trusted")),
         }
     }
 
@@ -322,6 +383,7 @@ impl Engine {
 struct Begun<'a> {
     claims: &'a Claims,
     subject: &'a Subject,
+    standing: Standing,
     turn: &'a Turn,
     request: &'a RequestFacts,
 }

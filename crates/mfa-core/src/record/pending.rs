@@ -1,6 +1,6 @@
 //! A method that is being enrolled. Each begin has a record of its own, which its reference alone opens.
 
-use audit_model::Timestamp;
+use audit_model::{AccountId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::challenge::PendingEffect;
@@ -22,6 +22,8 @@ pub(crate) struct PendingEnrolment {
     pub(crate) right: Right,
     pub(crate) actor: Option<String>,
     pub(crate) bound: Bound,
+    /// The administrator who began it, where one did: as long as they may, it can be confirmed.
+    pub(crate) administrator: Option<Administrator>,
     pub(crate) created_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) attempts_left: u8,
@@ -38,6 +40,15 @@ pub(crate) struct PendingEnrolment {
     /// What was shown with it, and waits to be acknowledged.
     pub(crate) recovery: Option<Shown>,
     pub(crate) secret: Option<Sealed>,
+}
+
+/// An administrator, as they proved themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Administrator {
+    pub(crate) account: AccountId,
+    pub(crate) user: UserId,
+    pub(crate) generation: String,
+    pub(crate) fence: Option<u64>,
 }
 
 /// A recovery set that was shown.
