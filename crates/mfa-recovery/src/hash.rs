@@ -63,11 +63,17 @@ pub fn check(code: &RecoveryCode, hash: &str) -> Result<bool, Error> {
     Ok(hash.ct_eq(kept.hash.as_slice()).into())
 }
 
-/// How much working memory is kept for the next hashes at most: of so many that run at once.
+/// How much working memory is kept for the next hashes at most: of so many that ran at once,
 const MOST_IDLE: usize = 16;
+/// and so many blocks of 1 KiB in all, 512 MiB. What is more goes back to the allocator.
+const MOST_IDLE_BLOCKS: usize = 512 * 1024;
 
 /// Working memory that no hash uses. It is kept, and not given back: an allocator may serve no other block of its
 /// size and alignment from it, as that of glibc does, and then every hash makes the process grow by its memory.
+///
+/// It is not wiped, which would lengthen every hash. A hash reads no block that it has not written itself, so that
+/// nothing of one gets into another; and from what lies there a code of 80 random bits or more is found no other way
+/// than from its hash: by trying codes. The code and the hash themselves are wiped.
 static IDLE: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
 fn idle() -> MutexGuard<'static, Vec<Vec<Block>>> {
@@ -90,16 +96,19 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let mut idle = idle();
-        if idle.len() < MOST_IDLE {
-            idle.push(core::mem::take(&mut self.0));
-        }
+        keep(&mut idle(), core::mem::take(&mut self.0));
+    }
+}
+
+/// Keeps working memory for the next hash, unless enough is kept.
+fn keep(idle: &mut Vec<Vec<Block>>, memory: Vec<Block>) {
+    let kept: usize = idle.iter().map(Vec::capacity).sum();
+    if idle.len() < MOST_IDLE && kept.saturating_add(memory.capacity()) <= MOST_IDLE_BLOCKS {
+        idle.push(memory);
     }
 }
 
 /// The one place where something is hashed: Argon2id version 19, one lane, no secret key, no associated data.
-///
-/// The working memory is not wiped: what it holds is found from the code, not the code from it.
 pub(crate) fn argon2id(
     password: &[u8],
     salt: &[u8],
@@ -133,10 +142,53 @@ fn params(cost: Cost) -> Result<Params, Error> {
 pub(crate) mod tests {
     use std::cell::RefCell;
 
-    use crate::Cost;
+    use super::*;
 
     thread_local! {
         /// The cost of every hash that this thread has made.
         pub(crate) static COUNTED: RefCell<Vec<Cost>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn memory_that_other_hashes_left_changes_no_hash() {
+        let cost = |memory, passes| Cost::new(memory, passes).unwrap();
+        let (small, large) = (cost(7 * 1024, 5), cost(9 * 1024, 4));
+        let fresh = |cost: Cost| {
+            let mut memory = Memory(Vec::new());
+            memory.0.resize(params(cost).unwrap().block_count(), Block::new());
+            argon2id(b"a code", b"a salt of a set.", cost, Some(&mut memory)).unwrap()
+        };
+        for (before, after) in [(small, large), (large, small), (small, small)] {
+            let mut memory = Memory::new(before).unwrap();
+            argon2id(b"another's code", b"another set's...", before, Some(&mut memory)).unwrap();
+            memory.0.resize(params(after).unwrap().block_count(), Block::new());
+            let used = argon2id(b"a code", b"a salt of a set.", after, Some(&mut memory)).unwrap();
+            assert_eq!(*used, *fresh(after));
+        }
+    }
+
+    #[test]
+    fn no_more_memory_is_kept_than_is_said() {
+        let of = |blocks| Vec::<Block>::with_capacity(blocks);
+        let mut idle = Vec::new();
+        (0..MOST_IDLE + 4).for_each(|_| keep(&mut idle, of(8)));
+        assert_eq!(idle.len(), MOST_IDLE);
+        // Untouched capacity takes no memory: four of the highest cost there may be, of which two are kept.
+        let mut idle = Vec::new();
+        (0..4).for_each(|_| keep(&mut idle, of(256 * 1024)));
+        assert_eq!(idle.len(), 2);
+    }
+
+    #[test]
+    fn a_job_that_panics_leaves_the_kept_memory_good() {
+        let cost = Cost::new(7 * 1024, 5).unwrap();
+        let panicked = std::panic::catch_unwind(|| {
+            let _memory = Memory::new(cost).unwrap();
+            let _held = idle();
+            panic!("while it is held");
+        });
+        assert!(panicked.is_err());
+        let hash = argon2id(b"a code", b"a salt of a set.", cost, None).unwrap();
+        assert_eq!(*hash, *argon2id(b"a code", b"a salt of a set.", cost, None).unwrap());
     }
 }
