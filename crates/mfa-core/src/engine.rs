@@ -1,6 +1,7 @@
 //! The facade: every call a host makes.
 
 mod act;
+mod admit;
 mod builder;
 mod destination;
 mod enrol;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use audit_model::CursorKey;
 
+use self::admit::SlowAnswers;
 use crate::decide::Rules;
 use crate::driver::Driver;
 use crate::{Directory, Error, HttpClient, KeyRing, Policy, Transport};
@@ -68,6 +70,7 @@ struct Inner {
     directory: Arc<dyn Directory>,
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
+    slow_answers: SlowAnswers,
     dangers: Vec<&'static str>,
 }
 

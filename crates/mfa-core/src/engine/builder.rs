@@ -8,6 +8,7 @@ use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::admit::SlowAnswers;
 use super::{Engine, Inner};
 use crate::bypass::Bypass;
 use crate::decide::{Dangers, Registered, Rules};
@@ -150,6 +151,7 @@ impl EngineBuilder {
             directory: self.directory,
             http: self.http,
             transport: self.transport,
+            slow_answers: SlowAnswers::default(),
             dangers,
         };
         let engine = Engine { inner: Arc::new(inner) };

@@ -80,8 +80,18 @@ impl Engine {
         target: Target,
         response: Response,
     ) -> Result<Verify, Error> {
+        // What this ring did not issue is told so, and takes nobody's place.
+        let read = |reference| Claims::read(self.ring(), reference, Handle::Challenge);
+        let of_reference = match &target {
+            Target::Ref(reference) => Some(read(reference)),
+            Target::Current(_) => None,
+        };
+        if let Some(None) = of_reference {
+            return Ok(not_found());
+        }
+        let _place = self.admit(&response)?;
         let claims = match &target {
-            Target::Ref(reference) => Claims::read(self.ring(), reference, Handle::Challenge),
+            Target::Ref(_) => of_reference.flatten(),
             Target::Current(login) => self.current(login).await?,
         };
         let Some(claims) = claims else { return Ok(not_found()) };
