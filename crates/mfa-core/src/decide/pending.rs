@@ -181,7 +181,8 @@ impl Confirming<'_> {
                 self.subject.contacts().iter().filter(|contact| contact.is_verified()).cloned().collect();
             let (whom, kind) = ((self.account, &self.claims.user), NoticeKind::FraudReported);
             let (login, plan) = (&mut self.login, &mut self.plan);
-            notice::queue(self.rules, whom, login, kind, &verified, self.now, draw, plan)?;
+            let times = (self.now, self.now);
+            notice::queue(self.rules, whom, login, kind, &verified, times, draw, plan)?;
         }
         Ok(())
     }
