@@ -80,6 +80,41 @@ on_stores! {
         assert!(matches!(answer(&mailed, &challenge, &second).await, Verify::Verified(_)));
     }
 
+    async fn a_resend_that_is_refused_leaves_the_code_before_good(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        mailed.enrol(&world, &bob, "sms").await;
+        let challenge = mailed.begin(&bob).await;
+        let code = mailed.code();
+        // Too soon: nothing leaves, neither by a resend nor by a switch to the method that is active.
+        let resent = mailed.engine.resend(&challenge.reference).await.unwrap();
+        assert!(matches!(resent, Changed::Rejected(r) if r.reason == Reason::SendLimit));
+        let switched = mailed.engine.switch(&challenge.reference, &method("email")).await.unwrap();
+        assert!(matches!(switched, Changed::Rejected(r) if r.reason == Reason::SendLimit));
+        // Nor by a switch to another one.
+        let switched = mailed.engine.switch(&challenge.reference, &method("sms")).await.unwrap();
+        assert!(matches!(switched, Changed::Rejected(r) if r.reason == Reason::SendLimit));
+        assert!(mailed.inbox.take().is_empty());
+        assert!(matches!(answer(&mailed, &challenge, &code).await, Verify::Verified(_)));
+    }
+
+    async fn a_set_up_s_resend_that_is_refused_leaves_the_code_before_good(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        let bob = mailed.add(&world, "bob").await;
+        let started = mailed.started(&bob, "email").await.unwrap();
+        let again = async || mailed.engine.enrol_resend(&started.reference, &mfa::RequestFacts::new()).await.unwrap();
+        let mut code = mailed.code();
+        for _ in 0..4 {
+            assert!(matches!(again().await, EnrolConfirm::Pending(_)));
+            code = mailed.code();
+        }
+        assert!(matches!(again().await, EnrolConfirm::Rejected(r) if r.reason == Reason::SendLimit));
+        assert!(mailed.inbox.take().is_empty());
+        let confirmed = mailed.engine.enrol_confirm(&started.reference, &Response::code(&code)).await.unwrap();
+        assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
+    }
+
     async fn a_code_is_over_at_the_second_its_life_ends(world) {
         let mailed = Mailed::new(&world, json!({"ttl_s": 60})).await;
         let bob = mailed.add(&world, "bob").await;

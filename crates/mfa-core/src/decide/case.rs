@@ -49,6 +49,8 @@ pub(crate) struct Case<'a> {
     pub(crate) sends: Option<Sends>,
     /// Nobody is behind it: the user's records are made up, and nothing is right.
     pub(super) is_decoy: bool,
+    /// What the active provider had kept before this step set something else.
+    pub(super) replaced: Option<Option<Vec<u8>>>,
     pub(super) events: Vec<EventBuilder>,
     notices: Vec<NoticeKind>,
     /// What is written besides the three records.
@@ -165,6 +167,7 @@ impl<'a> Case<'a> {
             vault,
             sends,
             is_decoy,
+            replaced: None,
             events: Vec::new(),
             notices: Vec::new(),
             also: Plan::default(),

@@ -63,6 +63,10 @@ pub(super) fn charge_effect(
         return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
     if let Err((reason, retry_after)) = case.charge_sending(charge, is_asked_for) {
+        // Nothing leaves: what left before is still what is waited for.
+        if let Some(before) = case.replaced.take() {
+            case.challenge.change().state = before;
+        }
         return Ok(Judged::Rejected(case.refuse(reason, retry_after)?));
     }
     let id: [u8; 16] = draw.take()?;

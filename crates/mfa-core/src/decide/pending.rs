@@ -137,7 +137,7 @@ impl Confirming<'_> {
         records: &Records,
         draw: &mut Draw,
     ) -> Result<Confirmed, Error> {
-        let before = self.pending.data.clone();
+        let (before, state) = (self.pending.data.clone(), self.pending.state.clone());
         let (then, changed) = self.keep(method, step, draw)?;
         // An effect that has ended is no longer waited for.
         let changed = changed || cleared;
@@ -158,7 +158,7 @@ impl Confirming<'_> {
             }
             Then::Unproven(Unproven::Bypass) => self.refuse_kept(Reason::Denied, charged, changed),
             Then::Unproven(Unproven::Unreachable) => self.refuse_kept(Reason::Unavailable, charged, changed),
-            Then::Run(effect, charge) => self.charge(effect, charge, of_answer, draw),
+            Then::Run(effect, charge) => self.charge(effect, charge, (of_answer, state), draw),
             Then::Reveal(..) => Err(Error::Unavailable("a provider that reveals after the beginning")),
         }
     }
@@ -187,11 +187,13 @@ impl Confirming<'_> {
         Ok(())
     }
 
+    /// Charges for an effect before it runs. Where nothing may leave, what left before, in `state`, is still what is
+    /// waited for.
     fn charge(
         &mut self,
         effect: Effect,
         charge: Charge,
-        of_answer: bool,
+        (of_answer, state): (bool, Option<Vec<u8>>),
         draw: &mut Draw,
     ) -> Result<Confirmed, Error> {
         let at = self.login.effective(self.now);
@@ -204,6 +206,7 @@ impl Confirming<'_> {
             Charge::Attempt => self.pending.attempts_left = self.pending.attempts_left.saturating_sub(1),
             Charge::Push => {
                 if let Err(reason) = charge_push(&self.rules.policy, &mut self.login) {
+                    self.pending.state = state;
                     return self.refuse_kept(reason, false, true);
                 }
                 self.login_changed = true;
@@ -212,6 +215,7 @@ impl Confirming<'_> {
                 let policy = &self.rules.policy;
                 let Some(sends) = &mut self.sends else { return self.refuse(Reason::Unavailable) };
                 if let Err(wait) = sends.charge(policy, &self.login, at) {
+                    self.pending.state = state;
                     let mut refused = self.refuse_kept(Reason::SendLimit, false, true)?;
                     if let Confirmed::Answer(EnrolConfirm::Rejected(rejected)) = &mut refused {
                         rejected.retry_after = Some(wait);
