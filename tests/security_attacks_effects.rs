@@ -1,16 +1,19 @@
 //! Attacks on methods that act when they are asked: reports of fraud, pushes, and starts that are attempts.
 #![cfg(test)]
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use audit_model::Kind;
 use mfa::{
-    Begin, Challenge, Changed, Charge, Choice, DeniedReason, Engine, Login, Provider, Reason, Response,
-    Status, Subject, Verify,
+    Begin, Challenge, Changed, Charge, Choice, DeniedReason, Engine, HttpClient, HttpFault, HttpReply, Login,
+    Provider, Reason, Response, Status, Subject, Verify,
 };
+use mfa_testkit::inbox::Inbox;
+use mfa_testkit::runtime::VirtualRuntime;
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 use mfa_tests::acting::{Acting, LONGEST_DELAY, judged_in_a_day, method, refusals, refused};
-use mfa_tests::doubles::SCRIPTED_CODE as RIGHT;
+use mfa_tests::doubles::{SCRIPTED_CODE as RIGHT, enrol_in};
 use mfa_tests::probe::failures_today;
 use mfa_tests::{World, begin, login, on_stores};
 
@@ -36,7 +39,45 @@ async fn assert_fraud_is_over(world: &World, acting: &Acting, challenge: &Challe
     }
 }
 
+/// A client whose requests never leave, and in whose time five wrong answers are given to another challenge.
+#[derive(Debug)]
+struct Between {
+    clock: VirtualRuntime,
+    engine: OnceLock<(Engine, Challenge)>,
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Between {
+    async fn send(&self, _: http::Request<Vec<u8>>, _: Duration) -> Result<HttpReply, HttpFault> {
+        let (engine, other) = self.engine.get().unwrap();
+        for _ in 0..5 {
+            self.clock.advance(Duration::from_secs(2));
+            let wrong = engine.verify(&other.reference, Response::code("333333")).await.unwrap();
+            assert_eq!(refused(wrong).reason, Reason::WrongCode);
+        }
+        Err(HttpFault::NotSent)
+    }
+}
+
 on_stores! {
+    async fn s22_a_charge_that_is_given_back_takes_no_later_failure_s_delay_with_it(world) {
+        let provider = ScriptedProvider::new("slow");
+        provider.on(On::Answer(RIGHT.to_owned()), Say::Accept);
+        provider.on(On::Answer("333333".to_owned()), Say::Reject(Reason::WrongCode));
+        provider.on(On::Answer(WRONG.to_owned()), Say::Http("https://localhost/".to_owned(), Charge::Attempt));
+        provider.on(On::HttpFault, Say::Reject(Reason::Unavailable));
+        let between = Arc::new(Between { clock: world.clock.clone(), engine: OnceLock::new() });
+        let node = world.node().provider(provider).http(between.clone()).transport(Arc::new(Inbox::new()));
+        let engine = node.build().await.unwrap();
+        let bob = world.add("bob").await;
+        enrol_in(&engine, &bob, "slow", RIGHT).await;
+        let (one, other) = (begin(&engine, &bob).await, begin(&engine, &bob).await);
+        between.engine.set((engine.clone(), other)).unwrap();
+        let unsent = engine.verify(&one.reference, Response::code(WRONG)).await.unwrap();
+        assert_eq!(refused(unsent).reason, Reason::Unavailable);
+        assert_eq!(delayed(&engine, login(&bob)).await, Duration::from_secs(1));
+    }
+
     async fn s22_a_fraud_report_after_a_charged_effect_ends_the_challenge_and_delays_every_method(world) {
         let (duo, bob) = Acting::new(&world, "duo").await;
         let app = world.enrol_again(&bob).await;

@@ -220,7 +220,10 @@ fn give_back_failure(case: &mut Case<'_>, effect: &PendingEffect) {
     }
     if let Some(enrolment) = login.enrolment_mut(id) {
         enrolment.consecutive = enrolment.consecutive.saturating_sub(1);
-        enrolment.failed_at = effect.failed_before;
+        // Where another failure came since, its delay stays.
+        if enrolment.failed_at == effect.charged_at {
+            enrolment.failed_at = effect.failed_before;
+        }
     }
     unlock(case, effect);
 }
