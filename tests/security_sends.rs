@@ -58,6 +58,24 @@ on_stores! {
         assert_eq!(acting.requests(), 21);
     }
 
+    async fn s20_an_unlocking_gives_the_pushes_back_that_a_stranger_used_up(world) {
+        let (acting, bob) = pushing(&world).await;
+        for _ in 0..20 {
+            let challenge = begin(&acting.engine, &bob).await;
+            assert!(matches!(start(&acting, &challenge).await, Verify::Pending(_)));
+            assert!(matches!(acting.engine.cancel(&challenge.reference).await.unwrap(), Changed::Done(_)));
+        }
+        let challenge = begin(&acting.engine, &bob).await;
+        assert_eq!(refused(start(&acting, &challenge).await).reason, Reason::SendLimit);
+        // No time gives them back: whoever can be reached by push alone would be out for ever.
+        world.clock.advance(Duration::from_secs(40 * 24 * 3600));
+        let challenge = begin(&acting.engine, &bob).await;
+        assert_eq!(refused(start(&acting, &challenge).await).reason, Reason::SendLimit);
+        acting.engine.user_unlock(bob.account(), bob.user(), &mfa_tests::host()).await.unwrap();
+        let challenge = begin(&acting.engine, &bob).await;
+        assert!(matches!(start(&acting, &challenge).await, Verify::Pending(_)));
+    }
+
     async fn s20_a_denied_push_counts_twice(world) {
         let (acting, bob) = pushing(&world).await;
         acting.provider.on(On::Poll, Say::Reject(Reason::Denied));
@@ -98,6 +116,9 @@ on_stores! {
         let mut begun = 0;
         for hour in 1..=4_usize {
             for _ in 0..5 {
+                // An address has a budget of its own, which is smaller.
+                let to = format!("bob{begun}");
+                acting.provider.on(On::Begin, Say::Deliver(to, "333333".to_owned(), Charge::Send));
                 assert!(matches!(acting.engine.begin(login(&bob)).await.unwrap(), Begin::Challenge(_)));
                 begun += 1;
             }

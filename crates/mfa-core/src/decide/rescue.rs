@@ -22,7 +22,8 @@ use crate::{
 const LONGEST_BYPASS: Duration = Duration::from_secs(24 * 3600);
 
 impl Changing<'_> {
-    /// Clears the consecutive failures of every method, the stop included. The counts of a day and a month stay.
+    /// Clears the consecutive failures of every method, the stop included, and the count of pushes. The counts of a
+    /// day and a month stay.
     pub(crate) fn unlock(&mut self) -> Managed<()> {
         let intent = Intent::unlock(self.subject);
         let read = self.login()?;
@@ -37,6 +38,7 @@ impl Changing<'_> {
             return Ok(Decision { plan, value: Ok(()) });
         };
         login.enrolments.iter_mut().for_each(|enrolment| enrolment.consecutive = 0);
+        login.pushes = 0;
         self.tell(&mut login, NoticeKind::Unlocked, &mut plan)?;
         self.put(&mut plan, login, version, vec![event])?;
         Ok(Decision { plan, value: Ok(()) })
