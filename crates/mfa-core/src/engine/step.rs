@@ -135,11 +135,11 @@ impl Engine {
             Judged::Rejected(rejected) => Ok(Changed::Rejected(rejected)),
             Judged::Pending(pending) => Ok(Changed::Done(pending.prompt)),
             Judged::Unjudged(why) => Err(Error::Unavailable(why)),
-            Judged::Granted(_)
-            | Judged::Proven(_)
-            | Judged::Act(_)
-            | Judged::NotRequired(_)
-            | Judged::Refunded => Ok(Changed::Done(Value::Null)),
+            Judged::Granted(_) | Judged::Proven(_) | Judged::Act(_) | Judged::NotRequired(_) => {
+                Ok(Changed::Done(Value::Null))
+            }
+            // Nothing was sent: it is not as if it were.
+            Judged::Refunded => Err(Error::Unavailable("what was to be sent never left")),
         }
     }
 
