@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use mfa_core::{
     Answer, AnswerKind, Charge, Choice, Contact, Cx, Descriptor, Effect, EffectKind, FieldError, Held,
-    KeyedHash, LinkAct, LinkEvent, Message, NotDelivered, Provider, ProviderError, ProviderName, Reason,
-    SecretText, Step, StepEvent, StepOf, Then,
+    KeyedHash, LinkAct, LinkEvent, Message, NotDelivered, Provider, ProviderError, ProviderName, Purpose,
+    Reason, SecretText, Step, StepEvent, StepOf, Then,
 };
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ use crate::address::{Destination, Email, LineType, Medium, Phone, Region};
 use crate::text::{Code, Link, Occasion, Secret as Shown, Texts};
 use kept::{Address, Secret, Sent};
 use settings::{Form, Settings};
+
+/// How many digits a link's pages carry from one to the other.
+const DIGITS: usize = 2;
 
 /// Sends codes or links by e-mail or SMS. Settings, a JSON object or nothing:
 ///
@@ -79,7 +82,8 @@ impl Delivered {
     }
 
     /// Lets a link be confirmed by a press of its button, on any device. Whoever began the login with the right
-    /// password gets in if the user presses it: consent phishing (SP 800-63B-4 §3.1.3). The evidence is of AAL1.
+    /// password gets in if the user presses it: consent phishing (SP 800-63B-4 §3.1.3). The evidence is of AAL1, and
+    /// proves no change.
     #[must_use]
     pub fn danger_approve_only(mut self) -> Self {
         self.approve_only = true;
@@ -128,10 +132,7 @@ impl Provider for Delivered {
         };
         let mut sending = Sending { of: self, settings: &settings, address: &address, cx };
         let step = match (event, held.state) {
-            (StepEvent::Begin(_), _) => sending.send(0)?,
-            (StepEvent::Resend, sent) => {
-                sending.send(sent.map_or(0, |sent| sent.generation.saturating_add(1)))?
-            }
+            (StepEvent::Begin(_) | StepEvent::Resend, sent) => sending.send(sent)?,
             (StepEvent::Answer(answer), Some(sent)) => sending.judge(&sent, answer)?,
             (StepEvent::Answer(_), None) => Step::then(Then::Reject(Reason::Superseded)),
             (StepEvent::Link(link), Some(sent)) => sending.link(&sent, link)?,
@@ -197,8 +198,12 @@ struct Sending<'a, 'b, 'c> {
 }
 
 impl Sending<'_, '_, '_> {
-    /// Makes a new secret and sends it: the one before is dead from the commit on that comes first.
-    fn send(&mut self, generation: u32) -> Result<DeliveredStep, ProviderError> {
+    /// Makes a new secret and sends it: the one before is dead from the commit on that comes first. When and where the
+    /// login began stays as it was.
+    fn send(&mut self, before: Option<Sent>) -> Result<DeliveredStep, ProviderError> {
+        let now = self.cx.now;
+        let (generation, began_at) =
+            before.as_ref().map_or((0, now), |sent| (sent.generation.saturating_add(1), sent.began_at));
         let (secret, message) = match &self.settings.form {
             Form::Code { digits } => {
                 let code = draw_code(self.cx, *digits)?;
@@ -211,12 +216,14 @@ impl Sending<'_, '_, '_> {
                 let digits = draw_digits(self.cx)?;
                 let link = Link::new(link_url, token.expose_secret());
                 let link = link.map_err(|_| ProviderError::Inappropriate)?;
-                let ip = self.cx.ip.map(|ip| ip.to_string());
+                let ip = match before.map(|sent| sent.secret) {
+                    Some(Secret::Link { ip, .. }) => ip,
+                    _ => self.cx.ip.map(|ip| ip.to_string()),
+                };
                 (Secret::Link { hash, digits, ip }, self.message(Shown::Link(&link))?)
             }
         };
-        let (now, ttl) = (self.cx.now, self.settings.ttl);
-        let sent = Sent { generation, began_at: now, expires_at: now.plus(ttl), secret };
+        let sent = Sent { generation, began_at, expires_at: now.plus(self.settings.ttl), secret };
         Ok(Step::then(Then::Run(Effect::Deliver(message), Charge::Send)).with_state(sent))
     }
 
@@ -267,23 +274,31 @@ impl Sending<'_, '_, '_> {
                 "began_at": sent.began_at.unix_seconds(),
                 "ip": ip,
                 "expires_at": sent.expires_at.unix_seconds(),
-                "needs": if self.of.approve_only { "nothing" } else { "same_browser_or_digits" },
+                "needs": if self.is_approval_enough() { "nothing" } else { "same_browser_or_digits" },
                 "target_url": target_url.as_str(),
             })),
             LinkAct::Confirm { same_browser: true, .. } => Then::Accept(self.of.descriptor.strength()),
-            LinkAct::Confirm { digits: Some(typed), .. } => {
+            LinkAct::Confirm { digits: Some(typed), .. } if !typed.expose_secret().trim().is_empty() => {
                 let typed = mfa_core::normalise_code(typed.expose_secret());
-                if SecretText::new(typed).ct_eq(digits.expose_secret()) {
+                if typed.len() != DIGITS || !typed.bytes().all(|byte| byte.is_ascii_digit()) {
+                    // What a scanner fills into a form is not what a person read off another page.
+                    Then::Reject(Reason::Malformed)
+                } else if SecretText::new(typed).ct_eq(digits.expose_secret()) {
                     Then::Accept(self.of.descriptor.strength())
                 } else {
                     Then::Reject(Reason::Fraud)
                 }
             }
-            LinkAct::Confirm { .. } if self.of.approve_only => {
+            LinkAct::Confirm { .. } if self.is_approval_enough() => {
                 Then::Accept(strength::approved(&self.of.descriptor))
             }
             _ => Then::Reject(Reason::NotOffered),
         }))
+    }
+
+    /// A press of the button lets in where host code said so, and proves no change to what protects the user.
+    fn is_approval_enough(&self) -> bool {
+        self.of.approve_only && self.cx.purpose == Purpose::Login
     }
 
     fn prompt(&self, sent: &Sent, left: bool) -> Value {
