@@ -1,14 +1,14 @@
 //! Secure links: a mail scanner consumes none, the press of a button alone proves nothing, and one caller gets the grant.
 #![cfg(test)]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use audit_model::Kind;
 use mfa::delivery::Delivered;
 use mfa::{
-    Begin, Challenge, Intent, LinkConfirm, LinkOpen, LinkProof, LinkToken, LinkView, Reason, RequestFacts,
-    SecretText, Status, Verify,
+    Begin, Challenge, Engine, Intent, LinkConfirm, LinkOpen, LinkProof, LinkToken, LinkView, Message,
+    NotDelivered, Reason, Receipt, RequestFacts, SecretText, Status, Transport, Verify,
 };
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
@@ -59,6 +59,29 @@ async fn linked(world: &World) -> (Mailed, mfa::Subject, Challenge, LinkToken) {
     let challenge = mailed.begin(&bob).await;
     let token = mailed.link();
     (mailed, bob, challenge, token)
+}
+
+/// A mail gateway that opens each link and submits its form before it takes the message.
+#[derive(Debug, Default)]
+struct Gateway {
+    inbox: Inbox,
+    engine: OnceLock<Engine>,
+}
+
+#[async_trait::async_trait]
+impl Transport for Gateway {
+    async fn send(&self, message: &Message, deadline: Duration) -> Result<Receipt, NotDelivered> {
+        if let Some(engine) = self.engine.get() {
+            let body = message.body.expose_secret();
+            let token = body.split_whitespace().find_map(|word| word.split_once('#')).unwrap().1;
+            let token = LinkToken::from_text(token);
+            let LinkOpen::Valid(view) = engine.link_open(&token, &facts()).await.unwrap() else { panic!() };
+            let submitted =
+                engine.link_confirm(&token, &view.nonce, &LinkProof::None, &facts()).await.unwrap();
+            assert!(matches!(submitted, LinkConfirm::Rejected(_)), "{submitted:?}");
+        }
+        self.inbox.send(message, deadline).await
+    }
 }
 
 on_stores! {
@@ -209,6 +232,99 @@ on_stores! {
         let begun = mailed.engine.step_up_begin(login(&bob), &Intent::disable(&bob)).await.unwrap();
         let Begin::Challenge(step_up) = begun else { panic!("{begun:?}") };
         assert!(step_up.methods.iter().all(|method| method.provider.as_str() == "sms"));
+    }
+
+    async fn s03_approving_alone_proves_no_change_where_nothing_is_stronger_either(world) {
+        let inbox = Inbox::new();
+        let email = Delivered::email(texts()).unwrap().danger_approve_only();
+        let engine = Mailed::node(&world, &inbox, email, links()).build().await.unwrap();
+        let mailed = Mailed { engine, inbox };
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let begun = mailed.engine.step_up_begin(login(&bob), &Intent::disable(&bob)).await.unwrap();
+        let Begin::Challenge(step_up) = begun else { panic!("{begun:?}") };
+        let token = mailed.link();
+        assert_eq!(view(&mailed, &token).await.prompt["needs"], "same_browser_or_digits");
+        assert_eq!(reason(&confirm(&mailed, &token, LinkProof::None).await), Reason::NotOffered);
+        assert!(matches!(mailed.engine.claim(&step_up.reference).await.unwrap(), Verify::Pending(_)));
+        // Who sits before the page that waits proves it as ever.
+        assert!(matches!(confirm(&mailed, &token, digits(&step_up)).await, LinkConfirm::Confirmed(_)));
+        assert!(matches!(mailed.engine.claim(&step_up.reference).await.unwrap(), Verify::Proven(_)));
+    }
+
+    async fn s03_what_a_scanner_fills_into_the_form_is_no_entry_of_digits(world) {
+        let (mailed, _bob, challenge, token) = linked(&world).await;
+        for filled in ["", " ", "test", "1", "123", "scanner@mail.example"] {
+            let filled = LinkProof::Digits(SecretText::new(filled));
+            assert_ne!(reason(&confirm(&mailed, &token, filled).await), Reason::Fraud);
+            assert_eq!(status(&mailed, &challenge).await, Status::Sent);
+        }
+        assert!(matches!(confirm(&mailed, &token, digits(&challenge)).await, LinkConfirm::Confirmed(_)));
+    }
+
+    async fn s03_a_gateway_that_submits_the_form_before_it_takes_the_message_ends_nothing(world) {
+        let gateway = Arc::new(Gateway::default());
+        let email = Delivered::email(texts()).unwrap();
+        let node = Mailed::node(&world, &Inbox::new(), email, links()).transport(gateway.clone());
+        let engine = node.build().await.unwrap();
+        let mailed = Mailed { engine, inbox: gateway.inbox.clone() };
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        gateway.engine.set(mailed.engine.clone()).unwrap();
+        let challenge = mailed.begin(&bob).await;
+        assert_eq!(challenge.prompt["sent"], "yes");
+        assert!(matches!(confirm(&mailed, &mailed.link(), digits(&challenge)).await, LinkConfirm::Confirmed(_)));
+        assert!(matches!(mailed.engine.claim(&challenge.reference).await.unwrap(), Verify::Verified(_)));
+    }
+
+    async fn s13_a_link_is_not_confirmed_while_its_method_is_delayed(world) {
+        let (mailed, bob, challenge, token) = linked(&world).await;
+        let other = mailed.begin(&bob).await;
+        let _ = mailed.link();
+        for _ in 0..5 {
+            let wrong = mailed.engine.verify(&other.reference, mfa::Response::code("000000")).await.unwrap();
+            assert_eq!(refused(wrong).reason, Reason::WrongCode);
+        }
+        assert_eq!(reason(&confirm(&mailed, &token, digits(&challenge)).await), Reason::Locked);
+        world.clock.advance(Duration::from_secs(1));
+        assert!(matches!(confirm(&mailed, &token, digits(&challenge)).await, LinkConfirm::Confirmed(_)));
+    }
+
+    async fn s03_the_page_tells_of_the_beginning_however_often_a_link_is_sent(world) {
+        let mailed = Mailed::new(&world, links()).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let began = world.now().unix_seconds();
+        let from = login(&bob).with_request(facts().with_ip([192, 0, 2, 7].into()));
+        let Begin::Challenge(challenge) = mailed.engine.begin(from).await.unwrap() else { panic!() };
+        let _ = mailed.link();
+        world.clock.advance(Duration::from_secs(60));
+        assert!(matches!(mailed.engine.resend(&challenge.reference).await.unwrap(), mfa::Changed::Done(_)));
+        let shown = view(&mailed, &mailed.link()).await.prompt;
+        assert_eq!((&shown["ip"], &shown["began_at"]), (&"192.0.2.7".into(), &began.into()));
+    }
+
+    async fn s03_not_me_cannot_be_silenced_by_another_message_or_method(world) {
+        let (mailed, bob, challenge, old) = linked(&world).await;
+        mailed.enrol(&world, &bob, "sms").await;
+        // Whoever has the password sends another link.
+        world.clock.advance(Duration::from_secs(30));
+        assert!(matches!(mailed.engine.resend(&challenge.reference).await.unwrap(), mfa::Changed::Done(_)));
+        let same = LinkProof::SameBrowser(challenge.reference.clone());
+        assert!(matches!(confirm(&mailed, &mailed.link(), same).await, LinkConfirm::Confirmed(_)));
+        assert_eq!(mailed.engine.link_not_me(&old, &facts()).await.unwrap().reason, Reason::Fraud);
+        assert!(matches!(mailed.engine.claim(&challenge.reference).await.unwrap(), Verify::Rejected(_)));
+        // Or goes on with another method.
+        world.clock.advance(Duration::from_secs(3600));
+        let by_email = login(&bob).with_method("email".parse().unwrap());
+        let Begin::Challenge(challenge) = mailed.engine.begin(by_email).await.unwrap() else { panic!() };
+        let token = mailed.link();
+        world.clock.advance(Duration::from_secs(30));
+        let switched = mailed.engine.switch(&challenge.reference, &"sms".parse().unwrap()).await.unwrap();
+        assert!(matches!(switched, mfa::Changed::Done(_)), "{switched:?}");
+        assert_eq!(reason(&confirm(&mailed, &token, digits(&challenge)).await), Reason::NotFound);
+        assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::Fraud);
+        assert_eq!(status(&mailed, &challenge).await, Status::Failed);
     }
 
     async fn t25_a_made_up_token_costs_no_read(world) {

@@ -1,14 +1,14 @@
-//! Links: opening one changes nothing, confirming it verifies its challenge, and "not me" ends it.
+//! Links: opening one changes nothing, confirming the last one verifies its challenge, and "not me" ends it.
 
 use serde_json::Value;
 
 use super::call::{call, ready};
 use super::case::Case;
-use super::judge::{Judged, carry_out};
+use super::judge::{Judged, carry_out, locked, refused};
 use crate::link::{LinkAct, LinkEvent};
 use crate::machine::{Move, Status};
 use crate::provider::Then;
-use crate::{Draw, Error, Reason, SecretBytes, StepEvent};
+use crate::{Draw, Error, ProviderError, Reason, SecretBytes, StepEvent};
 
 /// What is asked by whoever holds a link.
 #[derive(Clone, Copy)]
@@ -30,50 +30,68 @@ impl core::fmt::Debug for Linked<'_> {
 }
 
 pub(super) fn link(case: &mut Case<'_>, linked: Linked<'_>, draw: &mut Draw) -> Result<Judged, Error> {
+    let act = match linked.ask {
+        Asked::NotMe => return not_me(case),
+        Asked::Do(act) => act,
+    };
     if case.challenge.value.status == Status::Verified {
         return Ok(Judged::Rejected(case.refuse(Reason::AlreadyUsed, None)?));
     }
     let Some(method) = ready(case) else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    // Whatever is done with it, the link must be the one that was sent last.
+    // To be confirmed, the link must be the one that was sent last.
     let open = StepEvent::Link(LinkEvent { secret: linked.secret, act: LinkAct::Open });
-    let Some(step) = call(case, method, open, draw)? else {
+    let step = match call(case, method, open, draw) {
+        // The challenge has gone on with a method that has no links.
+        Err(Error::Provider(ProviderError::Inappropriate)) => {
+            return Ok(Judged::Rejected(refused(Reason::NotFound)));
+        }
+        step => step?,
+    };
+    let Some(step) = step else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
     let shown = match step.then {
         Then::Prompt(shown) => shown,
         // Nothing is charged for a link that leads nowhere: whoever opens it need not be the one who logs in.
-        Then::Reject(reason) => return Ok(Judged::Rejected(super::judge::refused(reason))),
+        Then::Reject(reason) => return Ok(Judged::Rejected(refused(reason))),
         _ => return Err(Error::Unavailable("a provider that acts when a link is opened")),
     };
-    match linked.ask {
-        Asked::Do(LinkAct::Open) => Ok(Judged::Changed(shown)),
-        Asked::NotMe => {
-            begin_to_wait(case)?;
-            Ok(Judged::Rejected(case.refuse(Reason::Fraud, None)?))
-        }
-        Asked::Do(act) => {
-            begin_to_wait(case)?;
-            let confirm = StepEvent::Link(LinkEvent { secret: linked.secret, act });
-            let Some(step) = call(case, method, confirm, draw)? else {
-                return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
-            };
-            match carry_out(case, step, (false, false), draw)? {
-                Judged::Pending(_) if case.challenge.value.status == Status::Verified => {
-                    Ok(Judged::Changed(shown))
-                }
-                Judged::Pending(_) => Ok(Judged::Pending(crate::Pending { prompt: Value::Null })),
-                other => Ok(other),
-            }
-        }
+    if matches!(act, LinkAct::Open) {
+        return Ok(Judged::Changed(shown));
+    }
+    // A confirmation is an answer: past a budget it is not judged.
+    if let Some(retry_after) = locked(case) {
+        return Ok(Judged::Rejected(case.refuse(Reason::Locked, retry_after)?));
+    }
+    has_arrived(case)?;
+    let confirm = StepEvent::Link(LinkEvent { secret: linked.secret, act });
+    let Some(step) = call(case, method, confirm, draw)? else {
+        return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
+    };
+    match carry_out(case, step, (false, false), draw)? {
+        Judged::Pending(_) if case.challenge.value.status == Status::Verified => Ok(Judged::Changed(shown)),
+        Judged::Pending(_) => Ok(Judged::Pending(crate::Pending { prompt: Value::Null })),
+        other => Ok(other),
     }
 }
 
-/// A link that arrived was sent, even if its transport has not said so yet.
-fn begin_to_wait(case: &mut Case<'_>) -> Result<(), Error> {
+/// Takes a report from whoever holds a link of the challenge, the last one or one before: whoever began it cannot
+/// silence them by another message or another method, nor by confirming first.
+fn not_me(case: &mut Case<'_>) -> Result<Judged, Error> {
+    has_arrived(case)?;
+    if case.challenge.value.status == Status::Verified {
+        // Nobody has claimed it, and nobody will.
+        case.end(Move::Supersede)?;
+    }
+    Ok(Judged::Rejected(case.refuse(Reason::Fraud, None)?))
+}
+
+/// A link that arrived was sent, even if its transport has not said so yet. What the transport says is waited for all
+/// the same: whoever opens the link, such as a mail gateway that has not taken the message yet, must not end the begin.
+fn has_arrived(case: &mut Case<'_>) -> Result<(), Error> {
     if case.challenge.value.status == Status::Created {
-        case.challenge.change().effect = None;
         case.step(Move::Send)?;
     }
     Ok(())

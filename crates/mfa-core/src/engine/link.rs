@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// Reports that the login a link is for was not the user's: it fails, every other open one ends, every method is
-    /// delayed, and the user is told.
+    /// delayed, and the user is told. Any link of a challenge that is open or verified is enough, not only the last.
     ///
     /// ```
     /// # use mfa_core::*;
