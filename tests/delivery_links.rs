@@ -7,8 +7,8 @@ use std::time::Duration;
 use audit_model::Kind;
 use mfa::delivery::Delivered;
 use mfa::{
-    Begin, Challenge, Engine, Intent, LinkConfirm, LinkOpen, LinkProof, LinkToken, LinkView, Message,
-    NotDelivered, Reason, Receipt, RequestFacts, SecretText, Status, Transport, Verify,
+    Begin, Challenge, Engine, EnrolConfirm, Intent, LinkConfirm, LinkOpen, LinkProof, LinkToken, LinkView,
+    Message, NotDelivered, Reason, Receipt, RequestFacts, Response, SecretText, Status, Transport, Verify,
 };
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
@@ -99,6 +99,22 @@ on_stores! {
         assert_eq!(grant.evidence().aal().number(), 1);
         assert_eq!(status(&mailed, &challenge).await, Status::Redeemed);
         assert_eq!(reason(&confirm(&mailed, &token, digits(&challenge)).await), Reason::NotFound);
+    }
+
+    async fn an_address_is_set_up_by_a_code_where_logins_are_confirmed_by_a_link(world) {
+        let mailed = Mailed::new(&world, links()).await;
+        let bob = mailed.add(&world, "bob").await;
+        let started = mailed.started(&bob, "email").await.unwrap();
+        assert_eq!(started.prompt["form"], "code");
+        let code = Response::code(&mailed.code());
+        let confirmed = mailed.engine.enrol_confirm(&started.reference, &code).await.unwrap();
+        assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
+        let _ = mailed.engine.drain_notices(100).await;
+        let _ = mailed.inbox.take();
+        let challenge = mailed.begin(&bob).await;
+        assert_eq!(challenge.prompt["form"], "link");
+        let token = mailed.link();
+        assert!(matches!(confirm(&mailed, &token, digits(&challenge)).await, LinkConfirm::Confirmed(_)));
     }
 
     async fn s03_the_browser_that_began_confirms_without_digits_and_no_other(world) {

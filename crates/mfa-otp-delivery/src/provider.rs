@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::address::{Destination, Email, LineType, Medium, Phone, Region};
 use crate::text::{Code, Link, Occasion, Secret as Shown, Texts};
 use kept::{Address, Secret, Sent};
-use settings::{Form, Settings};
+use settings::{Pages, Settings};
 
 /// How many digits a link's pages carry from one to the other.
 const DIGITS: usize = 2;
@@ -26,7 +26,7 @@ const DIGITS: usize = 2;
 ///
 /// | key | default | what |
 /// |---|---|---|
-/// | `form` | `code` | `code` or `link` |
+/// | `form` | `code` | `code` or `link`: what a login and a step-up send; a set-up sends a code in both |
 /// | `digits` | 6 | digits of a code, 6 to 8 |
 /// | `ttl_s` | 300 | how long a code or a link is good, in seconds, 30 to 600 |
 /// | `link_url` | – | where a link leads, an absolute `https` URL without fragment; with `form` `link` |
@@ -197,21 +197,30 @@ struct Sending<'a, 'b, 'c> {
     cx: &'b mut Cx<'c>,
 }
 
-impl Sending<'_, '_, '_> {
+impl<'a> Sending<'a, '_, '_> {
+    /// Returns the pages of a link, where one is sent. A set-up has no challenge that a link could verify: whoever
+    /// is there to set the address up types a code.
+    const fn pages(&self) -> Option<&'a Pages> {
+        match self.cx.purpose {
+            Purpose::Enrol => None,
+            _ => self.settings.pages.as_ref(),
+        }
+    }
+
     /// Makes a new secret and sends it: the one before is dead from the commit on that comes first. When and where the
     /// login began stays as it was.
     fn send(&mut self, before: Option<Sent>) -> Result<DeliveredStep, ProviderError> {
         let now = self.cx.now;
         let (generation, began_at) =
             before.as_ref().map_or((0, now), |sent| (sent.generation.saturating_add(1), sent.began_at));
-        let (secret, message) = match &self.settings.form {
-            Form::Code { digits } => {
-                let code = draw_code(self.cx, *digits)?;
+        let (secret, message) = match self.pages() {
+            None => {
+                let code = draw_code(self.cx, self.settings.digits)?;
                 let hash = self.hash(generation, code.expose_secret())?;
                 let code = Code::parse(code.expose_secret()).map_err(|_| ProviderError::Inappropriate)?;
                 (Secret::Code(hash), self.message(Shown::Code(&code))?)
             }
-            Form::Link { link_url, .. } => {
+            Some(Pages { link_url, .. }) => {
                 let (token, hash) = self.cx.link()?;
                 let digits = draw_digits(self.cx)?;
                 let link = Link::new(link_url, token.expose_secret());
@@ -241,10 +250,11 @@ impl Sending<'_, '_, '_> {
 
     fn judge(&self, sent: &Sent, answer: &Answer) -> Result<DeliveredStep, ProviderError> {
         let typed = answer.text().expose_secret();
-        let (Secret::Code(hash), Form::Code { digits }) = (&sent.secret, &self.settings.form) else {
+        let (Secret::Code(hash), None) = (&sent.secret, self.pages()) else {
             return Ok(Step::then(Then::Reject(Reason::WrongCode)));
         };
-        let has_form = typed.len() == usize::from(*digits) && typed.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = usize::from(self.settings.digits);
+        let has_form = typed.len() == digits && typed.bytes().all(|byte| byte.is_ascii_digit());
         Ok(Step::then(if answer.kind() != AnswerKind::Code || !has_form {
             Then::Reject(Reason::Malformed)
         } else if self.cx.now >= sent.expires_at {
@@ -257,8 +267,8 @@ impl Sending<'_, '_, '_> {
     }
 
     fn link(&self, sent: &Sent, link: LinkEvent<'_>) -> Result<DeliveredStep, ProviderError> {
-        let (Secret::Link { hash, digits, ip }, Form::Link { target_url, .. }) =
-            (&sent.secret, &self.settings.form)
+        let (Secret::Link { hash, digits, ip }, Some(Pages { target_url, .. })) =
+            (&sent.secret, self.pages())
         else {
             return Ok(Step::then(Then::Reject(Reason::NotFound)));
         };
@@ -310,17 +320,16 @@ impl Sending<'_, '_, '_> {
             "expires_at": sent.expires_at.unix_seconds(),
         });
         let Some(fields) = shown.as_object_mut() else { return shown };
-        match (&sent.secret, &self.settings.form) {
-            (Secret::Code(_), Form::Code { digits }) => {
+        match &sent.secret {
+            Secret::Code(_) => {
                 fields.insert("form".to_owned(), json!("code"));
-                fields.insert("digits".to_owned(), json!(digits));
+                fields.insert("digits".to_owned(), json!(self.settings.digits));
             }
-            // The page that waits shows them; a set-up is confirmed in the same browser.
-            (Secret::Link { digits, .. }, _) => {
+            // The page that waits shows them.
+            Secret::Link { digits, .. } => {
                 fields.insert("form".to_owned(), json!("link"));
                 fields.insert("match".to_owned(), json!(digits.expose_secret()));
             }
-            _ => {}
         }
         shown
     }

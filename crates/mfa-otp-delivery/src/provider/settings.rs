@@ -16,14 +16,18 @@ const USUAL_TTL: u64 = 300;
 
 #[derive(Debug)]
 pub(super) struct Settings {
-    pub(super) form: Form,
+    /// Digits of a code.
+    pub(super) digits: u8,
+    /// With the form `link`.
+    pub(super) pages: Option<Pages>,
     pub(super) ttl: Duration,
 }
 
+/// Where a link leads, and where its page goes on to.
 #[derive(Debug)]
-pub(super) enum Form {
-    Code { digits: u8 },
-    Link { link_url: HttpsUrl, target_url: HttpsUrl },
+pub(super) struct Pages {
+    pub(super) link_url: HttpsUrl,
+    pub(super) target_url: HttpsUrl,
 }
 
 impl Settings {
@@ -34,22 +38,24 @@ impl Settings {
         }
         let ttl = number(settings, "ttl_s", TTL, USUAL_TTL, &mut errors);
         let digits = number(settings, "digits", DIGITS, *DIGITS.start(), &mut errors);
-        let form = match settings.get("form").map(Value::as_str) {
-            None | Some(Some("code")) => Form::Code { digits: u8::try_from(digits).unwrap_or(6) },
+        let pages = match settings.get("form").map(Value::as_str) {
+            None | Some(Some("code")) => None,
             Some(Some("link")) => {
                 let link_url = address(settings, "link_url", &mut errors);
                 let target_url = address(settings, "target_url", &mut errors);
-                match (link_url, target_url) {
-                    (Some(link_url), Some(target_url)) => Form::Link { link_url, target_url },
-                    _ => return Err(errors),
-                }
+                link_url.zip(target_url).map(|(link_url, target_url)| Pages { link_url, target_url })
             }
             Some(_) => {
                 errors.push(FieldError::new("form", "invalid", "must be code or link"));
-                Form::Code { digits: 6 }
+                None
             }
         };
-        if errors.is_empty() { Ok(Self { form, ttl: Duration::from_secs(ttl) }) } else { Err(errors) }
+        let digits = u8::try_from(digits).unwrap_or(6);
+        if errors.is_empty() {
+            Ok(Self { digits, pages, ttl: Duration::from_secs(ttl) })
+        } else {
+            Err(errors)
+        }
     }
 }
 
