@@ -1,10 +1,12 @@
-//! The shim, from outside: its README replayed, lines that are not requests, several processes on one store, and
-//! Duo.
+//! The shim, from outside: its README replayed, lines that are not requests, several processes on one store,
+//! codes and links, and Duo.
 
 #[path = "shim/tests/changes.rs"]
 mod changes;
 #[path = "shim/tests/cluster.rs"]
 mod cluster;
+#[path = "shim/tests/delivery.rs"]
+mod delivery;
 #[path = "shim/tests/duo.rs"]
 mod duo;
 #[path = "shim/tests/duo_vectors.rs"]

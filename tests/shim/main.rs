@@ -18,6 +18,7 @@ mod answer;
 mod audit;
 mod authority;
 mod checkpoint;
+mod delivery;
 mod duo;
 mod enrol;
 mod failure;

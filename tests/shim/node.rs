@@ -14,6 +14,7 @@ use mfa::{
 };
 use serde_json::{Value, json};
 
+use crate::delivery::{APPROVE_ONLY, with_delivery};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::input::Input;
@@ -79,7 +80,8 @@ impl Node {
             .provider(Recovery::new(ISSUER)?)
             .transport(transport)
             .danger_test_doubles();
-        let engine = with_duo(with_dangers(engine, input)?, input, &peer)?.build().await?;
+        let engine = with_delivery(with_dangers(engine, input)?, input)?;
+        let engine = with_duo(engine, input, &peer)?.build().await?;
         store.take_counts();
         let answer = json!({ "dangers": engine.dangers() });
         let cursor_key = engine.cursor_key()?;
@@ -147,7 +149,8 @@ fn policy(input: &Input<'_>) -> Result<Policy, Failure> {
 fn with_dangers(mut engine: EngineBuilder, input: &Input<'_>) -> Result<EngineBuilder, Failure> {
     for name in input.list("danger")? {
         engine = match name.as_str() {
-            Some(TEST_DOUBLES) => engine,
+            // Of the second the providers themselves are told.
+            Some(TEST_DOUBLES | APPROVE_ONLY) => engine,
             Some("danger_accept_provider_bypass") => engine.danger_accept_provider_bypass(),
             Some("danger_fail_open") => engine.danger_fail_open(FAIL_OPEN),
             _ => return Err(Failure::bad_request("no such danger is served yet").at("danger")),

@@ -96,5 +96,19 @@ fn message_json(message: &Received) -> Value {
     let mut answer = json!({ "channel": message.channel.code(), "to": message.to, "body": message.body });
     add(&mut answer, "message_id", message.id.clone());
     add(&mut answer, "subject", message.subject.clone());
+    let link = link_in(&message.body);
+    // The text of a link may have digits, too.
+    let code = if link.is_none() { code_in(&message.body) } else { None };
+    add(&mut answer, "code", code);
+    add(&mut answer, "link", link);
     answer
+}
+
+fn link_in(body: &str) -> Option<&str> {
+    body.split_whitespace().find(|word| word.starts_with("https://") && word.contains('#'))
+}
+
+/// Finds six to eight digits that stand alone; no text has others.
+fn code_in(body: &str) -> Option<&str> {
+    body.split(|c: char| !c.is_ascii_digit()).find(|digits| (6..=8).contains(&digits.len()))
 }
