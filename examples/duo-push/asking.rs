@@ -1,7 +1,8 @@
 //! Asking the user: what is offered, what is chosen, and what the fake's user does while the service waits.
 
 use mfa::{Choice, Response};
-use mfa_examples::duo::{Failure, Peer, say};
+use mfa_examples::duo::Peer;
+use mfa_examples::{Failure, say};
 use mfa_testkit::duo::Reaction;
 use serde_json::{Value, json};
 

@@ -9,7 +9,8 @@ mod options;
 use std::process::ExitCode;
 
 use mfa::{EnrolConfirm, Response, Verify};
-use mfa_examples::duo::{Failure, Peer, Service, refusal, say};
+use mfa_examples::duo::{self, Peer};
+use mfa_examples::{Failure, Service, refusal, say};
 
 use asking::{Asking, say_choices};
 use options::{HELP, Options};
@@ -36,7 +37,7 @@ async fn run() -> Result<(), Failure> {
     }
     let peer = Peer::from_environment(&REQUIRED)?;
     options.check(&peer)?;
-    let service = Service::open(&peer, &options.user).await?;
+    let service = duo::open(&peer, &options.user).await?;
     peer.add_user(&options.user, options.verified);
     let asking = Asking::new(&peer, &options);
     let done = show(&service, &asking).await;
@@ -54,7 +55,7 @@ async fn show(service: &Service, asking: &Asking<'_>) -> Result<(), Failure> {
 /// Sets Duo up: once the user has approved, the name that they have there is pinned.
 async fn set_up(service: &Service, asking: &Asking<'_>) -> Result<(), Failure> {
     say(format!("\n1. {} sets Duo up. The engine asks Duo how the user can be asked.", service.user.user()))?;
-    let started = service.enrol_begin().await?;
+    let started = service.enrol_begin("duo").await?;
     say_choices(&started.prompt)?;
     let (mut response, mut has_polled) = (asking.start()?, false);
     loop {

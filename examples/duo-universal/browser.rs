@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use mfa::HttpClient as _;
-use mfa_examples::duo::{Failure, Peer, say};
+use mfa_examples::duo::Peer;
+use mfa_examples::{Failure, say};
 use serde_json::Value;
 use url::Url;
 

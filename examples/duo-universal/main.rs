@@ -9,7 +9,8 @@ mod options;
 use std::process::ExitCode;
 
 use mfa::{Answer, EnrolConfirm, Response, Verify};
-use mfa_examples::duo::{Failure, Peer, Service, refusal, say};
+use mfa_examples::duo::{self, Peer};
+use mfa_examples::{Failure, Service, refusal, say};
 
 use browser::Browser;
 use options::{HELP, Options};
@@ -38,7 +39,7 @@ async fn run() -> Result<(), Failure> {
     }
     let peer = Peer::from_environment(&REQUIRED)?.with("redirect_uri", "DUO_REDIRECT_URI", REDIRECT_URI)?;
     options.check(&peer)?;
-    let service = Service::open(&peer, &options.user).await?;
+    let service = duo::open(&peer, &options.user).await?;
     peer.add_user(&options.user, false);
     let done = show(&service, &Browser::new(&peer), &options, &peer).await;
     if options.log {
@@ -63,7 +64,7 @@ async fn show(
 /// Sets Duo up: once the user has passed its prompt, the name that they have there is pinned.
 async fn set_up(service: &Service, browser: &Browser<'_>) -> Result<(), Failure> {
     say(format!("\n1. {} sets Duo up.", service.user.user()))?;
-    let started = service.enrol_begin().await?;
+    let started = service.enrol_begin("duo").await?;
     let callback = browser.visit(&started.prompt).await?;
     match service.engine.enrol_confirm(&started.reference, &reply(&callback)).await? {
         EnrolConfirm::Confirmed(id) => say(format!("   set up: method {id}")),

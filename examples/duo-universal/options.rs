@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use mfa_examples::duo::{Failure, Peer};
+use mfa_examples::Failure;
+use mfa_examples::duo::Peer;
 use mfa_testkit::duo::Reaction;
 
 pub(crate) const HELP: &str = "\

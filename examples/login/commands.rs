@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use mfa::audit::export;
 use mfa::{Answer, Begin, Challenge, Grant, MethodSelector, Response, Subject, Verify};
+use mfa_examples::Failure;
 
 use crate::console::Console;
 use crate::enrolment::Enrolment;
-use crate::failure::Failure;
 use crate::host::{Host, SESSION, facts, vouched};
 use crate::options::{Options, cut};
 use crate::table;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Stdin, Write};
 
-use crate::failure::Failure;
+use mfa_examples::Failure;
 
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: usize = 4096;

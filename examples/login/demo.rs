@@ -7,10 +7,10 @@ use mfa::{
     Answer, Begin, Challenge, Choice, EnrolConfirm, EnrolmentId, IssuedRecovery, MethodSelector, Reference,
     Response, Runtime, Subject, Timestamp, TokioRuntime, Verify,
 };
+use mfa_examples::Failure;
 
 use crate::commands::show_log;
 use crate::console::Console;
-use crate::failure::Failure;
 use crate::host::{Host, SESSION, facts, totp, vouched};
 use crate::wording::refusal;
 

@@ -1,9 +1,9 @@
 //! Setting up an authenticator app, with the recovery codes that come with the first one.
 
 use mfa::{Choice, EnrolConfirm, EnrolmentId, EnrolmentStarted, IssuedRecovery, Rejected, Response, Subject};
+use mfa_examples::Failure;
 
 use crate::console::Console;
-use crate::failure::Failure;
 use crate::host::{Host, facts, totp, vouched};
 use crate::wording::{in_fours, is_over, refusal};
 

@@ -1,8 +1,7 @@
 //! The host: it owns the users, the database file and the key, and asks the engine for the second step.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use mfa::audit::{AuditLog, Event, Page, Query, page};
@@ -10,13 +9,11 @@ use mfa::recovery::Recovery;
 use mfa::sqlite::SqliteStore;
 use mfa::totp::Totp;
 use mfa::{
-    AccountId, Authority, Begin, Channel, Directory, Engine, FirstFactor, FirstFactorKind, KeyRing, Login,
+    AccountId, Authority, Begin, Channel, Directory, Engine, FirstFactor, FirstFactorKind, Login,
     MethodSelector, Module, ProviderName, RequestFacts, Runtime, Scope, StoredDirectory, Subject, Timestamp,
     TokioRuntime, UserId,
 };
-
-use crate::failure::Failure;
-use crate::key;
+use mfa_examples::{Failure, Files};
 
 /// The host's id of its own session. A web service has a random one in a cookie.
 pub(crate) const SESSION: &str = "this-terminal";
@@ -34,20 +31,14 @@ pub(crate) struct Host {
 impl Host {
     /// Opens the database and its key, or makes both.
     pub(crate) async fn open(db: &Path) -> Result<Self, Failure> {
-        let (store, ring, key_path) = open_files(db)?;
+        let files = Files::open(db)?;
+        let account = AccountId::parse("acme")?;
+        let _bob = files.user(&account, &UserId::parse("bob")?).await?;
+        let Files { store, ring, .. } = files;
         let runtime = TokioRuntime::new();
         let directory =
             StoredDirectory::new(Arc::new(store.clone()), ring.clone(), Arc::new(runtime.clone()));
         let directory = Arc::new(directory);
-        let account = AccountId::parse("acme")?;
-        // The first record that is read tells whether key and database belong together.
-        let bob = UserId::parse("bob")?;
-        directory.subject(&account, &bob).await.map_err(|_| {
-            let (key, db) = (key_path.display(), db.display());
-            Failure::failed(format!(
-                "the key in `{key}` does not fit `{db}`: it is another database's, or the file was changed"
-            ))
-        })?;
         let users = Arc::<StoredDirectory>::clone(&directory);
         let engine = Engine::builder(Arc::new(store.clone()), users, ring, Arc::new(runtime.clone()))
             .provider(Totp::new("MFA example")?)
@@ -124,37 +115,4 @@ pub(crate) fn vouched(reason: &str) -> Authority {
 
 pub(crate) fn totp() -> Result<ProviderName, Failure> {
     Ok(ProviderName::parse("totp")?)
-}
-
-/// A new database gets its key first: there is never a database without one.
-fn open_files(db: &Path) -> Result<(SqliteStore, KeyRing, PathBuf), Failure> {
-    let mut key_path = db.as_os_str().to_owned();
-    key_path.push(".key");
-    let key_path = PathBuf::from(key_path);
-    let is_new = match fs::metadata(db) {
-        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    };
-    if is_new {
-        let had_key = key_path.exists();
-        let ring = key::make(&key_path)?;
-        let store = open_store(db).inspect_err(|_| {
-            if !had_key {
-                drop(fs::remove_file(&key_path));
-            }
-        })?;
-        return Ok((store, ring, key_path));
-    }
-    let store = open_store(db)?;
-    Ok((store, key::read(&key_path)?, key_path))
-}
-
-fn open_store(db: &Path) -> Result<SqliteStore, Failure> {
-    let shown = db.display();
-    SqliteStore::open(db).map_err(|error| match Failure::from(error) {
-        Failure::Failed(line) if !line.contains(&shown.to_string()) => {
-            Failure::Failed(format!("`{shown}`: {line}"))
-        }
-        failure => failure,
-    })
 }

@@ -9,9 +9,7 @@ mod commands;
 mod console;
 mod demo;
 mod enrolment;
-mod failure;
 mod host;
-mod key;
 mod options;
 mod table;
 mod wording;
@@ -19,8 +17,9 @@ mod wording;
 use std::process::ExitCode;
 
 use commands::Menu;
+use mfa_examples::Failure;
+
 use console::Console;
-use failure::Failure;
 use host::Host;
 use options::{HELP, Options};
 

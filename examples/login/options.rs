@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::failure::Failure;
+use mfa_examples::Failure;
 
 pub(crate) const HELP: &str = "\
 A sign-in with a second step, in a terminal.

@@ -1,9 +1,7 @@
-//! What the two examples with Duo share: the Duo that is asked, the service that asks it, and how a run ends.
+//! What the two examples with Duo share: the Duo that is asked, and the service that asks it.
 
-mod failure;
+mod open;
 mod peer;
-mod service;
 
-pub use failure::{Failure, say};
+pub use open::open;
 pub use peer::Peer;
-pub use service::{MODULE, SESSION, Service, refusal};

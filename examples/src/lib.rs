@@ -1,3 +1,13 @@
-//! What the workspace's examples share.
+//! What the workspace's examples share: how a run ends, a service and its files, and Duo.
 
+mod console;
 pub mod duo;
+mod failure;
+mod files;
+mod key;
+mod service;
+
+pub use console::{ask, say};
+pub use failure::Failure;
+pub use files::{Files, beside};
+pub use service::{SESSION, Service, refusal, shown};

@@ -9,7 +9,7 @@ use mfa::{Runtime as _, TokioRuntime};
 use mfa_testkit::duo::{Device, FakeDuo, Reaction, User};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, say};
+use crate::{Failure, say};
 
 /// How long to wait between two polls of the real Duo, which itself holds an answer while nothing happens.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use mfa::{Entropy, KeyRing, KeySourceError, OsEntropy};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::Failure;
 
 /// Reads the key of a database that exists already.
 pub(crate) fn read(path: &Path) -> Result<KeyRing, Failure> {

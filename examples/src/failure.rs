@@ -21,6 +21,12 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Makes a [`Failure::Failed`].
+    #[must_use]
+    pub fn failed(problem: impl Into<String>) -> Self {
+        Self::Failed(problem.into())
+    }
+
     /// Makes a [`Failure::Usage`] that points to the help.
     #[must_use]
     pub fn usage(problem: impl fmt::Display) -> Self {
@@ -49,7 +55,7 @@ impl Failure {
     }
 
     /// Names the environment variable that the setting at fault came from.
-    pub(super) fn of_settings(errors: &[FieldError], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn of_settings(errors: &[FieldError], variables: &[(&str, &str)]) -> Self {
         let Some(error) = errors.first() else { return Self::Failed("the settings are refused".to_owned()) };
         let variable = variables.iter().find(|(setting, _)| *setting == error.field);
         Self::Usage(match variable {
@@ -58,7 +64,7 @@ impl Failure {
         })
     }
 
-    pub(super) fn of_build(error: BuildError, variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn of_build(error: BuildError, variables: &[(&str, &str)]) -> Self {
         match error {
             BuildError::Settings { errors, .. } => Self::of_settings(&errors, variables),
             other => other.into(),
@@ -80,19 +86,6 @@ impl<E: core::error::Error> From<E> for Failure {
             }
             source = cause.source();
         }
-        Self::Failed(line)
+        Self::Failed(line.replace(char::is_control, " "))
     }
-}
-
-/// Prints a line at once: whoever answers through a pipe waits for the question.
-///
-/// # Errors
-/// [`Failure::Unread`] if nobody reads it, [`Failure::Failed`] if it cannot be written.
-pub fn say(text: impl fmt::Display) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    let written = writeln!(output, "{text}").and_then(|()| output.flush());
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::Unread,
-        _ => Failure::Failed(format!("cannot write the output: {error}")),
-    })
 }

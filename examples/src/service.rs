@@ -1,80 +1,56 @@
-//! A service with one user, whose second factor is Duo. Its state is in memory.
+//! A service with one user, as the examples have it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use mfa::audit::{AuditLog, Page, Query, page};
-use mfa::duo::{Duo, UserNames};
 use mfa::{
-    AccountId, Authority, Begin, Challenge, Channel, Choice, Engine, EnrolmentStarted, FirstFactor,
-    FirstFactorKind, Grant, KeyId, KeyRing, Login, MemoryStore, Module, OsEntropy, ProviderName, Rejected,
-    RequestFacts, Runtime as _, Scope, StoredDirectory, Subject, TokioRuntime, UserId,
+    Authority, Begin, Challenge, Channel, Choice, Engine, EnrolmentStarted, FirstFactor, FirstFactorKind,
+    Grant, Login, Module, ProviderName, Rejected, RequestFacts, Runtime as _, Scope, Subject, TokioRuntime,
 };
+use serde_json::Value;
 
-use super::{Failure, Peer, say};
+use crate::{Failure, say};
 
 /// The route that logins come through.
-pub const MODULE: &str = "terminal";
+const MODULE: &str = "terminal";
 /// The host's id of its own session. A web service has a random one in a cookie.
 pub const SESSION: &str = "this-terminal";
 
 /// An engine and the user who signs in.
 #[derive(Debug)]
 pub struct Service {
-    /// The engine, with the provider `duo`.
+    /// The engine.
     pub engine: Engine,
     /// The user.
     pub user: Subject,
-    store: Arc<MemoryStore>,
+    log: Arc<dyn AuditLog>,
     runtime: TokioRuntime,
 }
 
 impl Service {
-    /// Opens the service and makes its user.
-    ///
-    /// # Errors
-    /// [`Failure::Usage`] if `user` is no id, or a setting of Duo's is refused: it names the variable.
-    pub async fn open(peer: &Peer, user: &str) -> Result<Self, Failure> {
-        let user = UserId::parse(user).map_err(|error| Failure::usage(format!("--user: {error}")))?;
-        let user = Subject::new(AccountId::parse("acme")?, user);
-        let (store, runtime) = (Arc::new(MemoryStore::new()), TokioRuntime::new());
-        let mut key = [0; 32];
-        mfa::Entropy::fill(&OsEntropy::new(), &mut key)?;
-        let ring = KeyRing::new(KeyId::parse("example")?, key)?;
-        let directory =
-            StoredDirectory::new(Arc::<MemoryStore>::clone(&store), ring.clone(), Arc::new(runtime.clone()));
-        directory.put(&user).await?;
-        // There is one account, so no two users have the same id.
-        let duo = Duo::new(peer.hosts.clone())?.with_names(UserNames::UserId);
-        let engine = Engine::builder(
-            Arc::<MemoryStore>::clone(&store),
-            Arc::new(directory),
-            ring,
-            Arc::new(runtime.clone()),
-        )
-        .provider_with(duo, peer.settings())
-        .http(Arc::new(peer.client.clone()))
-        .build()
-        .await
-        .map_err(|error| Failure::of_build(error, &peer.variables))?;
-        Ok(Self { engine, user, store, runtime })
+    /// Puts a service together.
+    #[must_use]
+    pub fn new(engine: Engine, user: Subject, log: Arc<dyn AuditLog>, runtime: TokioRuntime) -> Self {
+        Self { engine, user, log, runtime }
     }
 
-    /// Begins to set Duo up for the user. A real host asks for a fresh sign-in first.
+    /// Begins to set a provider up for the user. A real host asks for a fresh sign-in first.
     ///
     /// # Errors
     /// Those of [`Engine::enrol_begin`].
-    pub async fn enrol_begin(&self) -> Result<EnrolmentStarted, Failure> {
-        let (duo, host) = (ProviderName::parse("duo")?, Authority::host_vouched("example", "first set-up"));
-        let (account, user) = (self.user.account(), self.user.user());
-        Ok(self.engine.enrol_begin(account, user, &duo, &Choice::none(), &host).await?)
+    pub async fn enrol_begin(&self, provider: &str) -> Result<EnrolmentStarted, Failure> {
+        let host = Authority::host_vouched("example", "first set-up");
+        let (account, user, provider) =
+            (self.user.account(), self.user.user(), ProviderName::parse(provider)?);
+        Ok(self.engine.enrol_begin(account, user, &provider, &Choice::none(), &host).await?)
     }
 
     /// Begins a sign-in. A real host calls this once it has checked the password; this one has none to check, and
     /// pretends that it was right.
     ///
     /// # Errors
-    /// [`Failure::Refused`] where there is no challenge, as when Duo cannot be reached; those of [`Engine::begin`].
+    /// [`Failure::Refused`] where there is no challenge, as when a service cannot be reached; those of [`Engine::begin`].
     pub async fn begin(&self) -> Result<Challenge, Failure> {
         let password = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(SESSION));
         let login = Login::new(self.user.clone(), password, Module::parse(MODULE)?).with_request(facts());
@@ -104,10 +80,9 @@ impl Service {
     /// # Errors
     /// [`Failure::Failed`] if it cannot be read.
     pub async fn print_log(&self) -> Result<(), Failure> {
-        let log: &dyn AuditLog = &*self.store;
         let query =
             Query::new(Scope::Account(self.user.account().clone())).ascending().limit(Query::MAX_LIMIT)?;
-        let Page { events, .. } = page(log, &query, None, &self.engine.cursor_key()?).await?;
+        let Page { events, .. } = page(&*self.log, &query, None, &self.engine.cursor_key()?).await?;
         say("\nThe audit log:")?;
         for event in events {
             let reason = event.reason().or_else(|| event.field("status")).unwrap_or("-");
@@ -121,6 +96,12 @@ impl Service {
 /// The facts of a request that the audit log keeps.
 fn facts() -> RequestFacts {
     RequestFacts::new().with_ip(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Returns a text of what a provider wants shown; nothing where it has none of that name.
+#[must_use]
+pub fn shown<'a>(prompt: &'a Value, name: &str) -> &'a str {
+    prompt.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// What the user may see, and behind it what only the host knows.
