@@ -1,10 +1,11 @@
-//! What the workspace's examples share: how a run ends, a service and its files, and Duo.
+//! What the workspace's examples share: how a run ends, a service and its files, Duo, and mail.
 
 mod console;
 pub mod duo;
 mod failure;
 mod files;
 mod key;
+pub mod mail;
 mod service;
 
 pub use console::{ask, say};
