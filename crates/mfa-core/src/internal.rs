@@ -3,9 +3,10 @@
 use audit_model::{AccountId, UserId};
 
 use crate::keyring::Sealed;
+use crate::link::{LinkAct, LinkEvent, Linked};
 use crate::provider::{AnyProvider, ErasedHeld};
 use crate::record::vault::Place;
-use crate::{Cx, EnrolmentId, Error, KeyRing, Provider, SecretBytes, StepEvent, Then};
+use crate::{Cx, EnrolmentId, Error, KeyRing, LinkToken, Provider, SecretBytes, StepEvent, Then};
 
 /// A provider's secret as the vault keeps it.
 #[derive(Clone, Debug)]
@@ -67,4 +68,16 @@ pub fn handle(
 ) -> Result<Then, Error> {
     let held = ErasedHeld { state: None, enrolment, secret: Some(secret) };
     Ok(AnyProvider::handle(provider, cx, &held, event)?.then)
+}
+
+/// Opens the token of a link as the engine does. `None` for anything that this ring did not seal.
+#[must_use]
+pub fn link_secret(ring: &KeyRing, token: &LinkToken) -> Option<SecretBytes> {
+    Linked::read(ring, token).map(|linked| linked.secret)
+}
+
+/// Returns the event that a provider sees when the holder of `secret` does something with a link.
+#[must_use]
+pub const fn link_event<'a>(secret: &'a SecretBytes, act: LinkAct<'a>) -> LinkEvent<'a> {
+    LinkEvent { secret, act }
 }
