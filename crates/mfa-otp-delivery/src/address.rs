@@ -4,6 +4,7 @@
 mod domain;
 mod email;
 mod phone;
+mod plan;
 
 use mfa_core::{Channel, SecretText};
 

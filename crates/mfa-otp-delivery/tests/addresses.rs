@@ -166,6 +166,7 @@ fn numbers_have_the_region_and_line_that_their_plan_gives_them() {
         ("+447640123456", "GB", LineType::Unknown),
         ("+390212345678", "IT", LineType::FixedLine),
         ("+393123456789", "IT", LineType::Mobile),
+        ("+2250123456789", "CI", LineType::Mobile),
         ("+33612345678", "FR", LineType::Mobile),
         ("+79123456789", "RU", LineType::Mobile),
         ("+77710009998", "KZ", LineType::Mobile),
@@ -205,6 +206,8 @@ fn what_is_no_number_is_refused() {
         "+49",
         "110",
         "+4915",
+        // A short number of Iran's plan: too short for E.164's form.
+        "+989601",
         "+491512345678901234567",
         "+999123456789",
         "+0123456789",

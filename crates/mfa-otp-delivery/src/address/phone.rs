@@ -3,8 +3,9 @@
 use core::fmt;
 
 use mfa_core::{Contact, FieldError};
-use phonenumber::metadata::DATABASE;
-use phonenumber::{Mode, Type, country};
+use phonenumber::{Mode, country};
+
+use super::plan;
 
 /// The most bytes of a number as people write it.
 const MAX_GIVEN_BYTES: usize = 40;
@@ -69,11 +70,11 @@ impl Phone {
         let unknown = || invalid("must be a number that its country's numbering plan has");
         let number = phonenumber::parse(home.and_then(|home| home.id()), text).map_err(|_| unknown())?;
         let text = number.format().mode(Mode::E164).to_string();
-        if !phonenumber::is_valid(&number) || !is_e164(&text) {
+        if !is_e164(&text) {
             return Err(unknown());
         }
-        let region = number.country().id().and_then(|id| Region::parse(id.as_ref()).ok());
-        Ok(Self { text, region, line: LineType::of(number.number_type(&DATABASE)) })
+        let (region, line) = plan::look_up(&number).ok_or_else(unknown)?;
+        Ok(Self { text, region, line })
     }
 
     /// Returns the number in the form of E.164.
@@ -165,26 +166,6 @@ impl LineType {
             Self::Voip => "voip",
             Self::Premium => "premium",
             Self::Unknown => "unknown",
-        }
-    }
-
-    const fn of(plan: Type) -> Self {
-        match plan {
-            Type::Mobile => Self::Mobile,
-            Type::FixedLine => Self::FixedLine,
-            Type::FixedLineOrMobile => Self::FixedOrMobile,
-            Type::Voip => Self::Voip,
-            Type::PremiumRate | Type::SharedCost | Type::PersonalNumber => Self::Premium,
-            Type::TollFree
-            | Type::Pager
-            | Type::Uan
-            | Type::Emergency
-            | Type::Voicemail
-            | Type::ShortCode
-            | Type::StandardRate
-            | Type::Carrier
-            | Type::NoInternational
-            | Type::Unknown => Self::Unknown,
         }
     }
 }
