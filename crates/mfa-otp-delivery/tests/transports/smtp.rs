@@ -315,10 +315,39 @@ async fn no_more_connections_are_open_than_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_notice_reaches_an_address_that_could_not_be_enrolled() {
+    let Some(mut rig) = Rig::start("plain") else { return };
+    let smtp = rig.plain();
+    for to in ["\"bob\"@example.com", "bob@mailhost"] {
+        assert!(Email::parse(to).is_err());
+        let sent = smtp.send(&message(to, "m-1"), DEADLINE).await;
+        assert!(sent.is_ok(), "{to}: {sent:?}");
+    }
+    rig.server.next("connect");
+    for to in ["\"bob\"@example.com", "bob@mailhost"] {
+        let arrived = rig.next_message();
+        // Quotes that are not needed mean nothing (RFC 5321 §4.1.2), and `aiosmtpd` drops them.
+        assert_eq!(arrived["recipients"], json!([to.replace('"', "")]));
+        assert!(raw(&arrived).contains(&format!("\r\nTo: {to}\r\n")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_could_begin_another_header_or_command_is_never_sent() {
     let Some(mut rig) = Rig::start("plain") else { return };
     let smtp = rig.plain();
-    for to in ["bob@example.com\r\nRCPT TO:<eve@evil.example>", "bob@example.com>\r\nDATA", "bob", ""] {
+    for to in [
+        "bob@example.com\r\nRCPT TO:<eve@evil.example>",
+        "bob@example.com>\r\nDATA",
+        "\"bob\r\nDATA\"@example.com",
+        "\"bob> <eve\"@example.com",
+        "bob@example.com eve@evil.example",
+        "bob@example.com,eve@evil.example",
+        "<bob@example.com>",
+        "bób@example.com",
+        "bob",
+        "",
+    ] {
         assert_eq!(smtp.send(&message(to, "m-1"), DEADLINE).await, Err(NotDelivered::Permanent), "{to:?}");
     }
     let mut bent = message(BOB, "m-1");

@@ -35,9 +35,10 @@ impl Sender {
         Ok(Self { mailbox: Mailbox::new(name, address), email })
     }
 
-    /// Writes a message. `id` has letters, digits, `-` and `_` alone. `None` if `to` is no canonical address.
+    /// Writes a message. `id` has letters, digits, `-` and `_` alone. `None` if a mail server could
+    /// take the address or the subject for something else.
     pub(super) fn mail(&self, message: &Message, id: Option<&str>, now: Timestamp) -> Option<Mail> {
-        let to = address(&Email::parse(message.to.expose_secret()).ok()?)?;
+        let to = recipient(message.to.expose_secret())?;
         let date = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(now.unix_seconds()))?;
         let mut mime = Mime::builder()
             .date(date)
@@ -68,6 +69,16 @@ impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sender").field(&self.email.domain()).finish()
     }
+}
+
+/// Codes go to canonical addresses. Notices go to contacts as the host has them, which may be of a kind that we do not
+/// enrol: a quoted local part (RFC 5321 §4.1.2), a host of one label.
+fn recipient(text: &str) -> Option<Address> {
+    if let Ok(email) = Email::parse(text) {
+        return address(&email);
+    }
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>'));
+    if is_plain { text.parse().ok() } else { None }
 }
 
 fn address(email: &Email) -> Option<Address> {
