@@ -146,7 +146,6 @@ impl Checks {
             let step = provider.handle(&mut cx, held, StepEvent::Begin(&none)).unwrap();
             let Then::Run(Effect::Deliver(message), _) = step.then else { panic!("nothing is sent") };
             let (Change::Set(state), Change::Set(address)) = (step.state, step.secret) else { panic!() };
-            drop(cx);
             Sent { settings, state, address, body: message.body.expose_secret().to_owned() }
         };
         let (code, link) = (sent(Value::Null), sent(links));

@@ -298,7 +298,7 @@ on_stores! {
         let other = mailed.begin(&bob).await;
         let _ = mailed.link();
         for _ in 0..5 {
-            let wrong = mailed.engine.verify(&other.reference, mfa::Response::code("000000")).await.unwrap();
+            let wrong = mailed.engine.verify(&other.reference, Response::code("000000")).await.unwrap();
             assert_eq!(refused(wrong).reason, Reason::WrongCode);
         }
         assert_eq!(reason(&confirm(&mailed, &token, digits(&challenge)).await), Reason::Locked);
