@@ -51,7 +51,7 @@ impl HttpClient for Between {
     async fn send(&self, _: http::Request<Vec<u8>>, _: Duration) -> Result<HttpReply, HttpFault> {
         let (engine, other) = self.engine.get().unwrap();
         for _ in 0..5 {
-            self.clock.advance(Duration::from_secs(2));
+            self.clock.advance(Duration::from_millis(1500));
             let wrong = engine.verify(&other.reference, Response::code("333333")).await.unwrap();
             assert_eq!(refused(wrong).reason, Reason::WrongCode);
         }

@@ -146,7 +146,7 @@ on_stores! {
     async fn s20_resends_are_half_a_minute_apart_and_count_as_messages(world) {
         let (acting, bob) = Acting::new(&world, "mail").await;
         acting.sends_at_begin();
-        let again = || Say::Deliver("bob".to_owned(), "333333".to_owned(), Charge::Send);
+        let again = || Say::Deliver("bob*".to_owned(), "333333".to_owned(), Charge::Send);
         acting.provider.on(On::Resend, again());
         let challenge = begin(&acting.engine, &bob).await;
         let resend = async || acting.engine.resend(&challenge.reference).await.unwrap();

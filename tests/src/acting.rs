@@ -130,7 +130,7 @@ impl Acting {
 
     /// As [`sends_at_begin`](Self::sends_at_begin), at another charge.
     pub fn sends_at_begin_for(&self, charge: Charge) {
-        self.provider.on(On::Begin, Say::Deliver("bob".to_owned(), SCRIPTED_CODE.to_owned(), charge));
+        self.provider.on(On::Begin, Say::Deliver("bob*".to_owned(), SCRIPTED_CODE.to_owned(), charge));
         self.provider.on(On::Interrupted, Say::Prompt(serde_json::Value::Null));
     }
 

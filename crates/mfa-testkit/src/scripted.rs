@@ -52,7 +52,8 @@ pub enum Say {
     Wait(Value),
     /// Send an HTTP request to this address, at this charge.
     Http(String, Charge),
-    /// Send a message with this text to this address, at this charge.
+    /// Send a message with this text to this address, at this charge. An address that ends in `*` is another one
+    /// each time, so that no budget of one destination is in a test's way.
     Deliver(String, String, Charge),
     /// The answer is right, with the full strength of the description.
     Accept,
@@ -103,6 +104,7 @@ pub struct ScriptedProvider {
 #[derive(Debug, Default)]
 struct Script {
     rules: Vec<(On, Say)>,
+    delivered: u32,
     uncounted: bool,
     saw: Vec<SawEvent>,
 }
@@ -142,6 +144,13 @@ impl ScriptedProvider {
     #[must_use]
     pub fn take_saw(&self) -> Vec<SawEvent> {
         core::mem::take(&mut self.lock().saw)
+    }
+
+    fn another(&self, to: String) -> String {
+        let Some(begin) = to.strip_suffix('*') else { return to };
+        let mut script = self.lock();
+        script.delivered = script.delivered.saturating_add(1);
+        format!("{begin}{}", script.delivered)
     }
 
     fn lock(&self) -> MutexGuard<'_, Script> {
@@ -254,6 +263,7 @@ impl Provider for ScriptedProvider {
                 step(Then::Run(Effect::Http(HttpCall::new(request)), charge))
             }
             Say::Deliver(to, text, charge) => {
+                let to = self.another(to);
                 let message = Message::new(SecretText::new(to), None, SecretText::new(text));
                 step(Then::Run(Effect::Deliver(message), charge))
             }

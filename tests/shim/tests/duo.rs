@@ -132,7 +132,7 @@ fn a_callback_of_the_universal_prompt_counts_once_and_only_with_its_own_state() 
     let callback = |state: &Value| json!({ "universal": { "state": state, "code": "c0de&=%" } });
 
     let foreign = verify(&mut shim, &challenge, callback(&json!("0123456789abcdef")));
-    assert_eq!((&foreign["outcome"], &foreign["reason"]), (&json!("rejected"), &json!("wrong_code")));
+    assert_eq!((&foreign["outcome"], &foreign["reason"]), (&json!("rejected"), &json!("superseded")));
     script(&mut shim, json!([token(&request)]));
     shim.ok(json!({ "op": "http.take" }));
     let verified = verify(&mut shim, &challenge, callback(&request["state"]));
@@ -162,7 +162,7 @@ fn an_error_in_the_callback_ends_the_prompt_and_resending_makes_a_new_one() {
     assert_ne!(request["state"], first);
 
     let old = verify(&mut shim, &challenge, json!({ "universal": { "state": first, "code": "c0de" } }));
-    assert_eq!(old["reason"], "wrong_code");
+    assert_eq!(old["reason"], "superseded");
     let error = json!({ "universal": { "state": request["state"], "error": "access_denied" } });
     assert_eq!(verify(&mut shim, &challenge, error)["reason"], "denied");
 }
@@ -196,7 +196,7 @@ fn a_reply_of_the_web_sdk_is_good_for_its_user_its_request_and_once() {
     for other in
         [reply, posted(&of_eve["request"], "eve", NOW + 1), posted(&of_eve["request"], "bob", NOW + 1)]
     {
-        assert_eq!(verify(&mut shim, &challenge, other)["reason"], "wrong_code");
+        assert_eq!(verify(&mut shim, &challenge, other)["reason"], "superseded");
     }
     let right = posted(&challenge["request"], "bob", NOW + 1);
     assert_eq!(verify(&mut shim, &challenge, right)["outcome"], "verified");
@@ -207,7 +207,7 @@ fn a_push_is_started_polled_and_answered_for_the_set_up_and_for_a_login() {
     let mut shim = open(&auth_api(), &[]);
     script(&mut shim, json!([preauth(), asked(), answered("waiting", "pushed"), answered("allow", "allow")]));
     let started = enrol_begin(&mut shim, "bob");
-    assert_eq!(started["request"]["offers"][1]["factor"], "push", "{started}");
+    assert_eq!(started["request"]["offers"][0]["factor"], "push", "{started}");
     let pushed = enrol(&mut shim, &started, json!({ "start": { "factor": "push", "device": "DP1" } }));
     assert_eq!((&pushed["outcome"], &pushed["request"]["status"]), (&json!("pending"), &json!("waiting")));
     assert_eq!(enrol(&mut shim, &started, json!({ "poll": true }))["outcome"], "pending");

@@ -34,11 +34,12 @@ impl Universal {
         let claims = jwt::verify(token, &self.client_secret)?;
         let issued_at = time(&claims, "iat")?.ok_or(IdTokenError::Malformed)?;
         let expires_at = time(&claims, "exp")?.ok_or(IdTokenError::Malformed)?;
-        if now >= expires_at.plus(LEEWAY) {
+        if now >= whole(expires_at).plus(LEEWAY) {
             return Err(IdTokenError::Expired);
         }
         let latest = now.plus(LEEWAY);
-        if issued_at > latest || time(&claims, "nbf")?.is_some_and(|not_before| not_before > latest) {
+        let is_to_come = |time: Timestamp| whole(time) > latest;
+        if is_to_come(issued_at) || time(&claims, "nbf")?.is_some_and(is_to_come) {
             return Err(IdTokenError::NotYetValid);
         }
         let audience = match claims.get("aud") {
@@ -193,6 +194,11 @@ impl fmt::Debug for Claims {
             .field("reason", &self.reason)
             .finish_non_exhaustive()
     }
+}
+
+/// Leaves out a fraction of a second, as Duo's own packages do before they compare.
+fn whole(time: Timestamp) -> Timestamp {
+    time.minus(Duration::from_millis(time.unix_millis().checked_rem(1000).unwrap_or_default()))
 }
 
 /// Reads a `NumericDate` (RFC 7519 §2): seconds, perhaps with a fraction.
