@@ -12,7 +12,7 @@ A sign-in with a push of Duo's Auth API.
 usage: cargo run --example duo-push -- [--user NAME] [--factor KIND] [--reaction WHAT] [--verified] [--log]
 
   --user NAME      who signs in, by the name at Duo (default: bob)
-  --factor KIND    push (default), phone or auto
+  --factor KIND    push (default) or phone
   --reaction WHAT  what the fake's user does at the sign-in: approve (default), deny, report, ignore
   --verified       the fake wants the number of the page typed into the phone
   --log            print the audit log at the end
@@ -82,7 +82,7 @@ impl Options {
 /// An SMS would need a passcode typed, which this example does not read.
 fn factor(kind: String) -> Result<String, Failure> {
     match kind.as_str() {
-        "push" | "phone" | "auto" => Ok(kind),
-        _ => Err(Failure::usage("--factor must be push, phone or auto")),
+        "push" | "phone" => Ok(kind),
+        _ => Err(Failure::usage("--factor must be push or phone")),
     }
 }

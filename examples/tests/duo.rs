@@ -137,7 +137,7 @@ fn what_is_not_understood_is_one_line_with_status_2() {
     let push = [("DUO_INTEGRATION_KEY", "short"), ("DUO_SECRET_KEY", SECRET), real[2]];
     let cases: [(&str, &[&str], Variables<'_>, &str); 11] = [
         ("duo-push", &["--user"], &[], "--user needs a value"),
-        ("duo-push", &["--factor", "sms"], &[], "--factor must be push, phone or auto"),
+        ("duo-push", &["--factor", "sms"], &[], "--factor must be push or phone"),
         ("duo-push", &["--reaction", "later"], &[], "--reaction must be"),
         ("duo-universal", &["--reaction", "later"], &[], "--reaction must be"),
         ("duo-universal", &["log"], &[], "unknown argument \"log\""),
