@@ -1,16 +1,13 @@
-//! Codes by e-mail and SMS: where they go, how long and how often they are good, and what a lost message leaves.
+//! Codes by e-mail and SMS: how long and how often they are good, and what a message that is not sent leaves.
 #![cfg(test)]
 
 use std::time::Duration;
 
-use audit_model::Kind;
-use mfa::{
-    Begin, Changed, DeniedReason, EnrolConfirm, Intent, NotDelivered, Operation, Reason, Response, Verify,
-};
+use mfa::delivery::Delivered;
+use mfa::{Begin, Changed, DeniedReason, EnrolConfirm, Intent, Operation, Reason, Response, Verify};
 use mfa_testkit::race::race;
 use mfa_tests::acting::{method, refused};
 use mfa_tests::mailed::{Mailed, another, offering};
-use mfa_tests::notified::{mail, reachable};
 use mfa_tests::{login, on_stores, session};
 use serde_json::{Value, json};
 
@@ -129,78 +126,11 @@ on_stores! {
         assert_eq!(refused(answer(&mailed, &other, &other_code).await).reason, Reason::Expired);
     }
 
-    async fn s10_nothing_goes_to_an_address_that_did_not_answer_a_code(world) {
-        let mailed = Mailed::new(&world, Value::Null).await;
-        let bob = mailed.add(&world, "bob").await;
-        mailed.enrol(&world, &bob, "email").await;
-        // The profile page was used with the first factor alone.
-        let moved = reachable("bob", vec![mail("bob@evil.example")]);
-        world.directory.put(&moved).await.unwrap();
-        let _ = mailed.inbox.take_tried();
-        let denied = mailed.engine.begin(login(&moved)).await.unwrap();
-        assert!(matches!(denied, Begin::Denied(d) if d.reason == DeniedReason::Unavailable), "{denied:?}");
-        assert!(mailed.inbox.take_tried().is_empty());
-        // Between begin and resend.
-        let challenge = mailed.begin(&bob).await;
-        let _ = mailed.code();
-        world.clock.advance(Duration::from_secs(30));
-        let _ = mailed.engine.resend(&challenge.reference).await.unwrap();
-        assert_eq!(mailed.message().to, "bob@acme.example");
-    }
-
-    async fn s10_an_address_is_set_up_only_if_it_is_a_verified_contact(world) {
-        let mailed = Mailed::new(&world, Value::Null).await;
-        let unverified = mfa::Contact::email("eve@acme.example").unwrap();
-        let eve = reachable("eve", vec![unverified]);
-        world.directory.put(&eve).await.unwrap();
-        assert_eq!(mailed.started(&eve, "email").await.unwrap_err().code(), "method_not_offered");
-        assert!(mailed.inbox.take_tried().is_empty());
-    }
-
-    async fn s14_an_address_that_is_refused_for_good_leads_once_to_the_next_method(world) {
-        let mailed = Mailed::new(&world, Value::Null).await;
-        let bob = mailed.add(&world, "bob").await;
-        mailed.enrol(&world, &bob, "email").await;
-        mailed.enrol(&world, &bob, "sms").await;
-        mailed.inbox.refuse("bob@acme.example", NotDelivered::Permanent);
-        let begun = mailed.engine.begin(login(&bob).with_method(method("email"))).await.unwrap();
-        let Begin::Challenge(challenge) = begun else { panic!("{begun:?}") };
-        assert_eq!(challenge.prompt["channel"], "phone", "the user is told");
-        let message = mailed.message();
-        assert_eq!(message.to, "+4915123456789");
-        let events = world.events_of(Kind::ChallengeFellBack).await;
-        assert_eq!(events.len(), 1);
-        assert_eq!(world.events_of(Kind::EffectCharged).await.iter().filter(|e| e.field("charge") == Some("send")).count(), 4);
-        let code = mfa_tests::mailed::code_in(&message.body);
-        assert!(matches!(answer(&mailed, &challenge, &code).await, Verify::Verified(_)));
-        // Neither channel: refused, and never let through.
-        world.clock.advance(Duration::from_secs(3600));
-        mailed.inbox.refuse("+4915123456789", NotDelivered::Permanent);
-        let denied = mailed.engine.begin(login(&bob).with_method(method("email"))).await.unwrap();
-        assert!(matches!(denied, Begin::Denied(d) if d.reason == DeniedReason::Unavailable), "{denied:?}");
-    }
-
-    async fn s14_a_message_that_may_have_left_leads_nowhere_else(world) {
-        let mailed = Mailed::new(&world, Value::Null).await;
-        let bob = mailed.add(&world, "bob").await;
-        mailed.enrol(&world, &bob, "email").await;
-        mailed.enrol(&world, &bob, "sms").await;
-        for cause in [NotDelivered::Temporary, NotDelivered::TimedOut] {
-            mailed.inbox.fail_next(cause);
-            let _ = mailed.inbox.take_tried();
-            let begun = mailed.engine.begin(login(&bob).with_method(method("email"))).await.unwrap();
-            let Begin::Challenge(challenge) = begun else { panic!("{begun:?}") };
-            assert_eq!(challenge.prompt["sent"], "perhaps");
-            assert_eq!(mailed.inbox.take_tried(), ["bob@acme.example"], "never both channels");
-        }
-        assert!(world.events_of(Kind::ChallengeFellBack).await.is_empty());
-    }
-
     async fn s14_nothing_is_offered_that_no_policy_lists_and_nothing_beside_something_stronger(world) {
         let mailed = Mailed::new(&world, Value::Null).await;
         let bob = mailed.add(&world, "bob").await;
         mailed.enrol(&world, &bob, "email").await;
-        let by_email = mfa::delivery::Delivered::email(mfa_tests::mailed::texts()).unwrap();
+        let by_email = Delivered::email(mfa_tests::mailed::texts()).unwrap();
         let node = Mailed::node(&world, &mailed.inbox, by_email.clone(), Value::Null);
         let unlisted = node.policy(mfa::Policy::recommended()).build().await.unwrap();
         let denied = unlisted.begin(login(&bob)).await.unwrap();
@@ -262,57 +192,6 @@ on_stores! {
         }
         let late = mailed.engine.enrol_confirm(&started.reference, &Response::code(&code)).await.unwrap();
         assert!(matches!(late, EnrolConfirm::Rejected(r) if r.reason == Reason::Exhausted));
-    }
-
-    async fn s20_a_number_gets_ten_messages_a_day_over_all_accounts(world) {
-        let mailed = Mailed::new(&world, Value::Null).await;
-        let mut sent = 0;
-        for n in 0..12 {
-            let account = mfa::AccountId::parse(&format!("tenant-{n}")).unwrap();
-            let phone = mfa::Contact::phone("+4915123456789").unwrap().verified();
-            let eve = mfa::Subject::new(account, mfa::UserId::parse("eve").unwrap());
-            let eve = eve.with_contacts(vec![phone]).unwrap();
-            world.directory.put(&eve).await.unwrap();
-            match mailed.started(&eve, "sms").await {
-                Ok(_) => sent += 1,
-                Err(error) => assert_eq!(error.code(), "send_limit"),
-            }
-        }
-        assert_eq!((sent, mailed.inbox.take().len()), (10, 10));
-        world.clock.advance(Duration::from_secs(24 * 3600));
-        let eve = mailed.add(&world, "eve").await;
-        assert!(mailed.started(&eve, "sms").await.is_ok());
-    }
-
-    async fn s20_a_login_whose_destination_is_full_is_denied_and_costs_the_user_nothing(world) {
-        let mailed = Mailed::new(&world, Value::Null).await;
-        let bob = mailed.add(&world, "bob").await;
-        mailed.enrol(&world, &bob, "sms").await;
-        for n in 0..9 {
-            let name = format!("other{n}");
-            let other = mailed.add(&world, &name).await;
-            assert!(mailed.started(&other, "sms").await.is_ok());
-        }
-        let _ = mailed.inbox.take();
-        for _ in 0..6 {
-            let denied = mailed.engine.begin(login(&bob)).await.unwrap();
-            assert!(matches!(denied, Begin::Denied(d) if d.reason == DeniedReason::SendLimit), "{denied:?}");
-        }
-        assert!(mailed.inbox.take_tried().iter().all(|to| to != "nobody"));
-        assert!(mailed.inbox.take().is_empty());
-        // Of the user's own five an hour none was used up: a day later, with the number's ten, all five are there.
-        assert_eq!(world.events_of(Kind::EffectRefunded).await.len(), 6);
-    }
-
-    async fn s20_numbers_of_other_countries_get_nothing(world) {
-        let mailed = Mailed::new(&world, Value::Null).await;
-        for number in ["+12025550123", "+8821234567890", "+449098790000"] {
-            let phone = mfa::Contact::phone(number).unwrap().verified();
-            let eve = reachable("eve", vec![phone]);
-            world.directory.put(&eve).await.unwrap();
-            assert_eq!(mailed.started(&eve, "sms").await.unwrap_err().code(), "method_not_offered");
-        }
-        assert!(mailed.inbox.take_tried().is_empty());
     }
 
     async fn a_poller_every_five_seconds_gives_up_after_61_polls_and_prolongs_nothing(world) {

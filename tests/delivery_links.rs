@@ -1,7 +1,9 @@
 //! Secure links: a mail scanner consumes none, the press of a button alone proves nothing, and one caller gets the grant.
 #![cfg(test)]
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use audit_model::Kind;
@@ -14,8 +16,9 @@ use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::race;
 use mfa_tests::acting::refused;
-use mfa_tests::mailed::{Mailed, TARGET_URL, links, texts};
+use mfa_tests::mailed::{Mailed, TARGET_URL, german_mobiles, links, offering, texts};
 use mfa_tests::{World, login, on_stores};
+use serde_json::Value;
 
 fn facts() -> RequestFacts {
     RequestFacts::new()
@@ -81,6 +84,18 @@ impl Transport for Gateway {
             assert!(matches!(submitted, LinkConfirm::Rejected(_)), "{submitted:?}");
         }
         self.inbox.send(message, deadline).await
+    }
+}
+
+/// A transport that takes messages and never answers.
+#[derive(Debug)]
+struct Silent(Inbox);
+
+#[async_trait::async_trait]
+impl Transport for Silent {
+    async fn send(&self, message: &Message, within: Duration) -> Result<Receipt, NotDelivered> {
+        let _ = self.0.send(message, within).await;
+        std::future::pending().await
     }
 }
 
@@ -356,5 +371,155 @@ on_stores! {
             assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::NotFound);
         }
         assert_eq!(counting.take().gets, 0);
+    }
+
+    async fn t22_a_link_with_a_shorter_life_than_its_challenge_is_over_when_its_own_ends(world) {
+        let mut settings = links();
+        settings["ttl_s"] = 60.into();
+        let mailed = Mailed::new(&world, settings).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let (early, early_token) = (mailed.begin(&bob).await, mailed.link());
+        let (late, late_token) = (mailed.begin(&bob).await, mailed.link());
+        world.clock.advance(Duration::from_secs(60) - Duration::from_millis(1));
+        assert!(matches!(confirm(&mailed, &early_token, digits(&early)).await, LinkConfirm::Confirmed(_)));
+        let nonce = view(&mailed, &late_token).await.nonce;
+        world.clock.advance(Duration::from_millis(1));
+        // Opening it is no event and changes nothing, however often.
+        let events = world.events().await.len();
+        for _ in 0..3 {
+            assert!(matches!(mailed.engine.link_open(&late_token, &facts()).await.unwrap(), LinkOpen::Rejected(_)));
+        }
+        assert_eq!(world.events().await.len(), events);
+        let over = mailed.engine.link_confirm(&late_token, &nonce, &digits(&late), &facts()).await.unwrap();
+        assert_eq!(reason(&over), Reason::Expired);
+        assert_eq!(status(&mailed, &late).await, Status::Sent);
+    }
+
+    async fn s03_a_link_s_page_shows_where_the_login_began_and_not_the_digits(world) {
+        let (mailed, bob, _challenge, _token) = linked(&world).await;
+        let from = RequestFacts::new().with_ip("192.0.2.7".parse().unwrap());
+        let begun = mailed.engine.begin(login(&bob).with_request(from)).await.unwrap();
+        assert!(matches!(begun, Begin::Challenge(_)), "{begun:?}");
+        let shown = view(&mailed, &mailed.link()).await.prompt;
+        assert_eq!(shown["ip"], "192.0.2.7");
+        let fields: Vec<_> = shown.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(fields, ["began_at", "expires_at", "ip", "needs", "target_url"]);
+    }
+
+    async fn s03_the_digits_that_a_page_waits_for_differ_from_login_to_login(world) {
+        let mailed = Mailed::new(&world, links()).await;
+        let mut shown = std::collections::BTreeSet::new();
+        for n in 0..8 {
+            let user = mailed.add(&world, &format!("user{n}")).await;
+            mailed.enrol(&world, &user, "email").await;
+            let challenge = mailed.begin(&user).await;
+            let _ = mailed.inbox.take();
+            shown.insert(challenge.prompt["match"].as_str().unwrap().to_owned());
+        }
+        // Eight alike are drawn once in 10^14 times.
+        assert!(shown.len() > 1, "{shown:?}");
+    }
+
+    async fn s03_not_me_counts_before_the_transport_has_answered(world) {
+        let inbox = Inbox::new();
+        let email = Delivered::email(texts()).unwrap();
+        let node = Mailed::node(&world, &inbox, email, links());
+        let engine = node.transport(Arc::new(Silent(inbox.clone()))).build().await.unwrap();
+        let mailed = Mailed { engine, inbox };
+        let bob = mailed.add(&world, "bob").await;
+        Mailed::new(&world, Value::Null).await.enrol(&world, &bob, "email").await;
+        let mut beginning = pin!(mailed.engine.begin(login(&bob)));
+        let mut context = Context::from_waker(Waker::noop());
+        let token = loop {
+            assert!(beginning.as_mut().poll(&mut context).is_pending());
+            if let Some(message) = mailed.inbox.take().pop() {
+                let body = message.body;
+                let token = body.split_whitespace().find_map(|word| Some(word.split_once('#')?.1.to_owned()));
+                break LinkToken::from_text(token.unwrap());
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::Fraud);
+        world.clock.advance(Duration::from_secs(31));
+        let begun = beginning.await.unwrap();
+        assert!(matches!(begun, Begin::Denied(_)), "{begun:?}");
+    }
+
+    async fn s28_an_older_link_s_page_confirms_nothing_after_a_resend(world) {
+        let (mailed, _bob, challenge, old) = linked(&world).await;
+        let seen = view(&mailed, &old).await.nonce;
+        world.clock.advance(Duration::from_secs(30));
+        let resent = mailed.engine.resend(&challenge.reference).await.unwrap();
+        let mfa::Changed::Done(prompt) = resent else { panic!("{resent:?}") };
+        let new = mailed.link();
+        let digits = LinkProof::Digits(SecretText::new(prompt["match"].as_str().unwrap()));
+        let by_old = mailed.engine.link_confirm(&old, &seen, &digits, &facts()).await.unwrap();
+        assert_eq!(reason(&by_old), Reason::NotFound);
+        assert_eq!(status(&mailed, &challenge).await, Status::Sent);
+        // The page of the old link does not confirm the new one.
+        let other = mailed.engine.link_confirm(&new, &seen, &digits, &facts()).await.unwrap();
+        assert_eq!(reason(&other), Reason::NotFound);
+        assert!(matches!(confirm(&mailed, &new, digits).await, LinkConfirm::Confirmed(_)));
+    }
+
+    async fn s28_a_token_with_more_behind_it_is_no_token(world) {
+        let (mailed, _bob, _challenge, token) = linked(&world).await;
+        let encoding = data_encoding::BASE64URL_NOPAD;
+        let bytes = encoding.decode(token.expose_secret().as_bytes()).unwrap();
+        let longer = LinkToken::from_text(encoding.encode(&[&bytes[..], &[0]].concat()));
+        assert!(matches!(mailed.engine.link_open(&longer, &facts()).await.unwrap(), LinkOpen::Rejected(_)));
+    }
+
+    async fn s03_opening_a_link_writes_nothing(world) {
+        let (mailed, _bob, _challenge, token) = linked(&world).await;
+        let counting = Arc::new(CountingStore::new(Arc::clone(&world.store)));
+        let email = Delivered::email(texts()).unwrap();
+        let node = mfa_tests::notified::sending_node_on(&world, counting.clone(), &mailed.inbox);
+        let node = node.provider_with(email, links()).policy(offering(&["email"]));
+        let opening = Mailed { engine: node.build().await.unwrap(), inbox: mailed.inbox.clone() };
+        let _ = counting.take();
+        for _ in 0..3 {
+            let _view = view(&opening, &token).await;
+        }
+        let counts = counting.take();
+        assert_eq!((counts.gets, counts.commits), (3, 0));
+    }
+
+    async fn s03_approving_alone_is_of_the_first_level_by_sms_too(world) {
+        let inbox = Inbox::new();
+        let sms = Delivered::sms(texts(), german_mobiles()).unwrap().danger_approve_only();
+        let node = world.node().provider_with(sms, links()).transport(Arc::new(inbox.clone()));
+        let engine = node.policy(offering(&["sms"])).build().await.unwrap();
+        let mailed = Mailed { engine, inbox };
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "sms").await;
+        let challenge = mailed.begin(&bob).await;
+        let token = mailed.link();
+        assert!(matches!(confirm(&mailed, &token, LinkProof::None).await, LinkConfirm::Confirmed(_)));
+        let Verify::Verified(grant) = mailed.engine.claim(&challenge.reference).await.unwrap() else { panic!() };
+        assert_eq!(grant.evidence().aal().number(), 1);
+    }
+
+    async fn a_link_is_dead_and_no_error_after_a_switch_to_a_recovery_code(world) {
+        let inbox = Inbox::new();
+        let email = Delivered::email(texts()).unwrap();
+        let node = Mailed::node(&world, &inbox, email, links()).provider(mfa_testkit::host::recovery());
+        let mailed = Mailed { engine: node.build().await.unwrap(), inbox };
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let (account, user) = (bob.account(), bob.user());
+        let form = mfa::RecoveryForm::Codes;
+        let _issued = mailed.engine.recovery_issue(account, user, form, &mfa_tests::host()).await.unwrap();
+        let _ = mailed.engine.drain_notices(100).await;
+        let _ = mailed.inbox.take();
+        let challenge = mailed.begin(&bob).await;
+        let token = mailed.link();
+        // An answer of the other kind is a switch.
+        let typed = Response::answer(mfa::Answer::recovery("not a code"));
+        let _refused = mailed.engine.verify(&challenge.reference, typed).await.unwrap();
+        assert_eq!(world.events_of(Kind::ChallengeSwitched).await.len(), 1);
+        let opened = mailed.engine.link_open(&token, &facts()).await;
+        assert!(matches!(opened, Ok(LinkOpen::Rejected(_))), "{opened:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! Methods whose set-up sends, asks or waits: what it costs, and what a lost result leaves.
 #![cfg(test)]
 
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use audit_model::Kind;
@@ -145,5 +147,90 @@ on_stores! {
             assert!(matches!(refused, Reason::Denied | Reason::Unavailable));
         }
         assert!(acting.engine.methods(eve.account(), eve.user()).await.unwrap().is_empty());
+    }
+
+    async fn s22_a_free_result_of_a_set_up_that_comes_after_another_one_is_dropped(world) {
+        let (acting, eve) = enrolling(&world).await;
+        let begun = started(&acting, &eve).await.unwrap();
+        acting.asks(On::Poll, Charge::Free);
+        acting.provider.on(On::HttpStatus(200), Say::Reject(Reason::WrongCode));
+        let polls = acting.confirm_twice_at_once(&begun, &Response::poll()).await;
+        let rejected = polls.iter().filter(|poll| matches!(poll, EnrolConfirm::Rejected(_))).count();
+        assert_eq!(rejected, 1, "{polls:?}");
+    }
+
+    async fn s22_a_start_of_a_set_up_that_is_an_attempt_has_five(world) {
+        let (acting, eve) = enrolling(&world).await;
+        let begun = started(&acting, &eve).await.unwrap();
+        acting.asks(On::Start, Charge::Attempt);
+        acting.provider.on(On::HttpStatus(200), Say::Reject(Reason::WrongCode));
+        for _ in 0..5 {
+            assert_eq!(reason(confirm(&acting, &begun, Response::start(Choice::none())).await), Reason::WrongCode);
+        }
+        assert_eq!(reason(confirm(&acting, &begun, Response::start(Choice::none())).await), Reason::Exhausted);
+        assert_eq!(acting.requests(), 5);
+    }
+
+    async fn s20_a_push_of_a_set_up_that_never_left_is_given_back(world) {
+        let (acting, eve) = enrolling(&world).await;
+        acting.asks(On::Start, Charge::Push);
+        acting.provider.on(On::HttpFault, Say::Prompt(Value::Null));
+        acting.never_leaves(true);
+        let begun = started(&acting, &eve).await.unwrap();
+        for _ in 0..21 {
+            let pushed = confirm(&acting, &begun, Response::start(Choice::none())).await;
+            assert!(matches!(pushed, EnrolConfirm::Pending(_)), "{pushed:?}");
+        }
+    }
+
+    async fn s22_a_lost_result_of_a_set_up_is_told_once(world) {
+        let (acting, eve) = enrolling(&world).await;
+        let begun = started(&acting, &eve).await.unwrap();
+        acting.asks(On::Answer("222222".to_owned()), Charge::Attempt);
+        acting.provider.on(On::Interrupted, Say::Prompt(Value::Null));
+        acting.hangs(true);
+        acting.confirm_and_drop(&begun, Response::code("222222")).await;
+        world.clock.advance(Duration::from_secs(30));
+        acting.provider.keeps_no_count();
+        let _seen = acting.provider.take_saw();
+        for _ in 0..2 {
+            assert!(matches!(confirm(&acting, &begun, Response::poll()).await, EnrolConfirm::Pending(_)));
+        }
+        let told = acting.provider.take_saw().iter().filter(|saw| saw.event == On::Interrupted).count();
+        assert_eq!(told, 1);
+    }
+
+    async fn s22_a_result_of_a_set_up_that_comes_after_another_answer_is_dropped(world) {
+        let (acting, eve) = enrolling(&world).await;
+        let begun = started(&acting, &eve).await.unwrap();
+        acting.asks(On::Answer("222222".to_owned()), Charge::Attempt);
+        acting.provider.on(On::Interrupted, Say::Prompt(Value::Null));
+        acting.provider.on(On::HttpFault, Say::Accept);
+        acting.hangs(true);
+        let answer = Response::code("222222");
+        let mut first = pin!(acting.engine.enrol_confirm(&begun.reference, &answer));
+        let mut second = pin!(acting.engine.enrol_confirm(&begun.reference, &answer));
+        let mut context = Context::from_waker(Waker::noop());
+        while acting.requests() == 0 {
+            assert!(first.as_mut().poll(&mut context).is_pending());
+        }
+        world.clock.advance(Duration::from_secs(30));
+        while acting.requests() == 1 {
+            assert!(second.as_mut().poll(&mut context).is_pending());
+        }
+        assert_eq!(reason(first.await.unwrap()), Reason::Superseded);
+        assert_eq!(world.events_of(Kind::EffectDropped).await.len(), 1);
+    }
+
+    async fn s22_a_refusal_of_what_never_left_counts_as_the_provider_says(world) {
+        let (acting, eve) = enrolling(&world).await;
+        let begun = started(&acting, &eve).await.unwrap();
+        acting.asks(On::Answer("222222".to_owned()), Charge::Attempt);
+        acting.provider.on(On::HttpFault, Say::Reject(Reason::WrongCode));
+        acting.never_leaves(true);
+        for _ in 0..5 {
+            assert_eq!(reason(confirm(&acting, &begun, Response::code("222222")).await), Reason::WrongCode);
+        }
+        assert_eq!(reason(confirm(&acting, &begun, Response::code("222222")).await), Reason::Exhausted);
     }
 }

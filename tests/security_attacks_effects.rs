@@ -1,7 +1,9 @@
 //! Attacks on methods that act when they are asked: reports of fraud, pushes, and starts that are attempts.
 #![cfg(test)]
 
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use audit_model::Kind;
@@ -238,5 +240,80 @@ on_stores! {
         assert_eq!(duo.requests(), 2);
         assert_eq!(refusals(&world).await, ["fraud"]);
         delayed(&duo.engine, login(&bob)).await;
+    }
+
+    async fn s22_nothing_else_happens_while_an_effect_runs_and_its_loss_is_told_once(world) {
+        let (duo, bob) = Acting::new(&world, "duo").await;
+        let _app = world.enrol_again(&bob).await;
+        let Begin::Challenge(challenge) = duo.engine.begin(login(&bob).with_method(method("duo"))).await.unwrap()
+        else { panic!() };
+        duo.asks(On::Answer(WRONG.to_owned()), Charge::Attempt);
+        duo.provider.on(On::Interrupted, Say::Prompt(serde_json::Value::Null));
+        duo.provider.keeps_no_count();
+        duo.hangs(true);
+        {
+            let mut answering = pin!(duo.engine.verify(&challenge.reference, Response::code(WRONG)));
+            let mut context = Context::from_waker(Waker::noop());
+            while duo.requests() == 0 {
+                assert!(answering.as_mut().poll(&mut context).is_pending());
+                std::thread::yield_now();
+            }
+        }
+        let _seen = duo.provider.take_saw();
+        assert!(matches!(duo.engine.switch(&challenge.reference, &method("totp")).await.unwrap(), Changed::Done(_)));
+        assert!(matches!(duo.engine.resend(&challenge.reference).await.unwrap(), Changed::Done(_)));
+        assert!(world.events_of(Kind::ChallengeSwitched).await.is_empty());
+        assert!(duo.provider.take_saw().is_empty());
+        world.clock.advance(Duration::from_secs(30));
+        for _ in 0..2 {
+            let poll = duo.engine.verify(&challenge.reference, Response::poll()).await.unwrap();
+            assert!(matches!(poll, Verify::Pending(_)), "{poll:?}");
+        }
+        let seen: Vec<_> = duo.provider.take_saw().into_iter().map(|saw| saw.event).collect();
+        assert_eq!(seen, [On::Interrupted, On::Poll, On::Poll]);
+    }
+
+    async fn s22_a_result_that_comes_after_another_answer_s_is_dropped(world) {
+        let (duo, bob) = Acting::new(&world, "duo").await;
+        let challenge = begin(&duo.engine, &bob).await;
+        duo.asks(On::Answer(WRONG.to_owned()), Charge::Attempt);
+        duo.provider.on(On::Interrupted, Say::Prompt(serde_json::Value::Null));
+        // Whatever is judged by the first result, it is not the second answer.
+        duo.provider.on(On::HttpFault, Say::Accept);
+        duo.hangs(true);
+        let mut first = pin!(duo.engine.verify(&challenge.reference, Response::code(WRONG)));
+        let mut second = pin!(duo.engine.verify(&challenge.reference, Response::code(WRONG)));
+        let mut context = Context::from_waker(Waker::noop());
+        while duo.requests() == 0 {
+            assert!(first.as_mut().poll(&mut context).is_pending());
+            std::thread::yield_now();
+        }
+        world.clock.advance(Duration::from_secs(30));
+        while duo.requests() == 1 {
+            assert!(second.as_mut().poll(&mut context).is_pending());
+            std::thread::yield_now();
+        }
+        assert_eq!(refused(first.await.unwrap()).reason, Reason::Superseded);
+        assert_eq!(world.events_of(Kind::EffectDropped).await.len(), 1);
+    }
+
+    async fn s14_a_verified_challenge_waits_for_its_claim_whatever_else_comes(world) {
+        let (duo, bob) = Acting::new(&world, "duo").await;
+        let _app = world.enrol_again(&bob).await;
+        let Begin::Challenge(challenge) = duo.engine.begin(login(&bob).with_method(method("duo"))).await.unwrap()
+        else { panic!() };
+        duo.provider.on(On::Poll, Say::Accept);
+        let _verified = duo.engine.verify(&challenge.reference, Response::poll()).await.unwrap();
+        assert_eq!(duo.status(&challenge).await, Status::Verified);
+        let _seen = duo.provider.take_saw();
+        for response in [Response::poll(), Response::code(WRONG), Response::code(RIGHT), Response::start(Choice::none())] {
+            let told = duo.engine.verify(&challenge.reference, response).await.unwrap();
+            assert!(matches!(told, Verify::Pending(_)), "{told:?}");
+        }
+        assert!(matches!(duo.engine.switch(&challenge.reference, &method("totp")).await.unwrap(), Changed::Done(_)));
+        assert!(matches!(duo.engine.resend(&challenge.reference).await.unwrap(), Changed::Done(_)));
+        assert!(duo.provider.take_saw().is_empty());
+        assert!(world.events_of(Kind::ChallengeSwitched).await.is_empty());
+        assert!(matches!(duo.engine.claim(&challenge.reference).await.unwrap(), Verify::Verified(_)));
     }
 }

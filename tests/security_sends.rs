@@ -221,4 +221,43 @@ on_stores! {
         assert!(matches!(acting.engine.claim(&challenge.reference).await.unwrap(), Verify::Verified(_)));
         assert!(matches!(acting.engine.claim(&challenge.reference).await.unwrap(), Verify::Rejected(_)));
     }
+
+    async fn s20_pushes_that_a_begin_sends_count_like_those_that_are_asked_for(world) {
+        let (acting, bob) = pushing(&world).await;
+        acting.asks(On::Begin, Charge::Push);
+        for _ in 0..20 {
+            let _challenge = begin(&acting.engine, &bob).await;
+        }
+        let refused = denied(acting.engine.begin(login(&bob)).await.unwrap());
+        assert_eq!((refused.reason, refused.retry_after), (DeniedReason::SendLimit, None));
+        assert_eq!(acting.requests(), 20, "nothing left");
+    }
+
+    async fn s13_whoever_uses_up_the_messages_keeps_nobody_from_another_method(world) {
+        let (acting, bob) = Acting::new(&world, "mail").await;
+        let app = world.enrol_again(&bob).await;
+        acting.sends_at_begin();
+        let by_mail = || login(&bob).with_method(mfa_tests::acting::method("mail"));
+        for _ in 0..5 {
+            assert!(matches!(acting.engine.begin(by_mail()).await.unwrap(), Begin::Challenge(_)));
+        }
+        let Begin::Challenge(by_app) = acting.engine.begin(by_mail()).await.unwrap() else { panic!() };
+        assert_eq!(by_app.method.provider.as_str(), "totp");
+        assert_eq!(acting.messages(), 5);
+        let code = Response::code(&app.code_at(world.now()));
+        let right = acting.engine.verify(&by_app.reference, code).await.unwrap();
+        assert!(matches!(right, Verify::Verified(_)), "{right:?}");
+    }
+
+    async fn a_first_message_of_a_challenge_waits_for_no_other_challenge(world) {
+        let (acting, bob) = Acting::new(&world, "mail").await;
+        let _app = world.enrol_again(&bob).await;
+        acting.sends_at_begin();
+        let by = |name: &str| login(&bob).with_method(mfa_tests::acting::method(name));
+        assert!(matches!(acting.engine.begin(by("mail")).await.unwrap(), Begin::Challenge(_)));
+        let Begin::Challenge(by_app) = acting.engine.begin(by("totp")).await.unwrap() else { panic!() };
+        let switched = acting.engine.switch(&by_app.reference, &mfa_tests::acting::method("mail")).await.unwrap();
+        assert!(matches!(switched, Changed::Done(_)), "{switched:?}");
+        assert_eq!(acting.messages(), 2);
+    }
 }

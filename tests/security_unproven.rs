@@ -2,13 +2,18 @@
 //! is host code's to say.
 #![cfg(test)]
 
+use std::sync::Arc;
+
 use audit_model::Kind;
 use mfa::{
-    Begin, Charge, DeniedReason, Engine, Intent, NotRequired, Reason, Response, Status, Subject, Unproven,
-    Verify,
+    Begin, Charge, DeniedReason, Engine, Intent, NotRequired, NoticeKind, Provider, Reason, Response, Status,
+    Subject, Unproven, Verify,
 };
-use mfa_testkit::scripted::{On, Say};
+use mfa_testkit::inbox::Inbox;
+use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 use mfa_tests::acting::{Acting, refused};
+use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in};
+use mfa_tests::notified::arrived;
 use mfa_tests::{World, begin, login, on_stores};
 
 /// An engine whose provider says `why` when a challenge begins, and when it is polled.
@@ -45,8 +50,7 @@ on_stores! {
             let other = if why == Unproven::Bypass { "fail_open" } else { "bypass" };
             let node = acting.node(&world);
             let node = if other == "bypass" { node.danger_accept_provider_bypass() } else { node.danger_fail_open(9) };
-            let challenge = begin(&node.build().await.unwrap(), &bob).await;
-            let poll = engine.verify(&challenge.reference, Response::poll()).await.unwrap();
+            let (poll, _) = self::poll(&node.build().await.unwrap(), &bob).await;
             assert_eq!(refused(poll).reason, reason);
             assert!(world.events_of(Kind::LoginNotRequired).await.is_empty());
         }
@@ -97,5 +101,24 @@ on_stores! {
         acting.provider.on(On::HttpStatus(200), Say::Unproven(Unproven::Unreachable));
         let denied = strict.begin(login(&bob)).await.unwrap();
         assert!(matches!(denied, Begin::Denied(d) if d.reason == DeniedReason::Unavailable), "{denied:?}");
+    }
+
+    async fn s06_whoever_is_let_in_without_a_second_step_is_told(world) {
+        let provider = ScriptedProvider::new("outside");
+        let mut descriptor = provider.describe().clone();
+        descriptor.effects.clear();
+        let provider = provider.described_as(descriptor);
+        provider.on(On::Answer(SCRIPTED_CODE.to_owned()), Say::Accept);
+        provider.on(On::Poll, Say::Unproven(Unproven::Unreachable));
+        let inbox = Inbox::new();
+        let node = world.node().provider(provider).transport(Arc::new(inbox.clone()));
+        let engine = node.danger_fail_open(2).build().await.unwrap();
+        let bob = world.add_reachable("bob").await;
+        enrol_in(&engine, &bob, "outside", SCRIPTED_CODE).await;
+        let _ = arrived(&engine, &inbox).await;
+        let (let_in, _) = poll(&engine, &bob).await;
+        assert!(matches!(let_in, Verify::NotRequired(_)), "{let_in:?}");
+        let told = arrived(&engine, &inbox).await;
+        assert!(told.iter().any(|(_, subject)| subject == NoticeKind::LetIn.subject()), "{told:?}");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mfa::delivery::Delivered;
 use mfa::delivery::address::{Domain, Region};
+use mfa::delivery::select::SmsRules;
 use mfa::delivery::text::{SiteName, Texts};
 use mfa::{EngineBuilder, FieldError, LinkConfirm, LinkOpen, LinkProof, LinkToken, SecretText};
 use serde_json::{Value, json};
@@ -32,7 +33,7 @@ pub(crate) fn with_delivery(mut engine: EngineBuilder, input: &Input<'_>) -> Res
         engine = engine.provider_with(email, settings(&given));
     }
     if let Some(given) = input.optional_object("sms")? {
-        let sms = by(Delivered::sms(texts, regions(&given)?)?);
+        let sms = by(Delivered::sms(texts, SmsRules::allowing(regions(&given)?))?);
         engine = engine.provider_with(sms, settings(&given));
     }
     Ok(engine)

@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use audit_model::Kind;
 use mfa::{
-    Begin, Challenge, Charge, DeniedReason, Engine, EngineBuilder, EnrolmentStarted, ExplainedOutcome,
-    HttpClient, HttpFault, HttpReply, Login, Message, MethodSelector, NotDelivered, Provider, ProviderName,
-    Reason, Receipt, Rejected, Response, Status, Subject, Target, Transport, Verify,
+    Begin, Challenge, Charge, DeniedReason, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted,
+    ExplainedOutcome, HttpClient, HttpFault, HttpReply, Login, Message, MethodSelector, NotDelivered,
+    Provider, ProviderName, Reason, Receipt, Rejected, Response, Status, Subject, Target, Transport, Verify,
 };
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 
@@ -191,6 +191,21 @@ impl Acting {
         self.web.together.store(self.requests() + 2, Ordering::SeqCst);
         let poll = || self.engine.verify(&challenge.reference, Response::poll());
         let (one, other) = futures::join!(poll(), poll());
+        [one.expect("an answer"), other.expect("an answer")]
+    }
+
+    /// Answers a pending enrolment twice, so that both requests are on their way before either is answered.
+    ///
+    /// # Panics
+    /// If an answer is not judged.
+    pub async fn confirm_twice_at_once(
+        &self,
+        started: &EnrolmentStarted,
+        response: &Response,
+    ) -> [EnrolConfirm; 2] {
+        self.web.together.store(self.requests() + 2, Ordering::SeqCst);
+        let confirm = || self.engine.enrol_confirm(&started.reference, response);
+        let (one, other) = futures::join!(confirm(), confirm());
         [one.expect("an answer"), other.expect("an answer")]
     }
 

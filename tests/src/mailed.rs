@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use mfa::delivery::{
-    Delivered,
-    address::{Domain, Region},
-    text::{SiteName, Texts},
-};
+use mfa::delivery::Delivered;
+use mfa::delivery::address::{Domain, Region};
+use mfa::delivery::select::SmsRules;
+use mfa::delivery::text::{SiteName, Texts};
 use mfa::{
     Choice, Contact, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted, LinkToken, Policy, ProviderName,
     Response, Subject,
@@ -48,6 +47,15 @@ pub fn links() -> Value {
     json!({"form": "link", "link_url": LINK_URL, "target_url": TARGET_URL})
 }
 
+/// Text messages to mobile phones of Germany.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn german_mobiles() -> SmsRules {
+    SmsRules::allowing([Region::parse("DE").expect("a region")])
+}
+
 /// A policy that lists these providers.
 ///
 /// # Panics
@@ -63,7 +71,7 @@ impl Mailed {
     /// # Panics
     /// Never.
     pub fn node(world: &World, inbox: &Inbox, email: Delivered, settings: Value) -> EngineBuilder {
-        let sms = Delivered::sms(texts(), [Region::parse("DE").expect("a region")]).expect("a provider");
+        let sms = Delivered::sms(texts(), german_mobiles()).expect("a provider");
         let node = world.node().provider_with(email, settings).provider(sms);
         node.transport(Arc::new(inbox.clone())).policy(offering(&["email", "sms", "totp"]))
     }

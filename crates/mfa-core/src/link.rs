@@ -104,7 +104,7 @@ pub enum LinkConfirm {
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct LinkEvent<'a> {
-    /// The secret of the token that was opened; compare it by [`Cx::is_keyed_hash`].
+    /// The secret of the token that was opened; compare it by [`Cx::is_link`](crate::Cx::is_link).
     pub secret: &'a SecretBytes,
     /// What is done.
     pub act: LinkAct<'a>,

@@ -227,7 +227,7 @@ impl fmt::Display for ApiError {
 
 impl core::error::Error for ApiError {}
 
-/// The kinds of errors that Duo's codes stand for. Its first three digits are the HTTP status.
+/// The kinds of errors that Duo's codes stand for. Their first three digits are the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiErrorClass {

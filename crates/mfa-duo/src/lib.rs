@@ -9,7 +9,8 @@
 //!
 //! What they share is here: [`IntegrationKey`], [`SecretKey`], [`ApplicationKey`], [`ApiHost`] and [`Error`].
 //!
-//! Nothing in this crate opens a connection, reads a clock or draws randomness. Requests are values of the
+//! Nothing in this crate opens a connection, reads a clock or, but for the jitter of the clients' waits, draws
+//! randomness. Requests are values of the
 //! `http` crate, replies are parsed from such values, and time and random bytes are arguments. The clients,
 //! [`auth_api::Client`] and [`universal::Client`], send and wait through the host's own HTTP client and clock.
 

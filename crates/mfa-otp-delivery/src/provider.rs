@@ -14,7 +14,8 @@ use mfa_core::{
 };
 use serde_json::{Value, json};
 
-use crate::address::{Destination, Email, LineType, Medium, Phone, Region};
+use crate::address::{Destination, Email, Medium, Phone};
+use crate::select::SmsRules;
 use crate::text::{Code, Link, Occasion, Secret as Shown, Texts};
 use kept::{Address, Secret, Sent};
 use settings::{Pages, Settings};
@@ -43,8 +44,8 @@ pub struct Delivered {
     medium: Medium,
     texts: Arc<Texts>,
     approve_only: bool,
-    /// The countries that numbers may be of.
-    regions: Vec<Region>,
+    /// Which numbers are sent messages.
+    rules: SmsRules,
     descriptor: Descriptor,
 }
 
@@ -54,19 +55,19 @@ impl Delivered {
     /// # Errors
     /// [`FieldError`] never happens.
     pub fn email(texts: Arc<Texts>) -> Result<Self, FieldError> {
-        Self::new(Medium::Email, texts, Vec::new())
+        Self::new(Medium::Email, texts, SmsRules::none())
     }
 
-    /// Makes the provider `sms`. Messages go to numbers of these regions only, and to no premium line: a number that
-    /// costs the sender is how text messages are turned into money.
+    /// Makes the provider `sms`. Messages go to the numbers that `rules` lets pass, at set-up and at each message: a
+    /// number that costs the sender is how text messages are turned into money.
     ///
     /// # Errors
     /// [`FieldError`] never happens.
-    pub fn sms(texts: Arc<Texts>, regions: impl IntoIterator<Item = Region>) -> Result<Self, FieldError> {
-        Self::new(Medium::Sms, texts, regions.into_iter().collect())
+    pub fn sms(texts: Arc<Texts>, rules: SmsRules) -> Result<Self, FieldError> {
+        Self::new(Medium::Sms, texts, rules)
     }
 
-    fn new(medium: Medium, texts: Arc<Texts>, regions: Vec<Region>) -> Result<Self, FieldError> {
+    fn new(medium: Medium, texts: Arc<Texts>, rules: SmsRules) -> Result<Self, FieldError> {
         let name = match medium {
             Medium::Sms => "sms",
             _ => "email",
@@ -78,7 +79,7 @@ impl Delivered {
         descriptor.answers = vec![AnswerKind::Code];
         descriptor.effects = vec![EffectKind::Deliver];
         descriptor.several = false;
-        Ok(Self { medium, texts, approve_only: false, regions, descriptor })
+        Ok(Self { medium, texts, approve_only: false, rules, descriptor })
     }
 
     /// Lets a link be confirmed by a press of its button, on any device. Whoever began the login with the right
@@ -173,11 +174,7 @@ impl Delivered {
         let text = contact.address().expose_secret();
         match self.medium {
             Medium::Sms => {
-                let allowed = |phone: &Phone| {
-                    phone.line() != LineType::Premium
-                        && phone.region().is_some_and(|region| self.regions.contains(&region))
-                };
-                let phone = Phone::parse(text, None).ok().filter(allowed)?;
+                let phone = Phone::parse(text, None).ok().filter(|phone| self.rules.check(phone).is_ok())?;
                 Some(Destination::Sms(&phone).canonical())
             }
             _ => Email::parse(text).ok().map(|email| Destination::Email(&email).canonical()),

@@ -3,7 +3,7 @@
 //!
 //! This crate re-exports the parts, so that a host needs one dependency: [`engine`] (the engine and
 //! its contracts; also at the top level), [`audit`] (the events), and behind features `totp`, `recovery`,
-//! `duo`, `delivery`, `sqlite`, `http` and `TokioRuntime`.
+//! `duo`, `delivery`, `smtp`, `sqlite`, `http` and `tokio` what each names.
 //!
 //! # Features
 //!

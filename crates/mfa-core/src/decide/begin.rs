@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 
+use super::make::Started;
 use super::sends::charge_push;
 use super::survey::{Survey, Verdict, denied, survey};
 use super::{Registered, Rules, event, method};
@@ -66,8 +67,8 @@ pub(crate) fn begin(
         beginning.note_refused(record, problem);
     }
     let begun = match (&survey.verdict, read) {
-        (Verdict::Challenge(active), Read::Live(record, version)) => {
-            beginning.challenge(record, version, vault, records, *active, &survey, ended, draw)?
+        (Verdict::Challenge(_), Read::Live(record, version)) => {
+            beginning.challenge(record, version, vault, records, &survey, ended, draw)?
         }
         (verdict, read) => {
             let fence = match read {
@@ -178,7 +179,6 @@ impl Beginning<'_> {
         version: Version,
         vault: Read<Vault>,
         records: &Records,
-        active: EnrolmentId,
         survey: &Survey,
         ended: Option<&[ChallengeId]>,
         draw: &mut Draw,
@@ -201,7 +201,7 @@ impl Beginning<'_> {
             }
         };
         let at = record.effective(self.now);
-        open.prune(at, record.fence, ended.unwrap_or_default());
+        let was_ahead = open.prune(at, record.fence, ended.unwrap_or_default());
         let cap = self.rules.policy.open_challenges().min(MAX_OPEN);
         if open.challenges.len() >= cap {
             return Ok(match ended {
@@ -211,13 +211,17 @@ impl Beginning<'_> {
         }
         draw.reserve(RANDOM_BYTES);
         let (claims, reference) = self.reference(draw)?;
-        let started = self.start(&record, &vault, survey, active, &claims, draw)?;
-        if let Some((_, _, charge)) = &started.effect
-            && let Err(wait) = self.charge(*charge, &mut open, (&mut record, version), at)?
-        {
-            let denied = denied(DeniedReason::SendLimit, wait);
-            return Ok(Begun::Answer(self.without_challenge(&denied)));
-        }
+        let found = self.first_open((&mut record, version), &vault, &mut open, survey, &claims, at, draw)?;
+        let (active, started) = match found {
+            Ok(found) => found,
+            Err(wait) => {
+                if was_ahead {
+                    self.plan.put(open_key, expect, &open, open.gone_at())?;
+                }
+                let denied = denied(DeniedReason::SendLimit, wait);
+                return Ok(Begun::Answer(self.without_challenge(&denied)));
+            }
+        };
         if let Read::Live(_, version) = &vault {
             self.plan.check(user_key(&account, VAULT, &user), *version);
         }
@@ -268,6 +272,31 @@ impl Beginning<'_> {
                 Begun::Act { claims: Box::new(claims), answer: Box::new(answer), effect, id }
             }
         })
+    }
+
+    /// Starts the first open method that may send what it has to, so that whoever used up the messages keeps nobody
+    /// from a method that needs none. Returns how long to wait where there is none.
+    #[expect(clippy::too_many_arguments, reason = "every record of the step, and the step itself")]
+    fn first_open(
+        &mut self,
+        (record, version): (&mut LoginRecord, Version),
+        vault: &Read<Vault>,
+        open: &mut Open,
+        survey: &Survey,
+        claims: &Claims,
+        at: Timestamp,
+        draw: &mut Draw,
+    ) -> Result<Result<(EnrolmentId, Started), Option<Duration>>, Error> {
+        let mut wait = None;
+        for active in &survey.open {
+            let started = self.start(record, vault, survey, *active, claims, draw)?;
+            let Some((_, _, charge)) = &started.effect else { return Ok(Ok((*active, started))) };
+            match self.charge(*charge, open, (record, version), at)? {
+                Ok(()) => return Ok(Ok((*active, started))),
+                Err(of_this) => wait = [wait, of_this].into_iter().flatten().min(),
+            }
+        }
+        Ok(Err(wait))
     }
 
     /// Charges what leaves with a challenge's begin. Returns how long to wait if it may not leave now. A push is the

@@ -47,11 +47,11 @@ pub(super) fn call(
     if let (Some(sealed), Some(vault)) = (resealed, &mut case.vault) {
         vault.change().set(id, sealed);
     }
-    case.replaced = match core::mem::replace(&mut step.state, Change::Same) {
-        Change::Same => None,
-        Change::Set(bytes) => Some(case.challenge.change().state.replace(bytes)),
-        Change::Clear => Some(case.challenge.change().state.take()),
-    };
+    match core::mem::replace(&mut step.state, Change::Same) {
+        Change::Same => {}
+        Change::Set(bytes) => case.challenge.change().state = Some(bytes),
+        Change::Clear => case.challenge.change().state = None,
+    }
     let data = match core::mem::replace(&mut step.enrolment, Change::Same) {
         Change::Same => return Ok(Some(step)),
         Change::Set(bytes) => Some(bytes),

@@ -8,7 +8,7 @@ use super::{Rules, event, notice};
 use crate::driver::{Read, Records};
 use crate::machine::{Move, Status};
 use crate::plan::Plan;
-use crate::record::challenge::Challenge;
+use crate::record::challenge::{Challenge, Waiting};
 use crate::record::login::{Login, NOTED_SKEW, TOLERATED_SKEW};
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, NOTICE, VAULT, challenge_key, user_key, users_key};
@@ -49,8 +49,8 @@ pub(crate) struct Case<'a> {
     pub(crate) sends: Option<Sends>,
     /// Nobody is behind it: the user's records are made up, and nothing is right.
     pub(super) is_decoy: bool,
-    /// What the active provider had kept before this step set something else.
-    pub(super) replaced: Option<Option<Vec<u8>>>,
+    /// What was waited for when this step began.
+    pub(super) before: Waiting,
     pub(super) events: Vec<EventBuilder>,
     notices: Vec<NoticeKind>,
     /// What is written besides the three records.
@@ -156,6 +156,7 @@ impl<'a> Case<'a> {
         };
         let at = login.value.effective(now);
         let sends = if is_decoy { None } else { Sends::read(records, &account, &claims.user) };
+        let before = challenge.value.waiting();
         let mut case = Self {
             rules,
             claims,
@@ -167,7 +168,7 @@ impl<'a> Case<'a> {
             vault,
             sends,
             is_decoy,
-            replaced: None,
+            before,
             events: Vec::new(),
             notices: Vec::new(),
             also: Plan::default(),
@@ -240,6 +241,20 @@ impl<'a> Case<'a> {
             .subject(self.claims.id)
             .field("method", self.provider_name().clone());
         self.request.describe(event)
+    }
+
+    /// Goes back to what was waited for, where nothing leaves that would take its place.
+    pub(super) fn go_back(&mut self, before: Waiting) {
+        let provider = self.login.value.enrolment(before.method).map(|enrolment| enrolment.provider.clone());
+        let Some(provider) = provider else { return };
+        let from = self.provider_name().clone();
+        let challenge = self.challenge.change();
+        challenge.state = before.state;
+        if challenge.method != before.method {
+            (challenge.method, challenge.provider) = (before.method, provider);
+            let event = self.event(Kind::ChallengeSwitched, Outcome::Info).field("from", from);
+            self.note(event);
+        }
     }
 
     pub(crate) fn note(&mut self, event: EventBuilder) {

@@ -63,11 +63,9 @@ pub(super) fn charge_effect(
         return Ok(Judged::Rejected(case.refuse(Reason::Exhausted, None)?));
     }
     if let Err((reason, retry_after)) = case.charge_sending(charge, is_asked_for) {
-        // Nothing leaves: what left before is still what is waited for.
-        if let Some(before) = case.replaced.take() {
-            case.challenge.change().state = before;
-        }
-        return Ok(Judged::Rejected(case.refuse(reason, retry_after)?));
+        let rejected = case.refuse(reason, retry_after)?;
+        case.go_back(case.before.clone());
+        return Ok(Judged::Rejected(rejected));
     }
     let id: [u8; 16] = draw.take()?;
     let method = case.login.value.enrolment(case.challenge.value.method);
@@ -75,6 +73,7 @@ pub(super) fn charge_effect(
     let locked = attempt && case.charge(Cost::of(Reason::WrongCode));
     let at = case.at;
     let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
+    let before = matches!(effect, Effect::Deliver(_)).then(|| case.before.clone());
     case.challenge.change().effect = Some(PendingEffect {
         id,
         charge,
@@ -84,6 +83,7 @@ pub(super) fn charge_effect(
         notice: None,
         of_answer,
         deadline,
+        before,
     });
     if locked {
         case.tell(NoticeKind::Locked);
@@ -133,20 +133,17 @@ pub(super) fn resume(
 
 fn resume_charged(
     case: &mut Case<'_>,
-    effect: PendingEffect,
+    mut effect: PendingEffect,
     result: &EffectResult,
     draw: &mut Draw,
 ) -> Result<Judged, Error> {
-    if matches!(result, EffectResult::NeverStarted) {
+    if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit) {
         refund(case, &effect);
-        return Ok(Judged::Refunded);
-    }
-    if matches!(result, EffectResult::OverLimit) {
-        refund(case, &effect);
-        if case.challenge.value.status == Status::Created {
-            case.end(Move::FailToSend)?;
+        let judged = never_left(case, result)?;
+        if let Some(before) = effect.before.take() {
+            case.go_back(before);
         }
-        return Ok(Judged::Rejected(case.refuse(Reason::SendLimit, None)?));
+        return Ok(judged);
     }
     let unsent = matches!(result, EffectResult::Http(Err(fault)) if fault.is_unsent());
     if unsent {
@@ -185,6 +182,16 @@ fn resume_charged(
         return Ok(Judged::Rejected(case.refuse_charged(*reason)?));
     }
     carry_out(case, step, (effect.of_answer, false), draw)
+}
+
+fn never_left(case: &mut Case<'_>, result: &EffectResult) -> Result<Judged, Error> {
+    if !matches!(result, EffectResult::OverLimit) {
+        return Ok(Judged::Refunded);
+    }
+    if case.challenge.value.status == Status::Created {
+        case.end(Move::FailToSend)?;
+    }
+    Ok(Judged::Rejected(case.refuse(Reason::SendLimit, None)?))
 }
 
 pub(super) const fn event_of(result: &EffectResult) -> StepEvent<'_> {
@@ -253,5 +260,6 @@ pub(super) fn interrupt(case: &mut Case<'_>, draw: &mut Draw) -> Result<(), Erro
         call(case, method, StepEvent::Interrupted, draw)?;
     }
     case.challenge.change().effect = None;
+    case.before = case.challenge.value.waiting();
     Ok(())
 }

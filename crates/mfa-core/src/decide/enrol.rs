@@ -110,6 +110,7 @@ impl Changing<'_> {
                 notice: None,
                 of_answer: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
+                before: None,
             }),
             recovery: None,
         };

@@ -32,6 +32,7 @@ pub(super) fn fall_back(case: &mut Case<'_>, draw: &mut Draw) -> Result<Option<J
     if let Some(sends) = &mut case.sends {
         sends.renew(case.claims.id, ends);
     }
+    case.before = case.challenge.value.waiting();
     let event = case.event(Kind::ChallengeFellBack, Outcome::Info).field("from", from);
     case.note(event);
     let Some(method) = ready(case) else { return Ok(None) };

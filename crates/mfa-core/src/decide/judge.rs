@@ -1,4 +1,4 @@
-//! Judging: answers, polls, results of effects, claims, switches and cancellations of one challenge.
+//! Judging: answers, polls, results of effects, claims, links, resends, switches and cancellations of one challenge.
 
 use core::time::Duration;
 
@@ -23,8 +23,8 @@ use crate::record::login::Enrolment;
 use crate::reference::Claims;
 use crate::request::Act;
 use crate::{
-    Choice, Draw, Effect, EnrolmentId, Error, Key, MethodSelector, NotRequired, Pending, Proven,
-    ProviderName, Reason, Rejected, RequestFacts, Response, StepEvent,
+    Choice, Draw, Effect, Error, Key, MethodSelector, NotRequired, Pending, Proven, ProviderName, Reason,
+    Rejected, RequestFacts, Response, StepEvent,
 };
 
 /// What is asked of a challenge by the holder of its reference.
@@ -222,8 +222,6 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
     if busy || case.challenge.value.status == Status::Verified {
         return Ok(pending(Value::Null));
     }
-    let challenge = &case.challenge.value;
-    let before = (challenge.method, challenge.provider.clone(), challenge.state.clone());
     if let Err(reason) = make_active(case, selector) {
         return Ok(Judged::Rejected(case.refuse(reason, None)?));
     }
@@ -236,26 +234,8 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
     };
     match carry_out(case, step, (false, true), draw)? {
         Judged::Pending(Pending { prompt }) => Ok(Judged::Changed(prompt)),
-        Judged::Rejected(rejected) if rejected.reason == Reason::SendLimit => {
-            switch_back(case, before);
-            Ok(Judged::Rejected(rejected))
-        }
         other => Ok(other),
     }
-}
-
-/// Goes back to the method before, where the other one could send nothing: what left before is still waited for.
-fn switch_back(case: &mut Case<'_>, (method, provider, state): (EnrolmentId, ProviderName, Option<Vec<u8>>)) {
-    if case.challenge.value.method == method {
-        return;
-    }
-    let from = case.provider_name().clone();
-    let challenge = case.challenge.change();
-    challenge.method = method;
-    challenge.provider = provider;
-    challenge.state = state;
-    let event = case.event(Kind::ChallengeSwitched, Outcome::Info).field("from", from);
-    case.note(event);
 }
 
 /// Sends the active method's message again, with a new secret.

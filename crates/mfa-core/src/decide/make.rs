@@ -151,6 +151,7 @@ impl Beginning<'_> {
                 notice: None,
                 of_answer: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
+                before: None,
             }),
             proven: None,
             intent: self

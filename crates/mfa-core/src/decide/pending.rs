@@ -13,10 +13,10 @@ use super::sends::charge_push;
 use crate::driver::Records;
 use crate::provider::{ErasedHeld, ErasedStep, Then};
 use crate::reason::Cost;
-use crate::record::challenge::PendingEffect;
+use crate::record::challenge::{PendingEffect, Waiting};
 use crate::{
-    Change, Charge, Draw, Effect, EnrolConfirm, Error, NoticeKind, Pending, Reason, SecretBytes, StepEvent,
-    Unproven,
+    Change, Charge, Draw, Effect, EnrolConfirm, EnrolmentId, Error, NoticeKind, Pending, Reason, SecretBytes,
+    StepEvent, Unproven,
 };
 
 impl Confirming<'_> {
@@ -53,7 +53,7 @@ impl Confirming<'_> {
         records: &Records,
         draw: &mut Draw,
     ) -> Result<Confirmed, Error> {
-        let (effect, of_answer) = match ran {
+        let (mut effect, of_answer) = match ran {
             Ran::Free { since, .. } if *since != self.version => return Ok(pending(Value::Null)),
             Ran::Free { of_answer, .. } => (None, *of_answer),
             Ran::Charged(id) => match self.pending.effect.take() {
@@ -78,6 +78,11 @@ impl Confirming<'_> {
         if let (Some(effect), true) = (&effect, never_started) {
             self.refund(effect);
             charged = false;
+        }
+        if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit)
+            && let Some(before) = effect.as_mut().and_then(|effect| effect.before.take())
+        {
+            self.pending.state = before.state;
         }
         if matches!(result, EffectResult::OverLimit) {
             return self.refuse_kept(Reason::SendLimit, false, true);
@@ -227,6 +232,8 @@ impl Confirming<'_> {
         let id = draw.take()?;
         let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
         let failed_before = Timestamp::MIN;
+        let method = EnrolmentId::from_bytes(self.claims.id);
+        let before = matches!(effect, Effect::Deliver(_)).then_some(Waiting { method, state });
         self.pending.effect = Some(PendingEffect {
             id,
             charge,
@@ -236,6 +243,7 @@ impl Confirming<'_> {
             notice: None,
             of_answer,
             deadline,
+            before,
         });
         let event = self.event(Kind::EffectCharged, Outcome::Info);
         self.plan.events([event.field("effect", effect.kind().code()).field("charge", charge.code())]);

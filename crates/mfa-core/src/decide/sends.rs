@@ -14,8 +14,6 @@ use crate::{Charge, Error, Expect, Key, Policy, Reason};
 
 /// How long a user waits between two messages of one challenge.
 const BETWEEN_SENDS: Duration = Duration::from_secs(30);
-/// How many messages of one challenge may follow the first.
-const RESENDS: u32 = 5;
 
 /// The user's `open` record, in a step that may send.
 pub(crate) struct Sends {
@@ -42,7 +40,7 @@ impl Sends {
 
     /// Charges a message, or returns how long to wait for the next one.
     pub(crate) fn charge(&mut self, policy: &Policy, login: &Login, at: Timestamp) -> Result<(), Duration> {
-        self.open.prune(at, login.fence, &[]);
+        self.changed |= self.open.prune(at, login.fence, &[]);
         let (hourly, daily) = policy.sends();
         let wait = self.open.wait_to_send(at, hourly, daily);
         if wait > Duration::ZERO {
@@ -111,9 +109,6 @@ impl Case<'_> {
                 let too_soon = since_last.and_then(|since| BETWEEN_SENDS.checked_sub(since));
                 if let Some(wait) = too_soon.filter(|wait| *wait > Duration::ZERO) {
                     return Err((Reason::SendLimit, Some(wait)));
-                }
-                if earlier > RESENDS {
-                    return Err((Reason::SendLimit, None));
                 }
                 sends
                     .charge(policy, &self.login.value, at)

@@ -23,6 +23,8 @@ pub(crate) struct Survey {
     /// The enrolments that can be used now, oldest first, with their secrets. Those of ways back in are opened
     /// when they are used.
     pub(crate) usable: Vec<(EnrolmentId, Option<SecretBytes>)>,
+    /// Those of them that are not delayed: the one that is asked first, then the others, ways back in last.
+    pub(crate) open: Vec<EnrolmentId>,
     /// Records that were there and could not be trusted.
     pub(crate) refused: Vec<(&'static str, &'static str)>,
     /// What was decided by what, in order; kept only where somebody asks for it.
@@ -31,6 +33,7 @@ pub(crate) struct Survey {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
+    /// With the first of the open ones.
     Challenge(EnrolmentId),
     NotRequired(NotRequired),
     EnrolmentRequired,
@@ -49,6 +52,7 @@ pub(crate) fn survey(
     let mut survey = Survey {
         verdict: denied(DeniedReason::Unavailable, None),
         usable: Vec::new(),
+        open: Vec::new(),
         refused: Vec::new(),
         rules: explain.then(Vec::new),
     };
@@ -157,7 +161,7 @@ impl Survey {
         }
         // A way back in is asked for only where nothing else can be.
         open.sort_by_key(|enrolment| !rules.is_factor(enrolment));
-        let open: Vec<_> = open.into_iter().map(|enrolment| enrolment.id).collect();
+        let mut open: Vec<_> = open.into_iter().map(|enrolment| enrolment.id).collect();
         if open.is_empty() {
             self.note("locked", "every usable method", "budget");
             self.verdict = denied(DeniedReason::Locked, waits.into_iter().min());
@@ -165,10 +169,12 @@ impl Survey {
         }
         let wanted = wanted.and_then(|selector| select(login, selector)).map(|enrolment| enrolment.id);
         let choices = [wanted, login.preferred, open.first().copied()];
-        let active = choices.into_iter().flatten().find(|id| open.contains(id));
-        if let Some(active) = active {
+        let active = choices.iter().flatten().find(|id| open.contains(id));
+        if let Some(active) = active.copied() {
             self.note("active_method", active, "user");
             self.verdict = Verdict::Challenge(active);
+            open.sort_by_key(|id| *id != active);
+            self.open = open;
         }
     }
 }

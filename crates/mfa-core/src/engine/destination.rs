@@ -21,13 +21,15 @@ impl Engine {
         for _ in 0..TRIES {
             let now = driver.runtime.now();
             let records = driver.load(core::slice::from_ref(&key), now).await?;
-            let (mut destination, expect) = match records.read::<Destination>(&key) {
+            let (before, expect) = match records.read::<Destination>(&key) {
                 Read::Absent => (Destination::default(), Expect::Absent),
                 Read::Live(destination, version) => (destination, Expect::Version(version)),
                 Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
             };
-            if !destination.charge(now) {
-                return Ok(false);
+            let mut destination = before.clone();
+            let has_room = destination.charge(now);
+            if destination == before {
+                return Ok(has_room);
             }
             let mut plan = Plan::default();
             plan.put(key.clone(), expect, &destination, destination.gone_at())?;
@@ -35,7 +37,7 @@ impl Engine {
             let version = Version::from_bytes(draw.take()?);
             let commit = plan.seal(&driver.ring, Scope::Destinations, version, now, &mut draw)?;
             match driver.store.commit(commit).await? {
-                Committed::Done => return Ok(true),
+                Committed::Done => return Ok(has_room),
                 Committed::Conflict(_) => {}
             }
         }
@@ -45,7 +47,8 @@ impl Engine {
     /// Addresses the record by a keyed hash: the store does not learn to whom messages go.
     fn destination_key(&self, message: &Message) -> Result<Key, Error> {
         let ring = self.ring();
-        let parts: [&[u8]; 2] = [message.channel.code().as_bytes(), message.to.expose_secret().as_bytes()];
+        let parts: [&[u8]; 2] =
+            [message.channel.code().as_bytes(), message.counted().expose_secret().as_bytes()];
         let hash = ring.mac(ring.active().as_str(), Label::MacDestination, &parts)?;
         Ok(Key::new(Scope::Destinations, DESTINATION, hash))
     }

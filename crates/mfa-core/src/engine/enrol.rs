@@ -1,4 +1,4 @@
-//! The calls of an enrolment: begin and confirm.
+//! The calls of an enrolment: begin, resend, acknowledge and confirm.
 
 use audit_model::{AccountId, UserId};
 use serde_json::Value;

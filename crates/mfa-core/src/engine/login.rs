@@ -1,4 +1,4 @@
-//! The calls of a login: begin, verify, claim, status, switch, cancel, explain.
+//! The calls of a login: begin, verify, claim, status, resend, switch, cancel, explain.
 
 use audit_model::AccountId;
 use tracing::Instrument;
@@ -271,8 +271,8 @@ impl Engine {
         self.change(reference, Ask::Switch(method)).await
     }
 
-    /// Sends the active method's message again, with a new secret: the one before is dead. A challenge allows it
-    /// five times, half a minute apart, within the user's budget of messages.
+    /// Sends the active method's message again, with a new secret: the one before is dead as soon as the new one has
+    /// left. A challenge sends half a minute apart, and within the user's budget of five messages an hour.
     ///
     /// ```
     /// # use mfa_core::*;

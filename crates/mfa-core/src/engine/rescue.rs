@@ -53,7 +53,7 @@ impl Engine {
     }
 
     /// Lifts the delays of a user's methods, and the stop of those that too many failures disabled. The counts of
-    /// a day and of a month stay: nothing clears them.
+    /// a day and of a month stay: nothing clears them. The count of pushes begins anew.
     ///
     /// ```
     /// # use mfa_core::*;

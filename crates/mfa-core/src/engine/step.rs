@@ -11,7 +11,6 @@ use crate::decide::case;
 use crate::decide::effects::EffectResult;
 use crate::decide::judge::{Acting, Ask, Judged, judge, refused};
 use crate::driver::{Read, Records, Turn};
-use crate::machine::Status;
 use crate::record::challenge::Challenge as ChallengeRecord;
 use crate::record::open::Open;
 use crate::record::{OPEN, challenge_key, user_key};
@@ -46,12 +45,17 @@ impl Engine {
                 Begun::LookAt(ids) => ended = Some(self.ended(login.subject.account(), ids).await?),
                 Begun::Act { claims, mut answer, effect, id } => {
                     let acting = Acting { effect, charged: Some(id), of_answer: false };
-                    let judged = Box::pin(self.act_on(&claims, &login.request, acting)).await?;
-                    let (reason, retry_after) = match judged {
+                    let acted = Box::pin(self.act_on(&claims, &login.request, acting)).await?;
+                    let (reason, retry_after) = match acted.judged {
                         Judged::Pending(pending) => {
                             answer.prompt = pending.prompt;
-                            answer.status = Status::Sent;
-                            return Ok(Begin::Challenge(*answer));
+                            let key = challenge_key(login.subject.account(), answer.id);
+                            return match acted.records.read::<ChallengeRecord>(&key) {
+                                Read::Live(challenge, _) => {
+                                    Ok(Begin::Challenge(brought_up(*answer, &challenge)))
+                                }
+                                Read::Absent | Read::Refused(_) => Err(Error::Unavailable("the challenge")),
+                            };
                         }
                         Judged::NotRequired(why) => return Ok(Begin::NotRequired(why)),
                         Judged::Rejected(rejected) => (denied_reason(rejected.reason), rejected.retry_after),
@@ -161,7 +165,7 @@ impl Engine {
         let judged = match settled.value {
             Judged::Granted(plan) => {
                 let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
-                return Ok(Answered { grant: Some(grant), judged: Judged::Changed(Value::Null) });
+                return Ok(Answered::granted(grant, settled.records));
             }
             Judged::Act(acting) => {
                 // Boxed: it is rare, and would make the future of every call as large.
@@ -169,7 +173,7 @@ impl Engine {
             }
             other => other,
         };
-        Ok(Answered { grant: None, judged })
+        Ok(Answered { grant: None, judged, records: settled.records })
     }
 
     /// Names the method on the step's span, if somebody looks at it.
@@ -186,10 +190,15 @@ impl Engine {
         Ok(())
     }
 
-    async fn act_on(&self, claims: &Claims, request: &RequestFacts, acting: Acting) -> Result<Judged, Error> {
+    async fn act_on(
+        &self,
+        claims: &Claims,
+        request: &RequestFacts,
+        acting: Acting,
+    ) -> Result<Answered, Error> {
         let turn = turn_for(claims, true)?;
         let records = self.inner.driver.load(&turn.keys, self.inner.driver.runtime.now()).await?;
-        Ok(self.continue_with(&turn, claims, request, acting, records).await?.judged)
+        self.continue_with(&turn, claims, request, acting, records).await
     }
 
     async fn continue_with(
@@ -220,10 +229,10 @@ impl Engine {
             match settled.value {
                 Judged::Granted(plan) => {
                     let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
-                    return Ok(Answered { grant: Some(grant), judged: Judged::Changed(Value::Null) });
+                    return Ok(Answered::granted(grant, settled.records));
                 }
                 Judged::Act(next) => (acting, records) = (next, settled.records),
-                judged => return Ok(Answered { grant: None, judged }),
+                judged => return Ok(Answered { grant: None, judged, records: settled.records }),
             }
         }
         Err(Error::Unavailable("a provider that asks for one effect after the other"))
@@ -234,9 +243,15 @@ impl Engine {
 pub(super) struct Answered {
     grant: Option<Grant>,
     judged: Judged,
+    /// As they are after it.
+    records: Records,
 }
 
 impl Answered {
+    const fn granted(grant: Grant, records: Records) -> Self {
+        Self { grant: Some(grant), judged: Judged::Changed(Value::Null), records }
+    }
+
     pub(super) fn into_judged(self) -> Judged {
         self.judged
     }
@@ -270,6 +285,18 @@ pub(super) fn turn_of(login: &Login, keys: Vec<crate::Key>) -> Turn {
 fn turn_for(claims: &Claims, may_send: bool) -> Result<Turn, Error> {
     let keys = case::keys(claims, may_send)?;
     Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys })
+}
+
+/// Says what became of a challenge by what it began with, which may have led to another method.
+fn brought_up(answer: crate::Challenge, challenge: &ChallengeRecord) -> crate::Challenge {
+    let method = answer.methods.iter().find(|method| method.id == challenge.method).cloned();
+    crate::Challenge {
+        status: challenge.status,
+        method: method.unwrap_or(answer.method),
+        created_at: challenge.created_at,
+        expires_at: challenge.expires_at,
+        ..answer
+    }
 }
 
 /// Returns how a login is denied whose challenge ended with its first effect.

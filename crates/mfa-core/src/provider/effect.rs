@@ -174,13 +174,14 @@ pub struct Message {
     pub subject: Option<String>,
     /// The text.
     pub body: SecretText,
+    counted: Option<SecretText>,
 }
 
 impl Message {
     /// Makes a message that goes by e-mail, without an id.
     #[must_use]
     pub const fn new(to: SecretText, subject: Option<String>, body: SecretText) -> Self {
-        Self { id: None, channel: Channel::Email, to, subject, body }
+        Self { id: None, channel: Channel::Email, to, subject, body, counted: None }
     }
 
     /// Sends it another way.
@@ -188,6 +189,19 @@ impl Message {
     pub const fn over(mut self, channel: Channel) -> Self {
         self.channel = channel;
         self
+    }
+
+    /// Counts it as sent to `counted` rather than to its address: the same text for addresses that are known to end in
+    /// one mailbox. It is kept as a keyed hash only.
+    #[must_use]
+    pub fn counted_as(mut self, counted: SecretText) -> Self {
+        self.counted = Some(counted);
+        self
+    }
+
+    /// Returns what it is counted as sent to.
+    pub(crate) fn counted(&self) -> &SecretText {
+        self.counted.as_ref().unwrap_or(&self.to)
     }
 
     /// Makes the message of a notice.
@@ -198,6 +212,7 @@ impl Message {
             to: contact.address().clone(),
             subject: (contact.channel() == Channel::Email).then(|| kind.subject().to_owned()),
             body: SecretText::new(kind.text()),
+            counted: None,
         }
     }
 }

@@ -99,12 +99,28 @@ pub(crate) struct PendingEffect {
     /// Whether an accepted result redeems the challenge at once: it judges an answer.
     pub(crate) of_answer: bool,
     pub(crate) deadline: Timestamp,
+    /// What was waited for before a message that is to take its place.
+    pub(crate) before: Option<Waiting>,
+}
+
+/// What a step waits for: the method that is answered, and what its provider has kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) method: EnrolmentId,
+    #[serde(with = "serde_bytes")]
+    pub(crate) state: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Proven {
     pub(crate) strength: Strength,
     pub(crate) at: Timestamp,
+}
+
+impl Challenge {
+    pub(crate) fn waiting(&self) -> Waiting {
+        Waiting { method: self.method, state: self.state.clone() }
+    }
 }
 
 impl Versioned for Challenge {

@@ -27,9 +27,9 @@ impl Versioned for Destination {
 }
 
 impl Destination {
-    /// Charges a message, if there is room for it.
+    /// Charges a message, if there is room for it. What a clock that ran ahead has charged counts from now on, once
+    /// this is written.
     pub(crate) fn charge(&mut self, now: Timestamp) -> bool {
-        // What a clock that ran ahead has charged counts from now on.
         self.sends.iter_mut().for_each(|sent| *sent = (*sent).min(now));
         self.sends.retain(|sent| now.since(*sent) < DAY);
         let has_room = self.sends.len() < DAILY;

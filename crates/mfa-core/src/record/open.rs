@@ -50,16 +50,18 @@ impl Versioned for Open {
 
 impl Open {
     /// Forgets challenges whose life is over, that a fence has ended, that were begun by a clock that ran ahead,
-    /// and those named in `ended`.
-    pub(crate) fn prune(&mut self, now: Timestamp, fence: u64, ended: &[ChallengeId]) {
+    /// and those named in `ended`. Returns whether messages were charged by such a clock: they count from now on, once
+    /// this is written.
+    pub(crate) fn prune(&mut self, now: Timestamp, fence: u64, ended: &[ChallengeId]) -> bool {
         let latest_end = now.plus(LONGEST_LIFE).plus(TOLERATED_SKEW);
         self.challenges.retain(|entry| {
             let alive = now < entry.expires_at && entry.expires_at <= latest_end && entry.fence == fence;
             alive && !ended.contains(&entry.id)
         });
-        // What a clock that ran ahead has charged counts from now on.
+        let was_ahead = self.sends.iter().any(|sent| *sent > now);
         self.sends.iter_mut().for_each(|sent| *sent = (*sent).min(now));
         self.sends.retain(|sent| now.since(*sent) < DAY);
+        was_ahead
     }
 
     /// Returns how long it takes until another message may be charged; zero if one may be now.

@@ -79,7 +79,9 @@ impl Texts {
         if key.medium == Medium::Sms && key.form == Form::Code {
             pieces.extend(["\n\n@", self.domain.as_str(), " #", fill.secret]);
         }
-        Message::new(to.canonical(), subject, written(&pieces)).over(to.medium().channel())
+        Message::new(to.canonical(), subject, written(&pieces))
+            .over(to.medium().channel())
+            .counted_as(to.counted())
     }
 
     fn template(&self, key: TextKey, language: Option<&str>) -> Option<&Template> {

@@ -36,6 +36,8 @@ pub use self::builder::SmtpBuilder;
 /// | accepted after its last line | a [`Receipt`] with the local part of `Message-ID` |
 /// | `RCPT TO` refused with an address status 5.1.x (not 5.1.7 and 5.1.8, the sender's) or 5.2.1 (RFC 3463) | [`NotDelivered::Permanent`] |
 /// | `RCPT TO` refused with 550, 551, 553 or 556, without such a status | [`NotDelivered::Permanent`] |
+/// | an address that no mail can be written to | [`NotDelivered::Permanent`] |
+/// | a subject with a line break | [`NotDelivered::Temporary`] |
 /// | any other refusal, at any point: a full mailbox, a policy, our sender, our password, 4yz | [`NotDelivered::Temporary`] |
 /// | no connection, no TLS, a connection that broke | [`NotDelivered::Temporary`] |
 /// | nothing until the deadline | [`NotDelivered::TimedOut`] |
@@ -99,10 +101,8 @@ impl Smtp {
 
     async fn hand_over(&self, message: &Message) -> Result<Receipt, NotDelivered> {
         let id = message.id.as_deref().map(plain_id);
-        let mail = self.sender.mail(message, id.as_deref(), self.runtime.now()).ok_or_else(|| {
-            tracing::warn!("an e-mail cannot be written to this address");
-            NotDelivered::Permanent
-        })?;
+        let mail = self.sender.mail(message, id.as_deref(), self.runtime.now());
+        let mail = mail.inspect_err(|_| tracing::warn!("this e-mail cannot be written"))?;
         let mut connection = self.pool.take(self.runtime.now()).await.map_err(|error| {
             tracing::warn!(code = error.code(), "no connection to the mail server");
             NotDelivered::Temporary

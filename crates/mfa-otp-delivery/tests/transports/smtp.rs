@@ -352,7 +352,8 @@ async fn what_could_begin_another_header_or_command_is_never_sent() {
     }
     let mut bent = message(BOB, "m-1");
     bent.subject = Some("Hello\r\nBcc: eve@evil.example".to_owned());
-    assert_eq!(smtp.send(&bent, DEADLINE).await, Err(NotDelivered::Permanent));
+    // That is no word about Bob's address: his codes do not go elsewhere.
+    assert_eq!(smtp.send(&bent, DEADLINE).await, Err(NotDelivered::Temporary));
     // A telephone number is for another transport.
     let phone = message("+12025550100", "m-1").over(Channel::Phone);
     assert_eq!(smtp.send(&phone, DEADLINE).await, Err(NotDelivered::Permanent));

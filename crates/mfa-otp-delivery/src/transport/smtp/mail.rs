@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message as Mime};
-use mfa_core::{FieldError, Message, Timestamp};
+use mfa_core::{FieldError, Message, NotDelivered, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::address::Email;
@@ -37,9 +37,16 @@ impl Sender {
 
     /// Writes a message. `id` has letters, digits, `-` and `_` alone. `None` if a mail server could
     /// take the address or the subject for something else.
-    pub(super) fn mail(&self, message: &Message, id: Option<&str>, now: Timestamp) -> Option<Mail> {
-        let to = recipient(message.to.expose_secret())?;
-        let date = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(now.unix_seconds()))?;
+    pub(super) fn mail(
+        &self,
+        message: &Message,
+        id: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Mail, NotDelivered> {
+        // Another channel may reach who has such an address. What else is wrong, is wrong with us.
+        let to = recipient(message.to.expose_secret()).ok_or(NotDelivered::Permanent)?;
+        let date = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(now.unix_seconds()));
+        let date = date.ok_or(NotDelivered::Temporary)?;
         let mut mime = Mime::builder()
             .date(date)
             .from(self.mailbox.clone())
@@ -53,15 +60,16 @@ impl Sender {
         if let Some(subject) = &message.subject {
             // A line break would begin another header; a subject with one is of no text of ours.
             if subject.chars().any(char::is_control) {
-                return None;
+                return Err(NotDelivered::Temporary);
             }
             mime = mime.subject(subject.as_str());
         }
         if let Some(id) = id {
             mime = mime.message_id(Some(format!("<{id}@{}>", self.email.domain())));
         }
-        let mime = mime.body(message.body.expose_secret().to_owned()).ok()?;
-        Some(Mail { from: self.mailbox.email.clone(), to, bytes: Zeroizing::new(mime.formatted()) })
+        let mime = mime.body(message.body.expose_secret().to_owned());
+        let mime = mime.map_err(|_| NotDelivered::Temporary)?;
+        Ok(Mail { from: self.mailbox.email.clone(), to, bytes: Zeroizing::new(mime.formatted()) })
     }
 }
 
