@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use audit_model::Kind;
+use mfa::settings::{Lineage, Owner};
 use mfa::{
     Authority, Choice, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation, Policy, Proof,
     Reference, RequestFacts, Response, Subject, Ticket,
@@ -17,7 +18,7 @@ use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 17] = [
+const WITHOUT_A_HANDLE: [&str; 21] = [
     "begin",
     "begin_decoy",
     "build",
@@ -30,11 +31,26 @@ const WITHOUT_A_HANDLE: [&str; 17] = [
     "link_not_me",
     "link_open",
     "methods",
+    "policy_document",
+    "policy_resolve",
     "reseal",
     "restore_barrier",
+    "settings",
+    "settings_resolve",
     "status",
     "step_up_begin",
     "unlock_with_codes",
+];
+
+/// The calls that nothing but the host's word is enough for.
+const BY_HOST_ALONE: [&str; 7] = [
+    "policy_delete",
+    "policy_patch",
+    "policy_put",
+    "revoke",
+    "settings_delete",
+    "settings_patch",
+    "settings_put",
 ];
 
 /// The names of the engine's public calls, and whether each takes a reference or an authority.
@@ -88,7 +104,8 @@ fn operation_of(name: &str) -> Option<Operation> {
         "user_reset" => Operation::Reset,
         "bypass_issue" => Operation::Bypass,
         "forget_user" => Operation::Forget,
-        "revoke" => return None,
+        "revoke" | "settings_put" | "settings_patch" | "settings_delete" | "policy_put" | "policy_patch"
+        | "policy_delete" => return None,
         other => panic!("{other} takes an authority and is new: say what it changes"),
     })
 }
@@ -105,10 +122,20 @@ async fn by_authority(
     let told = match (name, operation_of(name)) {
         ("user_invite", _) => engine.user_invite(account, user, &totp(), by).await.map(drop),
         ("revoke", _) => engine.revoke(account, user, by).await,
+        ("settings_put", _) => engine.settings_put(&owner(bob), &json!({}), None, by).await.map(drop),
+        ("settings_patch", _) => engine.settings_patch(&owner(bob), &json!({}), None, by).await.map(drop),
+        ("settings_delete", _) => engine.settings_delete(&owner(bob), None, by).await,
+        ("policy_put", _) => engine.policy_put(&owner(bob), &json!({}), None, by).await.map(drop),
+        ("policy_patch", _) => engine.policy_patch(&owner(bob), &json!({}), None, by).await.map(drop),
+        ("policy_delete", _) => engine.policy_delete(&owner(bob), None, by).await,
         (_, Some(operation)) => Wanted::new(operation, bob, method).ask(engine, by).await,
         _ => panic!("{name} is new: say how it is asked"),
     };
     told.map_or_else(|error| error.code(), |()| "done").to_owned()
+}
+
+fn owner(of: &Subject) -> Owner {
+    Owner::Account(Lineage::from(of))
 }
 
 #[test]
@@ -124,7 +151,7 @@ fn s01_every_public_call_is_known_here() {
         found
             .iter()
             .filter(|(_, _, authority)| *authority)
-            .all(|(name, ..)| { name == "revoke" || operation_of(name).is_some() })
+            .all(|(name, ..)| BY_HOST_ALONE.contains(&&**name) || operation_of(name).is_some())
     );
     assert!(found.len() > WITHOUT_A_HANDLE.len() + Operation::ALL.len());
 }

@@ -80,6 +80,7 @@ impl From<mfa::Error> for Failure {
     fn from(error: mfa::Error) -> Self {
         match error {
             mfa::Error::Invalid(field) => field.into(),
+            mfa::Error::InvalidDocument(fields) => fields.into(),
             other => Self::of(other.code(), &other),
         }
     }

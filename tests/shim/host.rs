@@ -80,6 +80,12 @@ impl Host {
         self.account(account).await?.map(|_| ()).ok_or_else(Failure::unknown_user)
     }
 
+    /// Returns an account with its ancestors, as they are now.
+    pub(crate) async fn lineage(&self, account: &AccountId) -> Result<Vec<Ancestor>, Failure> {
+        let row = self.account(account).await?.ok_or_else(Failure::unknown_user)?;
+        self.lineage_from(account, &row).await
+    }
+
     pub(crate) async fn remove_user(&self, account: &AccountId, user: &UserId) -> Result<(), Failure> {
         Ok(self.users.remove(account, user).await?)
     }

@@ -37,6 +37,7 @@ mod pure;
 mod recovery;
 mod request;
 mod runtime;
+mod settings;
 mod step_up;
 mod store;
 mod upkeep;

@@ -85,6 +85,8 @@ kinds! {
     DecoyBegun = 46, "decoy_begun", "A second step was shown to somebody who is no user, or gave a wrong first factor.", [];
     DecoyAnswered = 47, "decoy_answered", "Something was done with a second step that nobody is behind; `step` is the kind of event it would have been.", ["step"];
     ChallengeFellBack = 48, "challenge_fell_back", "A message was refused for good, and the challenge went on with another method.", ["method", "from"];
+    SettingsChanged = 70, "settings_changed", "The settings of an account's modules, or the system's, were written or deleted.", ["change", "paths", "revision", "authority"];
+    PolicyChanged = 71, "policy_changed", "The policy of an account, or the system's, was written or deleted.", ["change", "paths", "revision", "authority"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

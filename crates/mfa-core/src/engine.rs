@@ -4,6 +4,7 @@ mod act;
 mod admit;
 mod builder;
 mod destination;
+mod document;
 mod enrol;
 mod keys;
 mod link;

@@ -78,9 +78,10 @@ fn of_begin(begin: &Begin) -> HttpStatus {
             DeniedReason::Locked | DeniedReason::TooManyOpen | DeniedReason::SendLimit => {
                 waiting(StatusCode::TOO_MANY_REQUESTS, denied.retry_after)
             }
-            DeniedReason::Unavailable | DeniedReason::Generation | DeniedReason::ProviderDenied => {
-                plain(StatusCode::FORBIDDEN)
-            }
+            DeniedReason::Unavailable
+            | DeniedReason::Generation
+            | DeniedReason::ProviderDenied
+            | DeniedReason::ModuleDisabled => plain(StatusCode::FORBIDDEN),
         },
     }
 }
@@ -97,7 +98,8 @@ fn of_verify(verify: &Verify) -> HttpStatus {
             | Reason::Fraud
             | Reason::Unavailable
             | Reason::NotOffered
-            | Reason::UnknownToProvider => plain(StatusCode::FORBIDDEN),
+            | Reason::UnknownToProvider
+            | Reason::ModuleDisabled => plain(StatusCode::FORBIDDEN),
             _ => plain(StatusCode::UNAUTHORIZED),
         },
     }

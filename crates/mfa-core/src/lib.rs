@@ -57,6 +57,7 @@ mod reference;
 mod request;
 mod runtime;
 mod secret;
+pub mod settings;
 mod store;
 mod subject;
 
@@ -72,7 +73,7 @@ pub use error::{DirectoryError, Error, FieldError};
 pub use explain::{ExplainedOutcome, Explanation, Rule};
 pub use grant::{Authenticated, Evidence, Grant, GrantMismatch};
 pub use http_status::{HttpOutcome, HttpStatus, http_status};
-pub use ids::{ChallengeId, EnrolmentId, Module, NameError, ProviderName};
+pub use ids::{ChallengeId, ConfigurationId, EnrolmentId, Module, NameError, ProviderName};
 pub use keyed::KeyedHash;
 pub use keyring::{KeyId, KeyRing, KeyRingError, KeySource, KeySourceError};
 pub use link::{LinkAct, LinkConfirm, LinkEvent, LinkOpen, LinkProof, LinkToken, LinkView};
@@ -84,7 +85,9 @@ pub use outcome::{
     EnrolmentRequired, EnrolmentStarted, IssuedBypass, IssuedInvitation, IssuedRecovery, Method, NotRequired,
     Pending, Proven, Rejected, Resealed, Unlocked, Verify,
 };
-pub use policy::{KnobClass, KnobInfo, Policy, RecoveryForm, Stronger};
+pub use policy::{
+    EffectivePolicy, KnobClass, KnobInfo, Policy, PolicyDocument, RecoveryForm, Stronger, Trigger,
+};
 pub use provider::{
     Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind,
     Factor, HashJob, Held, HeldOf, HttpCall, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message,
@@ -93,7 +96,7 @@ pub use provider::{
 };
 pub use reason::{Purpose, Reason};
 pub use reference::Reference;
-pub use request::{Login, MethodSelector, RequestFacts, Response, Target};
+pub use request::{Login, MethodSelector, RequestFacts, Response, RiskDecision, Target};
 pub use runtime::{RunError, Runtime, SlowJob};
 pub use secret::{SecretBytes, SecretText};
 pub use store::{

@@ -3,6 +3,7 @@
 pub(crate) mod challenge;
 pub(crate) mod destination;
 pub(crate) mod directory;
+pub(crate) mod document;
 pub(crate) mod envelope;
 pub(crate) mod login;
 pub(crate) mod notice;
@@ -28,8 +29,21 @@ pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 11] =
-    [LOGIN, VAULT, OPEN, CHALLENGE, PENDING, PROOF, TICKET, INVITATION, NOTICE, DESTINATION, DIRECTORY_USER];
+pub(crate) const KINDS: [RecordKind; 13] = [
+    LOGIN,
+    VAULT,
+    OPEN,
+    CHALLENGE,
+    PENDING,
+    PROOF,
+    TICKET,
+    INVITATION,
+    NOTICE,
+    DESTINATION,
+    DIRECTORY_USER,
+    document::SETTINGS,
+    document::POLICY,
+];
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Addresses the one record of `kind` that a user has.

@@ -109,14 +109,7 @@ impl Subject {
         if lineage.first().map(|first| &first.account) != Some(self.account()) {
             return Err(FieldError::new("lineage", "invalid", "must begin with the subject's account"));
         }
-        if lineage.len() > MAX_LINEAGE {
-            let problem = format!("has {} accounts, the limit is {MAX_LINEAGE}", lineage.len());
-            return Err(FieldError::new("lineage", "too_long", problem));
-        }
-        let twice = |(i, a): (usize, &Ancestor)| lineage.iter().take(i).any(|b| b.account == a.account);
-        if lineage.iter().enumerate().any(twice) {
-            return Err(FieldError::new("lineage", "cycle", "names an account twice"));
-        }
+        checked_lineage(&lineage)?;
         self.lineage = lineage;
         Ok(self)
     }
@@ -184,6 +177,22 @@ impl Subject {
     pub const fn rank(&self) -> u8 {
         self.rank
     }
+}
+
+/// Refuses what is no line of ancestors.
+pub(crate) fn checked_lineage(lineage: &[Ancestor]) -> Result<(), FieldError> {
+    if lineage.is_empty() {
+        return Err(FieldError::new("lineage", "required", "names no account"));
+    }
+    if lineage.len() > MAX_LINEAGE {
+        let problem = format!("has {} accounts, the limit is {MAX_LINEAGE}", lineage.len());
+        return Err(FieldError::new("lineage", "too_long", problem));
+    }
+    let twice = |(i, a): (usize, &Ancestor)| lineage.iter().take(i).any(|b| b.account == a.account);
+    if lineage.iter().enumerate().any(twice) {
+        return Err(FieldError::new("lineage", "cycle", "names an account twice"));
+    }
+    Ok(())
 }
 
 fn checked_text(field: &'static str, text: String, min: usize, max: usize) -> Result<String, FieldError> {

@@ -7,7 +7,7 @@ use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 
 use super::make::Started;
 use super::sends::charge_push;
-use super::survey::{Survey, Verdict, denied, survey};
+use super::survey::{About, Survey, Verdict, denied, survey};
 use super::{Registered, Rules, event, method};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
@@ -60,8 +60,7 @@ pub(crate) fn begin(
     let mut read: Read<LoginRecord> = records.read(&user_key(account, LOGIN, user));
     let ahead = set_right(&mut read, now);
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
-    let wanted = login.method.as_ref();
-    let survey = survey(rules, &login.subject, (&read, &vault), wanted, intent, now, false);
+    let survey = survey(rules, About::new(login, intent), (&read, &vault), now, false);
     let mut beginning = Beginning { rules, login, intent, now, ahead, plan: Plan::default() };
     for (record, problem) in survey.refused.iter().collect::<BTreeSet<_>>() {
         beginning.note_refused(record, problem);
@@ -145,7 +144,10 @@ impl Beginning<'_> {
             }
             Verdict::Denied(denied) => {
                 let code = denied.reason.code();
-                let event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
+                let mut event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
+                if denied.reason == DeniedReason::ModuleDisabled {
+                    event = event.attempt(self.rules.disabled(&self.login.module));
+                }
                 self.merged(event, code);
                 Begin::Denied(*denied)
             }

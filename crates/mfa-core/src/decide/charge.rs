@@ -5,7 +5,7 @@ use core::time::Duration;
 use audit_model::{Kind, Outcome};
 
 use super::case::Case;
-use super::wording;
+
 use crate::machine::Move;
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
@@ -53,7 +53,7 @@ impl Case<'_> {
                 .event(Kind::AnswerRejected, Outcome::Failure)
                 .reason(reason.code())
                 .field("attempts_left", left)
-                .attempt(wording::rejected(reason));
+                .attempt(self.rules.rejected(reason, &self.challenge.value.module));
             self.note(event);
         }
         let used_up =

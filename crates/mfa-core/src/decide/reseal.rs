@@ -10,6 +10,7 @@ use crate::machine::Status;
 use crate::plan::Plan;
 use crate::record::challenge::Challenge;
 use crate::record::directory::{self, DirectoryUser};
+use crate::record::document::{Document, POLICY, SETTINGS};
 use crate::record::login::Login;
 use crate::record::notice::Notice;
 use crate::record::open::Open;
@@ -87,6 +88,7 @@ pub(crate) fn reseal(
         TICKET => again.rewrap::<Ticket>(|_| Ok(())),
         INVITATION => again.rewrap::<Invitation>(|_| Ok(())),
         DIRECTORY_USER => again.rewrap::<DirectoryUser>(|row| again.directory(row, draw)),
+        SETTINGS | POLICY => again.rewrap::<Document>(|_| Ok(())),
         VAULT => {
             let mut decision = again.rewrap::<Vault>(|vault| again.vault(vault, draw))?;
             again.hold_login(&mut decision.plan);

@@ -2,10 +2,10 @@
 
 use audit_model::{Kind, Outcome, Timestamp};
 
+use super::Rules;
 use super::case::Case;
 use super::judge::Judged;
 use super::standing::settle_bound;
-use super::{Rules, wording};
 use crate::grant::GrantPlan;
 use crate::record::login::Login;
 use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
@@ -36,7 +36,7 @@ pub(super) fn succeed(
         .event(kind, Outcome::Success)
         .field("amr", amr)
         .field("aal", evidence.aal().number().to_string())
-        .attempt(wording::accepted());
+        .attempt(case.rules.accepted());
     case.note(event);
     if way_back {
         come_back(case);

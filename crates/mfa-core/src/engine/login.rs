@@ -6,7 +6,7 @@ use tracing::Instrument;
 use super::Engine;
 use super::step::not_found;
 use crate::decide::judge::Ask;
-use crate::decide::survey::{Verdict, survey};
+use crate::decide::survey::{About, Verdict, survey};
 use crate::decide::{begin, decoy};
 use crate::driver::Read;
 use crate::machine::Status;
@@ -91,8 +91,13 @@ impl Engine {
     /// As [`Engine::begin`].
     pub async fn begin_decoy(&self, login: Login) -> Result<Challenge, Error> {
         let span = crate::observe::span!("mfa.begin");
-        let turn = super::step::turn_of(&login, begin::keys(&login));
-        let decide = |_: &_, now, draw: &mut _| decoy::begin(&self.inner.rules, &login, now, draw);
+        let lineage = login.subject.lineage();
+        let mut turn = super::step::turn_of(&login, begin::keys(&login));
+        turn.keys.extend(self.inner.rules.document_keys(lineage));
+        let decide = |records: &_, now, draw: &mut _| {
+            let rules = self.inner.rules.held(lineage, Some(&login.module), records)?;
+            decoy::begin(&rules, &login, now, draw)
+        };
         Ok(self.inner.driver.run(&turn, None, decide).instrument(span).await?.value)
     }
 
@@ -338,20 +343,15 @@ impl Engine {
     /// An error of the store with code `unavailable`.
     pub async fn explain(&self, login: &Login) -> Result<Explanation, Error> {
         let now = self.inner.driver.runtime.now();
-        let records = self.inner.driver.load(&begin::keys(login), now).await?;
+        let (rules, lineage) = (&self.inner.rules, login.subject.lineage());
+        let keys: Vec<_> = begin::keys(login).into_iter().chain(rules.document_keys(lineage)).collect();
+        let records = self.inner.driver.load(&keys, now).await?;
+        let rules = rules.held(lineage, Some(&login.module), &records)?;
         let (account, user) = (login.subject.account(), login.subject.user());
         let mut read = records.read(&user_key(account, LOGIN, user));
         begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
-        let survey = survey(
-            &self.inner.rules,
-            &login.subject,
-            (&read, &vault),
-            login.method.as_ref(),
-            None,
-            now,
-            true,
-        );
+        let survey = survey(&rules, About::new(login, None), (&read, &vault), now, true);
         let outcome = match survey.verdict {
             Verdict::Challenge(id) => ExplainedOutcome::Challenge(id),
             Verdict::NotRequired(why) => ExplainedOutcome::NotRequired(why),

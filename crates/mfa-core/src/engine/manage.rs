@@ -256,13 +256,16 @@ impl Engine {
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
         let mut permit = Permit::read(self.ring(), authority)?;
         let mut turn = turn(subject, manage::keys(subject.account(), subject.user()));
-        for key in keys.iter().cloned().chain(permit.keys(subject.account(), subject.user())?) {
+        let documents = rules.document_keys(subject.lineage());
+        let permitted = permit.keys(subject.account(), subject.user())?;
+        for key in keys.iter().cloned().chain(permitted).chain(documents) {
             if !turn.keys.contains(&key) {
                 turn.keys.push(key);
             }
         }
         self.spend_elsewhere(&mut permit, subject, &turn.keys, intent).await?;
         let settled = driver.run(&turn, None, |records, now, draw| {
+            let rules = &*rules.held(subject.lineage(), None, records)?;
             decide(&mut Changing { rules, subject, permit: &permit, records, now, draw })
         });
         Ok(settled.await?.value?)
