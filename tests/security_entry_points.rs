@@ -10,6 +10,7 @@ use mfa::{
     Reference, RequestFacts, Response, Subject, Ticket,
 };
 use mfa_testkit::inbox::Inbox;
+use mfa_tests::api_keys::{account, readable};
 use mfa_tests::attack::{dump, records};
 use mfa_tests::handles::{of_another_holder, untouched};
 use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, may, prove_on};
@@ -17,7 +18,8 @@ use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 17] = [
+const WITHOUT_A_HANDLE: [&str; 18] = [
+    "api_key_verify",
     "begin",
     "begin_decoy",
     "build",
@@ -88,6 +90,9 @@ fn operation_of(name: &str) -> Option<Operation> {
         "user_reset" => Operation::Reset,
         "bypass_issue" => Operation::Bypass,
         "forget_user" => Operation::Forget,
+        "api_key_create" | "api_key_reset" => Operation::IssueApiKey,
+        "api_key_show" => Operation::ShowApiKey,
+        "api_key_remove" => Operation::RemoveApiKey,
         "revoke" => return None,
         other => panic!("{other} takes an authority and is new: say what it changes"),
     })
@@ -105,6 +110,10 @@ async fn by_authority(
     let told = match (name, operation_of(name)) {
         ("user_invite", _) => engine.user_invite(account, user, &totp(), by).await.map(drop),
         ("revoke", _) => engine.revoke(account, user, by).await,
+        ("api_key_create", _) => {
+            let account = Wanted::new(Operation::IssueApiKey, bob, method).account();
+            engine.api_key_create(&account, by).await.map(drop)
+        }
         (_, Some(operation)) => Wanted::new(operation, bob, method).ask(engine, by).await,
         _ => panic!("{name} is new: say how it is asked"),
     };
@@ -171,7 +180,7 @@ on_stores! {
 
     async fn s01_every_call_by_proof_answers_strangers_as_if_nothing_were_there(world) {
         let inbox = Inbox::new();
-        let engine = world.recovery_node(&inbox).build().await.unwrap();
+        let engine = world.recovery_node(&inbox).policy(readable()).build().await.unwrap();
         let elsewhere = World::memory().await;
         let (ann, ann_app) = enrol_ranked(&world, "ann", 5).await;
         let (ann_there, app_there) = enrol_ranked(&elsewhere, "ann", 5).await;
@@ -194,6 +203,9 @@ on_stores! {
             let answer = by_authority(&engine, &name, &bob, methods[0], &proof(unknown.expose_secret())).await;
             let expected = if operation_of(&name).is_some() { "step_up_required" } else { "not_permitted" };
             assert_eq!(answer, expected, "{name}");
+            if ["api_key_show", "api_key_remove"].contains(&&*name) {
+                engine.api_key_reset(&account(), &host()).await.unwrap();
+            }
             let challenge = world.begin(&bob).await;
             let invited = engine.user_invite(bob.account(), bob.user(), &totp(), &host()).await.unwrap();
             let (before, events) = (records(&world).await, world.events().await.len());

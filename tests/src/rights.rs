@@ -3,13 +3,26 @@
 use std::time::Duration;
 
 use mfa::{
-    AccountId, Authority, Begin, Channel, Choice, Engine, EnrolConfirm, EnrolmentId, EnrolmentStarted, Error,
-    FirstFactor, FirstFactorKind, Intent, Login, MethodSelector, Operation, Proof, ProviderName,
-    RecoveryForm, Response, Subject, UserId, Verify,
+    Account, AccountId, Authority, Begin, Channel, Choice, Engine, EnrolConfirm, EnrolmentId,
+    EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login, MethodSelector, Operation, Proof,
+    ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 
 use crate::{STEP, World, login, session, subject, totp};
+
+/// The changes to what protects a user; the others are to what an account has.
+pub const TO_A_USER: [Operation; 9] = [
+    Operation::AddMethod,
+    Operation::RemoveMethod,
+    Operation::PreferMethod,
+    Operation::IssueRecovery,
+    Operation::Disable,
+    Operation::Unlock,
+    Operation::Reset,
+    Operation::Bypass,
+    Operation::Forget,
+];
 
 /// One change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -48,6 +61,9 @@ impl Wanted {
             Operation::Reset => Intent::reset(whom),
             Operation::Bypass => Intent::bypass(whom),
             Operation::Forget => Intent::forget(whom),
+            Operation::IssueApiKey => Intent::issue_api_key(&self.account()),
+            Operation::ShowApiKey => Intent::show_api_key(&self.account()),
+            Operation::RemoveApiKey => Intent::remove_api_key(&self.account()),
             other => panic!("{other} is new: say how it is asked for"),
         }
     }
@@ -79,10 +95,23 @@ impl Wanted {
             Operation::Disable => engine.disable(account, user, authority).await,
             Operation::Unlock => engine.user_unlock(account, user, authority).await,
             Operation::Reset => engine.user_reset(account, user, authority).await,
+            Operation::IssueApiKey => engine.api_key_reset(&self.account(), authority).await.map(drop),
+            Operation::ShowApiKey => engine.api_key_show(&self.account(), authority).await.map(drop),
+            Operation::RemoveApiKey => engine.api_key_remove(&self.account(), authority).await,
             Operation::Bypass => engine.bypass_issue(account, user, life, authority).await.map(drop),
             Operation::Forget => engine.forget_user(account, user, authority).await,
             other => panic!("{other} is new: say how it is asked for"),
         }
+    }
+
+    /// Returns the account of whoever it is for, for a change to what the account has.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let account = Account::new(self.whom.account().clone());
+        account.with_lineage(self.whom.lineage().to_vec()).expect("a lineage")
     }
 
     /// As [`Wanted::ask`], in a word: `done`, or the code of the error.
@@ -103,7 +132,12 @@ pub fn may(operation: Operation) -> (bool, bool) {
             (true, true)
         }
         Operation::IssueRecovery | Operation::Disable => (true, false),
-        Operation::Unlock | Operation::Reset | Operation::Bypass => (false, true),
+        Operation::Unlock
+        | Operation::Reset
+        | Operation::Bypass
+        | Operation::IssueApiKey
+        | Operation::ShowApiKey
+        | Operation::RemoveApiKey => (false, true),
         other => panic!("{other} is new: say who may"),
     }
 }

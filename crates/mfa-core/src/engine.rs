@@ -2,6 +2,8 @@
 
 mod act;
 mod admit;
+mod api_key;
+mod api_key_hint;
 mod builder;
 mod destination;
 mod enrol;
@@ -18,6 +20,7 @@ mod upkeep;
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use audit_model::CursorKey;
 
@@ -72,6 +75,8 @@ struct Inner {
     transport: Option<Arc<dyn Transport>>,
     slow_answers: SlowAnswers,
     dangers: Vec<&'static str>,
+    /// The minute in which an unknown API key was last written down.
+    unknown_key_noted: AtomicU64,
 }
 
 impl Engine {

@@ -53,6 +53,7 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | disable | yes | unless enforced | never: that is a reset | – | – |
 /// | unlock, reset, bypass | yes | never | yes | – | – |
 /// | forget | yes | unless enforced | yes | – | – |
+/// | issue, show, remove an API key | yes | never: an account has no proof of its own | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
         (_, Right::Host) => Always,
@@ -64,13 +65,27 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
         )
         | (Operation::IssueRecovery, Right::Own)
         | (
-            Operation::Unlock | Operation::Reset | Operation::Bypass | Operation::Forget,
+            Operation::Unlock
+            | Operation::Reset
+            | Operation::Bypass
+            | Operation::Forget
+            | Operation::IssueApiKey
+            | Operation::ShowApiKey
+            | Operation::RemoveApiKey,
             Right::Administrator,
         ) => Always,
         (Operation::Disable | Operation::Forget, Right::Own) => UnlessEnforced,
         // Another's proof is as good as none.
         (Operation::IssueRecovery, Right::Administrator) => PROOF,
-        (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Own)
+        (
+            Operation::Unlock
+            | Operation::Reset
+            | Operation::Bypass
+            | Operation::IssueApiKey
+            | Operation::ShowApiKey
+            | Operation::RemoveApiKey,
+            Right::Own,
+        )
         | (Operation::Disable, Right::Administrator) => NO,
     }
 }
@@ -95,6 +110,9 @@ mod tests {
             (Operation::Reset, "ynypp"),
             (Operation::Bypass, "ynypp"),
             (Operation::Forget, "yuypp"),
+            (Operation::IssueApiKey, "ynypp"),
+            (Operation::ShowApiKey, "ynypp"),
+            (Operation::RemoveApiKey, "ynypp"),
         ];
         assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
         for (operation, row) in rows {

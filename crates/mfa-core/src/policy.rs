@@ -35,6 +35,7 @@ pub struct Policy {
     first_enrolment_needs_invitation: bool,
     recovery: RecoveryForm,
     recovery_low: u64,
+    api_keys_hash_only: bool,
 }
 
 /// What a user gets to keep for the day every method is lost.
@@ -185,6 +186,14 @@ impl Policy {
             "3",
             "A login tells when this many recovery codes or fewer are left."
         ),
+        knob!(
+            "api_keys_hash_only",
+            Host,
+            True,
+            None,
+            "true",
+            "API keys are kept as keyed hashes alone; otherwise sealed besides, so that they can be shown again."
+        ),
     ];
 
     /// The preset for a service that has no reason to choose otherwise: whoever has a method is asked for it.
@@ -206,6 +215,7 @@ impl Policy {
             first_enrolment_needs_invitation: true,
             recovery: RecoveryForm::Codes,
             recovery_low: 3,
+            api_keys_hash_only: true,
         }
     }
 
@@ -248,6 +258,7 @@ impl Policy {
                 || other.first_enrolment_needs_invitation,
             recovery: self.recovery,
             recovery_low: self.recovery_low,
+            api_keys_hash_only: self.api_keys_hash_only || other.api_keys_hash_only,
         }
     }
 
@@ -343,6 +354,12 @@ impl Policy {
         u8::try_from(self.recovery_low).unwrap_or(u8::MAX)
     }
 
+    /// Returns whether API keys are kept as keyed hashes alone, so that nobody can be shown one again.
+    #[must_use]
+    pub const fn api_keys_hash_only(&self) -> bool {
+        self.api_keys_hash_only
+    }
+
     fn set(&mut self, name: &str, value: &Value) -> Result<(), FieldError> {
         let Some(knob) = Self::KNOBS.iter().find(|knob| knob.name == name) else {
             // The name came from a document: it is cut, so that an error stays short.
@@ -357,6 +374,7 @@ impl Policy {
             "stronger_hides_delivered" => {
                 return switch(knob.name, value, &mut self.stronger_hides_delivered);
             }
+            "api_keys_hash_only" => return switch(knob.name, value, &mut self.api_keys_hash_only),
             "recovery" => {
                 let form = value.as_str().and_then(RecoveryForm::from_code);
                 let problem = || FieldError::new(knob.name, "type", "must be codes, key or none");

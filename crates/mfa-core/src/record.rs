@@ -1,5 +1,6 @@
 //! What the engine keeps in a store: one file a kind of record.
 
+pub(crate) mod api_key;
 pub(crate) mod challenge;
 pub(crate) mod destination;
 pub(crate) mod directory;
@@ -27,9 +28,25 @@ pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
 
+pub(crate) const API_KEY: RecordKind = RecordKind::new("api_key");
+pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
+
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 11] =
-    [LOGIN, VAULT, OPEN, CHALLENGE, PENDING, PROOF, TICKET, INVITATION, NOTICE, DESTINATION, DIRECTORY_USER];
+pub(crate) const KINDS: [RecordKind; 13] = [
+    LOGIN,
+    VAULT,
+    OPEN,
+    CHALLENGE,
+    PENDING,
+    PROOF,
+    TICKET,
+    INVITATION,
+    NOTICE,
+    DESTINATION,
+    DIRECTORY_USER,
+    API_KEY,
+    API_KEY_HINT,
+];
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Addresses the one record of `kind` that a user has.
