@@ -5,12 +5,13 @@
 use std::path::Path;
 
 use audit_model::Kind;
-use mfa::settings::{Lineage, Owner};
+use mfa::settings::{Change, Modules, Owner};
 use mfa::{
-    Authority, Choice, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation, Policy, Proof,
-    Reference, RequestFacts, Response, Subject, Ticket,
+    Account, Authority, Choice, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation, Policy,
+    Proof, Reference, RequestFacts, Response, Subject, Ticket,
 };
 use mfa_testkit::inbox::Inbox;
+use mfa_tests::api_keys::{account, readable};
 use mfa_tests::attack::{dump, records};
 use mfa_tests::handles::{of_another_holder, untouched};
 use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, may, prove_on};
@@ -18,7 +19,8 @@ use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 21] = [
+const WITHOUT_A_HANDLE: [&str; 22] = [
+    "api_key_verify",
     "begin",
     "begin_decoy",
     "build",
@@ -40,17 +42,6 @@ const WITHOUT_A_HANDLE: [&str; 21] = [
     "status",
     "step_up_begin",
     "unlock_with_codes",
-];
-
-/// The calls that nothing but the host's word is enough for.
-const BY_HOST_ALONE: [&str; 7] = [
-    "policy_delete",
-    "policy_patch",
-    "policy_put",
-    "revoke",
-    "settings_delete",
-    "settings_patch",
-    "settings_put",
 ];
 
 /// The names of the engine's public calls, and whether each takes a reference or an authority.
@@ -104,8 +95,12 @@ fn operation_of(name: &str) -> Option<Operation> {
         "user_reset" => Operation::Reset,
         "bypass_issue" => Operation::Bypass,
         "forget_user" => Operation::Forget,
-        "revoke" | "settings_put" | "settings_patch" | "settings_delete" | "policy_put" | "policy_patch"
-        | "policy_delete" => return None,
+        "api_key_create" | "api_key_reset" => Operation::IssueApiKey,
+        "api_key_show" => Operation::ShowApiKey,
+        "api_key_remove" => Operation::RemoveApiKey,
+        "settings_put" | "settings_patch" | "settings_delete" => Operation::ChangeSettings,
+        "policy_put" | "policy_patch" | "policy_delete" => Operation::ChangePolicy,
+        "revoke" => return None,
         other => panic!("{other} takes an authority and is new: say what it changes"),
     })
 }
@@ -122,10 +117,12 @@ async fn by_authority(
     let told = match (name, operation_of(name)) {
         ("user_invite", _) => engine.user_invite(account, user, &totp(), by).await.map(drop),
         ("revoke", _) => engine.revoke(account, user, by).await,
-        ("settings_put", _) => engine.settings_put(&owner(bob), &json!({}), None, by).await.map(drop),
+        ("api_key_create", _) => {
+            let account = Wanted::new(Operation::IssueApiKey, bob, method).account();
+            engine.api_key_create(&account, by).await.map(drop)
+        }
         ("settings_patch", _) => engine.settings_patch(&owner(bob), &json!({}), None, by).await.map(drop),
         ("settings_delete", _) => engine.settings_delete(&owner(bob), None, by).await,
-        ("policy_put", _) => engine.policy_put(&owner(bob), &json!({}), None, by).await.map(drop),
         ("policy_patch", _) => engine.policy_patch(&owner(bob), &json!({}), None, by).await.map(drop),
         ("policy_delete", _) => engine.policy_delete(&owner(bob), None, by).await,
         (_, Some(operation)) => Wanted::new(operation, bob, method).ask(engine, by).await,
@@ -135,7 +132,19 @@ async fn by_authority(
 }
 
 fn owner(of: &Subject) -> Owner {
-    Owner::Account(Lineage::from(of))
+    Owner::Account(Account::from(of))
+}
+
+/// The change that a call makes, in the form in which [`by_authority`] asks for it.
+fn intent_of(name: &str, bob: &Subject, method: EnrolmentId) -> Intent {
+    let (account, nothing) = (Account::from(bob), json!({}));
+    match name {
+        "settings_patch" => Intent::change_settings(&account, Change::Patch(&nothing)),
+        "settings_delete" => Intent::change_settings(&account, Change::Delete),
+        "policy_patch" => Intent::change_policy(&account, Change::Patch(&nothing)),
+        "policy_delete" => Intent::change_policy(&account, Change::Delete),
+        _ => Wanted::new(operation_of(name).unwrap_or(Operation::Reset), bob, method).intent(),
+    }
 }
 
 #[test]
@@ -151,7 +160,7 @@ fn s01_every_public_call_is_known_here() {
         found
             .iter()
             .filter(|(_, _, authority)| *authority)
-            .all(|(name, ..)| BY_HOST_ALONE.contains(&&**name) || operation_of(name).is_some())
+            .all(|(name, ..)| { name == "revoke" || operation_of(name).is_some() })
     );
     assert!(found.len() > WITHOUT_A_HANDLE.len() + Operation::ALL.len());
 }
@@ -198,7 +207,7 @@ on_stores! {
 
     async fn s01_every_call_by_proof_answers_strangers_as_if_nothing_were_there(world) {
         let inbox = Inbox::new();
-        let engine = world.recovery_node(&inbox).build().await.unwrap();
+        let engine = world.recovery_node(&inbox).policy(readable()).modules(Modules::kazoo()).build().await.unwrap();
         let elsewhere = World::memory().await;
         let (ann, ann_app) = enrol_ranked(&world, "ann", 5).await;
         let (ann_there, app_there) = enrol_ranked(&elsewhere, "ann", 5).await;
@@ -209,7 +218,7 @@ on_stores! {
             let there = elsewhere.enrol(&format!("bob-{name}")).await;
             let methods = enrolments(&world, &bob).await;
             let operation = operation_of(&name).unwrap_or(Operation::Reset);
-            let intent = Wanted::new(operation, &bob, methods[0]).intent();
+            let intent = intent_of(&name, &bob, methods[0]);
             let by_ann = may(operation).1;
             let by_app = login(&bob).with_method(MethodSelector::Enrolment(methods[1]));
             let (asks, who, with) = if by_ann { (login(&ann), &ann, &ann_app) } else { (by_app, &bob, &app) };
@@ -221,6 +230,13 @@ on_stores! {
             let answer = by_authority(&engine, &name, &bob, methods[0], &proof(unknown.expose_secret())).await;
             let expected = if operation_of(&name).is_some() { "step_up_required" } else { "not_permitted" };
             assert_eq!(answer, expected, "{name}");
+            if ["api_key_show", "api_key_remove"].contains(&&*name) {
+                engine.api_key_reset(&account(), &host()).await.unwrap();
+            }
+            if name.ends_with("_delete") {
+                engine.settings_put(&owner(&bob), &json!({}), None, &host()).await.unwrap();
+                engine.policy_put(&owner(&bob), &json!({}), None, &host()).await.unwrap();
+            }
             let challenge = world.begin(&bob).await;
             let invited = engine.user_invite(bob.account(), bob.user(), &totp(), &host()).await.unwrap();
             let (before, events) = (records(&world).await, world.events().await.len());

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use audit_model::Kind;
-use mfa::settings::{Lineage, Modules, Origin, Owner};
+use mfa::settings::{Change, Modules, Origin, Owner};
 use mfa::{
-    AccountId, Ancestor, Begin, Changed, Denied, DeniedReason, Engine, ExplainedOutcome, FirstFactor,
-    FirstFactorKind, Login, Module, NotRequired, Policy, Reason, Response, RiskDecision, Scope, Subject,
-    Verify,
+    Account, AccountId, Ancestor, Begin, Changed, Denied, DeniedReason, Engine, ExplainedOutcome,
+    FirstFactor, FirstFactorKind, Login, Module, NotRequired, Policy, Reason, Response, RiskDecision, Scope,
+    Subject, Verify,
 };
 use mfa_testkit::faults::CountingStore;
 use mfa_tests::between::{Between, Moment};
+use mfa_tests::rights::{enrol_ranked, prove_on};
 use mfa_tests::{World, acme, begin, host, login, on_stores, session, totp};
 use serde_json::{Value, json};
 
@@ -36,12 +37,13 @@ fn account(name: &str) -> AccountId {
 }
 
 /// `acme` below `mid` below `root`.
-fn lineage() -> Lineage {
-    Lineage::new([acme(), account("mid"), account("root")].map(Ancestor::new).to_vec()).unwrap()
+fn lineage() -> Account {
+    let all = [acme(), account("mid"), account("root")].map(Ancestor::new).to_vec();
+    Account::new(acme()).with_lineage(all).unwrap()
 }
 
 fn below(subject: &Subject) -> Subject {
-    subject.clone().with_lineage(lineage().as_slice().to_vec()).unwrap()
+    subject.clone().with_lineage(lineage().lineage().to_vec()).unwrap()
 }
 
 fn own() -> Owner {
@@ -49,10 +51,10 @@ fn own() -> Owner {
 }
 
 fn of(name: &str) -> Owner {
-    let mut above = lineage().as_slice().to_vec();
+    let mut above = lineage().lineage().to_vec();
     above.retain(|ancestor| name != "root" || ancestor.account.as_str() == "root");
     above.retain(|ancestor| name != "mid" || ancestor.account != acme());
-    Owner::Account(Lineage::new(above).unwrap())
+    Owner::Account(Account::new(above[0].account.clone()).with_lineage(above).unwrap())
 }
 
 fn user(fields: Value) -> Value {
@@ -385,7 +387,7 @@ on_stores! {
         // Nor does an account below, nor one above a reseller.
         assert_eq!(code(engine.settings_put(&of("root"), &second("acme"), None, &host()).await), Some("not_in_account_tree"));
         let reseller = [Ancestor::new(acme()), Ancestor::new(account("mid")).with_marks(true, false), Ancestor::new(account("root"))];
-        let behind = Owner::Account(Lineage::new(reseller.to_vec()).unwrap());
+        let behind = Owner::Account(Account::new(acme()).with_lineage(reseller.to_vec()).unwrap());
         assert_eq!(code(engine.settings_put(&behind, &second("root"), None, &host()).await), Some("not_in_account_tree"));
     }
 
@@ -453,14 +455,46 @@ on_stores! {
         ]);
     }
 
-    async fn only_the_host_s_word_writes_documents_and_without_modules_there_are_none(world) {
-        let (bob, app) = world.enrol("bob").await;
-        let proof = world.prove(&bob, &app, &mfa::Intent::disable(&bob)).await;
+    async fn s29_an_administrator_changes_documents_by_a_proof_of_that_very_change(world) {
         let engine = node(&world).await;
-        let acme = Owner::Account(acme().into());
-        let own = mfa::Authority::proof(proof, Some(&session(&bob)));
-        let refused = engine.settings_put(&acme, &json!({}), None, &own).await;
+        let (ann, app) = enrol_ranked(&world, "ann", 5).await;
+        let (bob, bobs) = enrol_ranked(&world, "bob", 0).await;
+        let acme = Account::new(acme());
+        let owner = Owner::Account(acme.clone());
+        let off = user(json!({"enabled": false}));
+        let intent = mfa::Intent::change_settings(&acme, Change::Put(&off));
+        let by = |subject: &Subject, proof| mfa::Authority::proof(proof, Some(&session(subject)));
+        // Of no rank, for another document, for another change of the same words, twice: no.
+        let proof = prove_on(&engine, &world, login(&bob), &bobs, &intent).await;
+        let refused = engine.settings_put(&owner, &off, None, &by(&bob, proof)).await;
         assert_eq!(refused.unwrap_err().code(), "not_permitted");
+        let proof = prove_on(&engine, &world, login(&ann), &app, &intent).await;
+        let on = user(json!({"enabled": true}));
+        let refused = engine.settings_put(&owner, &on, None, &by(&ann, proof.clone())).await;
+        assert_eq!(refused.unwrap_err().code(), "step_up_required");
+        let refused = engine.settings_patch(&owner, &off, None, &by(&ann, proof.clone())).await;
+        assert_eq!(refused.unwrap_err().code(), "step_up_required");
+        let refused = engine.policy_put(&owner, &off, None, &by(&ann, proof.clone())).await;
+        assert_eq!(refused.unwrap_err().code(), "step_up_required");
+        engine.settings_put(&owner, &off, None, &by(&ann, proof.clone())).await.unwrap();
+        let events = world.events_of(Kind::SettingsChanged).await;
+        assert_eq!(events[0].field("authority"), Some("administrator"));
+        assert_eq!((events[0].actor(), events[0].user()), (Some("ann"), None));
+        let again = engine.settings_put(&owner, &off, None, &by(&ann, proof)).await;
+        assert_eq!(again.unwrap_err().code(), "step_up_required");
+        let refusals = world.events_of(Kind::ChangeRefused).await;
+        assert!(refusals.iter().any(|event| event.field("operation") == Some("change_settings")));
+    }
+
+    async fn the_system_s_documents_are_the_host_s_and_without_modules_there_are_none(world) {
+        let (ann, app) = enrol_ranked(&world, "ann", 5).await;
+        let engine = node(&world).await;
+        let intent = mfa::Intent::change_settings(&Account::new(acme()), Change::Put(&json!({})));
+        let proof = prove_on(&engine, &world, login(&ann), &app, &intent).await;
+        let by = mfa::Authority::proof(proof, Some(&session(&ann)));
+        let refused = engine.settings_put(&Owner::System, &json!({}), None, &by).await;
+        assert_eq!(refused.unwrap_err().code(), "not_permitted");
+        let acme = Owner::Account(acme().into());
         let refused = world.engine.settings_put(&acme, &json!({}), None, &host()).await;
         assert_eq!(refused.unwrap_err().code(), "required");
     }

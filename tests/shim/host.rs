@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mfa::{
-    AccountId, Ancestor, Commit, Contact, Directory, DirectoryError, Entropy, Expect, Key, KeyRing,
+    Account, AccountId, Ancestor, Commit, Contact, Directory, DirectoryError, Entropy, Expect, Key, KeyRing,
     OsEntropy, RecordKind, Runtime, Scope, Store, StoreError, StoredDirectory, Subject, UserId, Version,
     Write,
 };
@@ -80,10 +80,10 @@ impl Host {
         self.account(account).await?.map(|_| ()).ok_or_else(Failure::unknown_user)
     }
 
-    /// Returns an account with its ancestors, as they are now.
-    pub(crate) async fn lineage(&self, account: &AccountId) -> Result<Vec<Ancestor>, Failure> {
+    /// Returns the account with its parents; fails with `unknown_user` unless it is known.
+    pub(crate) async fn known_account(&self, account: &AccountId) -> Result<Account, Failure> {
         let row = self.account(account).await?.ok_or_else(Failure::unknown_user)?;
-        self.lineage_from(account, &row).await
+        Ok(Account::new(account.clone()).with_lineage(self.lineage_from(account, &row).await?)?)
     }
 
     pub(crate) async fn remove_user(&self, account: &AccountId, user: &UserId) -> Result<(), Failure> {

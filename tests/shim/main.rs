@@ -15,6 +15,7 @@
 )]
 
 mod answer;
+mod api_keys;
 mod audit;
 mod authority;
 mod checkpoint;

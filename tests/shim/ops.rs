@@ -11,10 +11,6 @@ use crate::{json, pure};
 /// Ops that libraries to come will serve.
 const NOT_SERVED: &[&str] = &[
     "account.forget",
-    "api_key.create",
-    "api_key.reset",
-    "api_key.show",
-    "api_key.verify",
     "device.ban",
     "device.list",
     "device.revoke",
@@ -147,6 +143,11 @@ engine_ops! {
     "restore_barrier" => restore_barrier,
     "counters" => counters,
     "fault" => fault,
+    "api_key.create" => api_key_create,
+    "api_key.show" => api_key_show,
+    "api_key.reset" => api_key_reset,
+    "api_key.remove" => api_key_remove,
+    "api_key.verify" => api_key_verify,
 }
 
 /// Answers a line past the limit.

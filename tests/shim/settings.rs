@@ -1,6 +1,6 @@
 //! The ops of what accounts set: settings of modules, and policies.
 
-use mfa::settings::{Lineage, Owner, Resolved, Revision};
+use mfa::settings::{Owner, Resolved, Revision};
 use mfa::{Module, Policy};
 use serde_json::{Map, Value, json};
 
@@ -38,7 +38,8 @@ impl Node {
 
     pub(crate) async fn settings_resolve(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let module = input.parsed("module", Module::parse)?;
-        let found = self.engine.settings_resolve(&self.lineage(input).await?, &module).await?;
+        let found =
+            self.engine.settings_resolve(&self.host.known_account(&input.account()?).await?, &module).await?;
         let text = |value: &Option<_>| value.as_ref().map_or(Value::Null, |id: &String| json!(id));
         Ok(json!({
             "enabled": shown(&found.enabled, |value| json!(value)),
@@ -65,7 +66,7 @@ impl Node {
     }
 
     pub(crate) async fn policy_resolve(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
-        let found = self.engine.policy_resolve(&self.lineage(input).await?).await?;
+        let found = self.engine.policy_resolve(&self.host.known_account(&input.account()?).await?).await?;
         let knob = |name: &&'static str| {
             let origin = found.origins.get(name).map_or_else(|| "builtin".to_owned(), ToString::to_string);
             let value = found.policy.value(name).unwrap_or_default();
@@ -79,12 +80,7 @@ impl Node {
         if input.text("account")? == "system" {
             return Ok(Owner::System);
         }
-        Ok(Owner::Account(self.lineage(input).await?))
-    }
-
-    async fn lineage(&self, input: &Input<'_>) -> Result<Lineage, Failure> {
-        let ancestors = self.host.lineage(&input.account()?).await?;
-        Ok(Lineage::new(ancestors)?)
+        Ok(Owner::Account(self.host.known_account(&input.account()?).await?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The decisions: pure functions of (records, event, now, randomness) to writes, events and an answer.
 
+pub(crate) mod api_key;
 pub(crate) mod authorise;
 pub(crate) mod barrier;
 pub(crate) mod begin;

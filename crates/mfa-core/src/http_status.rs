@@ -110,6 +110,7 @@ fn of_error(error: &Error) -> HttpStatus {
         Error::Contention => waiting(StatusCode::CONFLICT, Some(Duration::from_secs(1))),
         Error::UnknownUser => plain(StatusCode::UNAUTHORIZED),
         Error::Forbidden(Forbidden::StepUpRequired) => step_up(),
+        Error::Forbidden(Forbidden::TooOften) => waiting(StatusCode::TOO_MANY_REQUESTS, None),
         Error::Invalid(_) | Error::Forbidden(_) => plain(StatusCode::FORBIDDEN),
         _ => waiting(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
     }

@@ -22,6 +22,7 @@
 //!
 //! * `metrics` — counts steps and conflicts through the `metrics` facade; off by default.
 
+mod api_key;
 mod authority;
 mod budget;
 mod bypass;
@@ -63,6 +64,7 @@ mod subject;
 
 pub use audit_model::{AccountId, Scope, Timestamp, UserId};
 
+pub use api_key::{ApiKey, ApiKeyVerify, IssuedApiKey, VerifiedApiKey};
 pub use authority::{Authority, Forbidden, Invitation, Proof, Ticket};
 pub use codec::{CodecError, Versioned};
 pub use contact::Contact;
@@ -103,4 +105,4 @@ pub use store::{
     Commit, Committed, Expect, Key, MAX_BODY_BYTES, MemoryStore, Record, RecordKind, Store, StoreError,
     Version, Write,
 };
-pub use subject::{Ancestor, FirstFactor, FirstFactorKind, Subject};
+pub use subject::{Account, Ancestor, FirstFactor, FirstFactorKind, Subject};

@@ -53,6 +53,8 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | disable | yes | unless enforced | never: that is a reset | – | – |
 /// | unlock, reset, bypass | yes | never | yes | – | – |
 /// | forget | yes | unless enforced | yes | – | – |
+/// | change settings or policy of an account | yes | never: an account has no proof of its own | yes | – | – |
+/// | issue, show, remove an API key | yes | never: an account has no proof of its own | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
         (_, Right::Host) => Always,
@@ -64,13 +66,31 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
         )
         | (Operation::IssueRecovery, Right::Own)
         | (
-            Operation::Unlock | Operation::Reset | Operation::Bypass | Operation::Forget,
+            Operation::Unlock
+            | Operation::Reset
+            | Operation::Bypass
+            | Operation::Forget
+            | Operation::IssueApiKey
+            | Operation::ShowApiKey
+            | Operation::RemoveApiKey
+            | Operation::ChangeSettings
+            | Operation::ChangePolicy,
             Right::Administrator,
         ) => Always,
         (Operation::Disable | Operation::Forget, Right::Own) => UnlessEnforced,
         // Another's proof is as good as none.
         (Operation::IssueRecovery, Right::Administrator) => PROOF,
-        (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Own)
+        (
+            Operation::Unlock
+            | Operation::Reset
+            | Operation::Bypass
+            | Operation::IssueApiKey
+            | Operation::ShowApiKey
+            | Operation::RemoveApiKey
+            | Operation::ChangeSettings
+            | Operation::ChangePolicy,
+            Right::Own,
+        )
         | (Operation::Disable, Right::Administrator) => NO,
     }
 }
@@ -95,6 +115,11 @@ mod tests {
             (Operation::Reset, "ynypp"),
             (Operation::Bypass, "ynypp"),
             (Operation::Forget, "yuypp"),
+            (Operation::IssueApiKey, "ynypp"),
+            (Operation::ShowApiKey, "ynypp"),
+            (Operation::RemoveApiKey, "ynypp"),
+            (Operation::ChangeSettings, "ynypp"),
+            (Operation::ChangePolicy, "ynypp"),
         ];
         assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
         for (operation, row) in rows {

@@ -206,6 +206,12 @@ impl Policy {
     pub fn recovery_low(&self) -> u8 {
         u8::try_from(self.recovery_low).unwrap_or(u8::MAX)
     }
+
+    /// Returns whether API keys are kept as keyed hashes alone, so that nobody can be shown one again.
+    #[must_use]
+    pub const fn api_keys_hash_only(&self) -> bool {
+        self.api_keys_hash_only
+    }
 }
 
 impl RecoveryForm {

@@ -1,5 +1,6 @@
 //! What the engine keeps in a store: one file a kind of record.
 
+pub(crate) mod api_key;
 pub(crate) mod challenge;
 pub(crate) mod destination;
 pub(crate) mod directory;
@@ -28,8 +29,11 @@ pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
 
+pub(crate) const API_KEY: RecordKind = RecordKind::new("api_key");
+pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
+
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 13] = [
+pub(crate) const KINDS: [RecordKind; 15] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -43,6 +47,8 @@ pub(crate) const KINDS: [RecordKind; 13] = [
     DIRECTORY_USER,
     document::SETTINGS,
     document::POLICY,
+    API_KEY,
+    API_KEY_HINT,
 ];
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 

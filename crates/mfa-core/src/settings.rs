@@ -43,7 +43,7 @@ use crate::Module;
 pub use document::{ModuleSettings, MultiFactorSettings, Settings};
 pub use effective::{Effective, Resolved};
 pub use origin::Origin;
-pub use owner::{Lineage, Owner, Revision, Stored};
+pub use owner::{Change, Owner, Revision, Stored};
 
 pub(crate) use document::merged;
 pub(crate) use origin::visible;

@@ -4,12 +4,14 @@ use audit_model::{EventBuilder, Kind, Outcome, Scope, Timestamp};
 use serde_json::Value;
 
 use super::Rules;
+use super::authorise::{Allowed, Target, authorise, note_refused};
+use super::manage::Managed;
+use super::permit::Permit;
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::document::{Document, POLICY, SETTINGS, document_key};
-use crate::settings::Revision;
-use crate::settings::{Effective, Lineage, Owner, Settings, merged, visible};
-use crate::{Error, Expect, FieldError, PolicyDocument, RecordKind, Version};
+use crate::settings::{Change, Effective, Owner, Revision, Settings, merged, visible};
+use crate::{Account, Error, Expect, FieldError, Intent, PolicyDocument, RecordKind, Subject, Version};
 
 /// The longest list of changed paths that an event has.
 const MAX_PATHS_BYTES: usize = 400;
@@ -47,28 +49,41 @@ impl Written {
     }
 }
 
-/// What is done with a document.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Change<'a> {
-    Put(&'a Value),
-    Patch(&'a Value),
-    Delete,
-}
-
-/// One change: of which document, against which revision, and who asked for it.
+/// One change: of which document, against which revision, and by whose right.
 pub(crate) struct Writing<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) kind: Written,
     pub(crate) owner: &'a Owner,
     pub(crate) change: Change<'a>,
     pub(crate) revision: Option<Revision>,
-    pub(crate) actor: &'a str,
-    pub(crate) reason: &'a str,
+    pub(crate) by: By<'a>,
+}
+
+/// Who asks.
+pub(crate) enum By<'a> {
+    /// The host's own code, for the system's documents.
+    Host { actor: &'a str, reason: &'a str },
+    /// Whoever may change the account, which stands in the place of whom the change is about.
+    Asked { subject: &'a Subject, permit: &'a Permit<'a>, intent: &'a Intent },
 }
 
 impl Writing<'_> {
     /// Decides the change. Its value is what the document has become; nothing where it was deleted.
-    pub(crate) fn write(&self, records: &Records, now: Timestamp) -> Result<Decision<Option<Value>>, Error> {
+    pub(crate) fn write(&self, records: &Records, now: Timestamp) -> Managed<Option<Value>> {
+        let mut plan = Plan::default();
+        let allowed = match self.by {
+            By::Host { .. } => None,
+            By::Asked { subject, permit, intent } => {
+                let target = Target { subject, login: None, now };
+                match authorise(self.rules, permit, intent, target, records, &mut plan)? {
+                    Ok(allowed) => Some(allowed),
+                    Err(why) => {
+                        let plan = note_refused(intent, permit, why, now);
+                        return Ok(Decision { plan, value: Err(why) });
+                    }
+                }
+            }
+        };
         let key = document_key(self.owner.scope(), self.kind.record());
         let nothing = || Value::Object(serde_json::Map::new());
         let (before, version) = match read(records, &key) {
@@ -94,18 +109,17 @@ impl Writing<'_> {
             Change::Delete => None,
         };
         if self.kind == Written::Settings
-            && let (Some(after), Owner::Account(lineage)) = (&after, self.owner)
+            && let (Some(after), Owner::Account(account)) = (&after, self.owner)
         {
-            self.names_what_it_may(after, lineage, records)?;
+            self.names_what_it_may(after, account, records)?;
         }
-        let mut plan = Plan::default();
         let expect = version.map_or(Expect::Absent, Expect::Version);
         match &after {
             Some(document) => plan.put(key, expect, &Document { json: document.to_string() }, None)?,
             None => plan.delete(key, expect),
         }
-        plan.events([self.event(&before, after.as_ref(), now)]);
-        Ok(Decision { plan, value: after })
+        plan.events([self.event(&before, after.as_ref(), allowed.as_ref(), now)]);
+        Ok(Decision { plan, value: Ok(after) })
     }
 
     /// Returns whether it is of no account what was there.
@@ -115,18 +129,18 @@ impl Writing<'_> {
 
     /// Checks whose configurations settings name: the account's own, or that of an account above it that lets accounts
     /// below use it.
-    fn names_what_it_may(&self, after: &Value, lineage: &Lineage, records: &Records) -> Result<(), Error> {
+    fn names_what_it_may(&self, after: &Value, account: &Account, records: &Records) -> Result<(), Error> {
         let settings =
             Settings::read(after, self.rules.policy.inheritance()).map_err(Error::InvalidDocument)?;
         let mut errors = Vec::new();
         for (module, set) in settings.modules() {
             let Some(owner) = &set.multi_factor.account_id else { continue };
-            let above = visible(lineage.as_slice()).iter().position(|ancestor| ancestor.account == *owner);
+            let above = visible(account.lineage()).iter().position(|ancestor| ancestor.account == *owner);
             let may = match above {
                 Some(0) => true,
                 None => false,
                 Some(above) => {
-                    let of_owner = lineage.as_slice().get(above..).unwrap_or_default();
+                    let of_owner = account.lineage().get(above..).unwrap_or_default();
                     let held = self.rules.held(of_owner, Some(module), records)?;
                     let effective: Option<&Effective> = held.documents.module.as_deref();
                     effective.is_some_and(|effective| effective.include_subaccounts.value)
@@ -141,7 +155,13 @@ impl Writing<'_> {
         if errors.is_empty() { Ok(()) } else { Err(Error::InvalidDocument(errors)) }
     }
 
-    fn event(&self, before: &Value, after: Option<&Value>, now: Timestamp) -> EventBuilder {
+    fn event(
+        &self,
+        before: &Value,
+        after: Option<&Value>,
+        allowed: Option<&Allowed>,
+        now: Timestamp,
+    ) -> EventBuilder {
         let mut paths = Vec::new();
         differences(before, after.unwrap_or(&Value::Null), &mut String::new(), &mut paths);
         let mut paths = paths.join(" ");
@@ -153,17 +173,17 @@ impl Writing<'_> {
             paths.truncate(at);
             paths.push('…');
         }
-        let change = match self.change {
-            Change::Put(_) => "put",
-            Change::Patch(_) => "patch",
-            Change::Delete => "delete",
-        };
-        EventBuilder::new(self.owner.scope(), self.kind.event(), Outcome::Success, now)
-            .field("change", change)
-            .field("paths", paths)
-            .field("authority", "host_vouched")
-            .actor(self.actor.to_owned())
-            .reason(self.reason.to_owned())
+        let event = EventBuilder::new(self.owner.scope(), self.kind.event(), Outcome::Success, now)
+            .field("change", self.change.code())
+            .field("paths", paths);
+        match (&self.by, allowed) {
+            (By::Host { actor, reason }, _) => event
+                .field("authority", "host_vouched")
+                .actor((*actor).to_owned())
+                .reason((*reason).to_owned()),
+            (_, Some(allowed)) => allowed.describe(event),
+            (_, None) => event,
+        }
     }
 }
 
@@ -210,14 +230,14 @@ impl Owner {
     pub(crate) fn keys(&self, rules: &Rules) -> Vec<crate::Key> {
         match self {
             Self::System => [SETTINGS, POLICY].map(|kind| document_key(Scope::System, kind)).to_vec(),
-            Self::Account(lineage) => rules.document_keys(lineage.as_slice()),
+            Self::Account(account) => rules.document_keys(account.lineage()),
         }
     }
 
     pub(crate) fn scope(&self) -> Scope {
         match self {
             Self::System => Scope::System,
-            Self::Account(lineage) => Scope::Account(lineage.account().clone()),
+            Self::Account(account) => Scope::Account(account.id().clone()),
         }
     }
 }

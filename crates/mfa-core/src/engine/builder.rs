@@ -3,6 +3,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope};
 use serde_json::Value;
@@ -175,6 +176,7 @@ impl EngineBuilder {
             transport: self.transport,
             slow_answers: SlowAnswers::default(),
             dangers,
+            unknown_key_noted: AtomicU64::new(0),
         };
         let engine = Engine { inner: Arc::new(inner) };
         engine.say_opened().await?;

@@ -4,10 +4,13 @@ use audit_model::Scope;
 use serde_json::Value;
 
 use super::Engine;
-use crate::decide::document::{Change, Writing, Written, read};
+use crate::decide::document::{By, Writing, Written, read};
+use crate::decide::permit::Permit;
 use crate::record::document::document_key;
-use crate::settings::{Effective, Lineage, Owner, Revision, Settings, Stored};
-use crate::{Authority, EffectivePolicy, Error, FieldError, Forbidden, Module, PolicyDocument};
+use crate::settings::{Change, Effective, Owner, Revision, Settings, Stored};
+use crate::{
+    Account, Authority, EffectivePolicy, Error, FieldError, Forbidden, Intent, Module, PolicyDocument,
+};
 
 impl Engine {
     /// Returns the settings that an account, or the system, has of its own. One read.
@@ -32,7 +35,7 @@ impl Engine {
     /// # use serde_json::json;
     /// # futures::executor::block_on(async {
     /// let host = TestHost::with_modules(Modules::new().with(Module::parse("user_auth").unwrap())).await;
-    /// let acme = Owner::Account(Lineage::from(acme()));
+    /// let acme = Owner::Account(Account::new(acme()));
     /// let off = json!({"auth_modules": {"user_auth": {"enabled": false}}});
     /// let revision = host.engine.settings_put(&acme, &off, None, &vouched()).await?;
     /// let begun = host.engine.begin(login(&subject("bob"))).await?;
@@ -88,14 +91,14 @@ impl Engine {
         self.write(Written::Settings, owner, Change::Delete, revision, authority).await.map(|_| ())
     }
 
-    /// Returns what holds for a module of the first account of `lineage`, every value with where it came from. One read.
+    /// Returns what holds for a module of `account`, every value with where it came from. One read.
     ///
     /// # Errors
     /// [`Error::Invalid`] with code `unknown_module`; errors with code `unavailable`.
-    pub async fn settings_resolve(&self, lineage: &Lineage, module: &Module) -> Result<Effective, Error> {
+    pub async fn settings_resolve(&self, account: &Account, module: &Module) -> Result<Effective, Error> {
         let rules = &self.inner.rules;
-        let records = self.load_documents(lineage).await?;
-        let held = rules.held(lineage.as_slice(), Some(module), &records)?;
+        let records = self.load_documents(account).await?;
+        let held = rules.held(account.lineage(), Some(module), &records)?;
         let effective = held.documents.module.as_deref().cloned();
         effective
             .ok_or_else(|| FieldError::new("module", "unknown_module", "is none of this engine's").into())
@@ -124,7 +127,7 @@ impl Engine {
     /// host.engine.policy_put(&Owner::System, &everybody, None, &vouched()).await?;
     ///
     /// // An account may say otherwise, and it changes nothing.
-    /// let acme = Owner::Account(Lineage::from(acme()));
+    /// let acme = Owner::Account(Account::new(acme()));
     /// host.engine.policy_put(&acme, &json!({"enforced": false}), None, &vouched()).await?;
     /// assert!(matches!(host.engine.begin(login(&subject("bob"))).await?, Begin::EnrolmentRequired(_)));
     ///
@@ -177,9 +180,9 @@ impl Engine {
     ///
     /// # Errors
     /// Errors with code `unavailable`.
-    pub async fn policy_resolve(&self, lineage: &Lineage) -> Result<EffectivePolicy, Error> {
-        let records = self.load_documents(lineage).await?;
-        let held = self.inner.rules.held(lineage.as_slice(), None, &records)?;
+    pub async fn policy_resolve(&self, account: &Account) -> Result<EffectivePolicy, Error> {
+        let records = self.load_documents(account).await?;
+        let held = self.inner.rules.held(account.lineage(), None, &records)?;
         Ok(EffectivePolicy { policy: held.policy.clone(), origins: held.documents.origins.clone() })
     }
 
@@ -203,18 +206,38 @@ impl Engine {
         revision: Option<Revision>,
         authority: &Authority,
     ) -> Result<Option<Revision>, Error> {
-        let Authority::HostVouched { actor, reason } = authority else {
-            return Err(Forbidden::NotPermitted.into());
-        };
         let rules = &self.inner.rules;
+        let (scope, mut keys) = (owner.scope(), owner.keys(rules));
+        let subject;
+        let mut permit;
+        let intent;
+        let by = match owner {
+            Owner::System => {
+                let Authority::HostVouched { actor, reason } = authority else {
+                    return Err(Forbidden::NotPermitted.into());
+                };
+                By::Host { actor, reason }
+            }
+            Owner::Account(account) => {
+                subject = account.as_subject()?;
+                permit = Permit::read(self.ring(), authority)?;
+                intent = match kind {
+                    Written::Settings => Intent::change_settings(account, change),
+                    Written::Policy => Intent::change_policy(account, change),
+                };
+                keys.extend(permit.keys(subject.account(), subject.user())?);
+                self.spend_elsewhere(&mut permit, &subject, &keys, |_| Ok(intent.clone())).await?;
+                By::Asked { subject: &subject, permit: &permit, intent: &intent }
+            }
+        };
         if rules.modules.is_empty() {
             let problem = "must be named to the engine before settings and policies are kept for accounts";
             return Err(FieldError::new("modules", "required", problem).into());
         }
-        let writing = Writing { rules, kind, owner, change, revision, actor, reason };
-        let (scope, keys) = (owner.scope(), owner.keys(rules));
+        let writing = Writing { rules, kind, owner, change, revision, by };
         let decide = |records: &_, now, _: &mut _| writing.write(records, now);
         let settled = self.inner.driver.run_in(&scope, None, &keys, None, decide).await?;
+        settled.value?;
         Ok(settled.records.version(&document_key(scope, kind.record())).map(Revision::of))
     }
 
@@ -225,8 +248,8 @@ impl Engine {
         Ok(read(&records, &key)?.map(|(json, version)| (json, Revision::of(version))))
     }
 
-    async fn load_documents(&self, lineage: &Lineage) -> Result<crate::driver::Records, Error> {
+    async fn load_documents(&self, account: &Account) -> Result<crate::driver::Records, Error> {
         let driver = &self.inner.driver;
-        driver.load(&self.inner.rules.document_keys(lineage.as_slice()), driver.runtime.now()).await
+        driver.load(&self.inner.rules.document_keys(account.lineage()), driver.runtime.now()).await
     }
 }

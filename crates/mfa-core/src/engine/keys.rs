@@ -77,6 +77,7 @@ impl Engine {
                 }
             }
         }
+        self.sweep_api_key_hints().await?;
         let records = resealed.records.to_string();
         self.say_of_key(Kind::RecordsResealed, &active, |event| event.field("records", records)).await?;
         Ok(resealed)

@@ -272,7 +272,7 @@ impl Engine {
     }
 
     /// Spends a proof of another account, if it is one.
-    async fn spend_elsewhere(
+    pub(super) async fn spend_elsewhere(
         &self,
         permit: &mut Permit<'_>,
         subject: &Subject,
@@ -291,7 +291,7 @@ impl Engine {
             Err(why) => {
                 // In the account of the one who was to be changed: there it is looked for.
                 let refused = |_: &_, now, _: &mut _| {
-                    let plan = note_refused(subject, permit, intent.operation(), why, now);
+                    let plan = note_refused(&intent, permit, why, now);
                     Ok(Decision { plan, value: () })
                 };
                 driver.run(&turn(subject, Vec::new()), None, refused).await?;

@@ -137,6 +137,8 @@ knobs! {
         "What is issued with a first method, where a recovery provider is registered: codes, key or none.";
     recovery_low: u64 = 3, Tenant, Neither, Some((0, 16)), "3",
         "A login tells when this many recovery codes or fewer are left.";
+    api_keys_hash_only: bool = true, Host, True, None, "true",
+        "API keys are kept as keyed hashes alone; otherwise sealed besides, so that they can be shown again.";
     trigger: Trigger = Trigger::OptIn, Host, Neither, None, "opt_in",
         "Which logins are asked for a second factor: opt_in, per_module or on_decision.";
     inheritance: Inheritance = Inheritance::NearestWins, Host, Neither, None, "nearest_wins",

@@ -3,52 +3,10 @@
 use core::fmt;
 use core::str::FromStr;
 
-use audit_model::AccountId;
 use data_encoding::HEXLOWER;
+use serde_json::Value;
 
-use crate::subject::checked_lineage;
-use crate::{Ancestor, FieldError, Subject, Version};
-
-/// An account with its ancestors, the account first, as the host's own tree has them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lineage(Vec<Ancestor>);
-
-impl Lineage {
-    /// Takes an account and its ancestors, the account first.
-    ///
-    /// # Errors
-    /// [`FieldError`] if there is none, an account comes twice, or there are more than 32.
-    pub fn new(ancestors: Vec<Ancestor>) -> Result<Self, FieldError> {
-        checked_lineage(&ancestors)?;
-        Ok(Self(ancestors))
-    }
-
-    /// Returns the account.
-    #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "invariant: a lineage begins with its account")]
-    pub fn account(&self) -> &AccountId {
-        &self.0[0].account
-    }
-
-    /// Returns the account and its ancestors.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Ancestor] {
-        &self.0
-    }
-}
-
-/// An account without ancestors.
-impl From<AccountId> for Lineage {
-    fn from(account: AccountId) -> Self {
-        Self(vec![Ancestor::new(account)])
-    }
-}
-
-impl From<&Subject> for Lineage {
-    fn from(subject: &Subject) -> Self {
-        Self(subject.lineage().to_vec())
-    }
-}
+use crate::{Account, FieldError, Version};
 
 /// Whose document is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +14,32 @@ impl From<&Subject> for Lineage {
 pub enum Owner {
     /// The system's, which every account inherits from last.
     System,
-    /// That of the first account of a lineage.
-    Account(Lineage),
+    /// An account's.
+    Account(Account),
+}
+
+/// What is done with a document.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Change<'a> {
+    /// It is written whole.
+    Put(&'a Value),
+    /// This is merged into it, and `null` takes a value away (RFC 7396).
+    Patch(&'a Value),
+    /// It is deleted.
+    Delete,
+}
+
+impl Change<'_> {
+    /// Returns the stable name: `put`, `patch` or `delete`.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Put(_) => "put",
+            Self::Patch(_) => "patch",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 /// A document and which of its states it is.
