@@ -189,7 +189,7 @@ impl<'c> Transaction<'c> {
             seq,
             event.kind().code(),
             event.outcome().code(),
-            event.attempt().is_some(),
+            event.is_in_attempts_view(),
             event.attempt().map(|attempt| &*attempt.auth_type),
             event.module(),
             event.user().map(|user| user.as_str()),

@@ -150,7 +150,7 @@ fn agrees(row: &Row<'_>, event: &Event) -> rusqlite::Result<bool> {
         && row.get_ref(6)?.as_blob()? == id
         && text(7)? == Some(event.kind().code())
         && text(8)? == Some(event.outcome().code())
-        && row.get_ref(9)?.as_i64()? == i64::from(event.attempt().is_some())
+        && row.get_ref(9)?.as_i64()? == i64::from(event.is_in_attempts_view())
         && text(10)? == event.attempt().map(|attempt| &*attempt.auth_type)
         && text(11)? == event.module()
         && text(12)? == event.user().map(|user| user.as_str())

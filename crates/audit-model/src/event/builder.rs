@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{Attempt, Core, Event, FORMAT, Personal, Stream, Text, encode, hash_core};
+use super::{Attempt, Core, Event, FORMAT, FORMAT_WITH_FLAGS, Personal, Stream, Text, hash_core};
 use crate::{AuditError, EventId, Kind, Outcome, Scope, Timestamp, UserId};
 
 /// The longest text of one field, in bytes; longer text is cut and ends in `…`.
@@ -38,6 +38,7 @@ impl EventBuilder {
             stream: None,
             attempt: None,
             commitment: None,
+            hidden: false,
         };
         Self { core: Box::new(core), personal: Box::default() }
     }
@@ -95,6 +96,14 @@ impl EventBuilder {
         self
     }
 
+    /// Keeps the attempt out of the attempts view, for good: the account logs no attempts of this kind at this
+    /// moment. The event is written all the same, and the view of all events has it. Without an attempt it
+    /// changes nothing.
+    pub fn hidden_from_attempts(mut self) -> Self {
+        self.core.hidden = true;
+        self
+    }
+
     /// Sets the user it is about.
     pub fn user(mut self, user: UserId) -> Self {
         self.personal.user = Some(user);
@@ -147,7 +156,9 @@ impl EventBuilder {
         self.core.id = id.to_bytes();
         self.personal.salt = salt;
         self.core.commitment = self.personal.commitment();
-        let hash = hash_core(&encode(&self.core)?);
+        self.core.hidden &= self.core.attempt.is_some();
+        self.core.format = if self.core.hidden { FORMAT_WITH_FLAGS } else { FORMAT };
+        let hash = hash_core(&self.core.encode()?);
         let personal = self.core.commitment.is_some().then_some(self.personal);
         Ok(Event { core: self.core, personal, hash })
     }
