@@ -10,6 +10,8 @@ use crate::{AuditError, EventId, Kind, Outcome, Scope, Timestamp, UserId};
 const MAX_TEXT_BYTES: usize = 1024;
 /// The most request headers one event keeps.
 const MAX_HEADERS: usize = 16;
+/// Stands where something was left out.
+const MARK: char = '…';
 const ALLOWED_HEADERS: [&str; 3] = ["user-agent", "host", "accept-language"];
 
 /// Collects what an event says.
@@ -116,14 +118,16 @@ impl EventBuilder {
         self
     }
 
-    /// Adds a request header; names off the allow-list (`user-agent`, `host`, `accept-language`) are left
-    /// out, as are headers past the sixteenth.
+    /// Adds a request header. Names off the allow-list (`user-agent`, `host`, `accept-language`) are left out
+    /// with their values: secrets travel in headers of any name. At most sixteen are kept; where there were
+    /// more, the last one ends in `…`. Bytes that are not UTF-8 are given as [`String::from_utf8_lossy`] does.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let allowed = ALLOWED_HEADERS.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
-        if let Some(name) = allowed
-            && self.personal.headers.len() < MAX_HEADERS
-        {
+        let Some(name) = allowed else { return self };
+        if self.personal.headers.len() < MAX_HEADERS {
             self.personal.headers.push(((*name).to_owned(), clipped(value).into_owned()));
+        } else if let Some((_, last)) = self.personal.headers.last_mut().filter(|(_, v)| !v.ends_with(MARK)) {
+            last.push(MARK);
         }
         self
     }
@@ -180,7 +184,7 @@ fn clipped(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         // invariant: what one turn adds, at most six bytes for `\u{9f}`, leaves room for the three of the mark.
         if out.len().saturating_add(9) > MAX_TEXT_BYTES {
-            out.push('…');
+            out.push(MARK);
             break;
         }
         if c.is_control() { out.extend(c.escape_unicode()) } else { out.push(c) }

@@ -177,10 +177,17 @@ fn a_mapped_address_is_kept_as_ipv4() {
 }
 
 #[test]
-fn headers_past_the_sixteenth_are_left_out() {
-    let event = built((0..40).fold(builder(), |builder, n| builder.header("host", &n.to_string())));
-    assert_eq!(event.personal().unwrap().headers.len(), 16);
-    assert!(event.hash_holds());
+fn headers_past_the_sixteenth_are_left_out_with_a_mark() {
+    let with =
+        |count: u8| built((0..count).fold(builder(), |builder, n| builder.header("host", &n.to_string())));
+    let last = |event: &Event| event.personal().unwrap().headers[15].1.clone();
+    assert_eq!(last(&with(16)), "15");
+    for count in [17, 40] {
+        let event = with(count);
+        assert_eq!(event.personal().unwrap().headers.len(), 16);
+        assert_eq!(last(&event), "15…");
+        assert!(event.hash_holds());
+    }
 }
 
 #[test]
