@@ -9,6 +9,7 @@ mod export;
 mod ids;
 mod log_export;
 mod page;
+mod reply;
 mod verifier;
 mod verifier_pages;
 mod wire;
