@@ -56,6 +56,16 @@
 //! | `count`, `total` | numbers of events |
 //! | `root`, `previous`, `mac` | 32 bytes each in hexadecimal |
 //!
+//! In the place of an event that a [`Retention`](crate::Retention) dropped stands what is left of it:
+//!
+//! | key of a dropped event | value |
+//! |---|---|
+//! | `dropped` | its place, counted from 1; this key comes first |
+//! | `hash` | 32 bytes in hexadecimal, the event's hash |
+//! | `stream` | as in the event; left out where there was none |
+//! | `by` | 32 bytes in hexadecimal, the hash of the event of kind `events_dropped` that tells of it |
+//! | `mac` | 32 bytes in hexadecimal |
+//!
 //! In the place of an event that cannot be read in its store stands `{"unreadable":` and its place`}`.
 
 mod log;

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use audit_model::{AuditError, Checkpoint, CheckpointKey, Event, Scope, StoredEvent, Timestamp};
+use audit_model::{AuditError, Checkpoint, CheckpointKey, Event, Retention, Scope, StoredEvent, Timestamp};
 use mfa_core::{Commit, Committed, Expect, Key, StoreError, Version, Write};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use crate::checkpoints;
 use crate::error::Failure;
+use crate::retention;
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
@@ -154,6 +155,25 @@ impl<'c> Transaction<'c> {
             Err(failure) if failure.is_of_one_value() => Ok(Err(failure.into())),
             made => made.map(Ok),
         }
+    }
+
+    /// Drops the events that the order takes. The answer is as that of [`Transaction::apply`].
+    pub(crate) fn retain(
+        &mut self,
+        order: &Retention,
+        key: &CheckpointKey,
+    ) -> Result<Result<u64, StoreError>, Failure> {
+        // Asked before the last event may be dropped: places are not given twice.
+        self.next_seq()?;
+        let (count, told) = match retention::drop_events(self.connection, order, key) {
+            Err(failure) if failure.is_of_one_value() => return Ok(Err(failure.into())),
+            dropped => dropped?,
+        };
+        if let Some(told) = told {
+            let stored = told.to_stored().map_err(|_| Failure::Corrupt("an order to drop events"))?;
+            self.append(order.told_in(), &told, &stored)?;
+        }
+        Ok(Ok(count))
     }
 
     fn version_of(&mut self, key: &Key, now: Timestamp) -> Result<Option<Version>, Failure> {

@@ -61,6 +61,10 @@ impl StreamLine<'_> {
     pub(super) fn of(stream: Stream) -> Self {
         Self { id: HEXLOWER.encode(&stream.id).into(), seq: stream.seq }
     }
+
+    pub(super) fn into_stream(self) -> Result<Stream, AuditError> {
+        Ok(Stream::new(bytes("stream.id", &self.id.0)?, self.seq))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -179,7 +183,7 @@ impl Parts<'_> {
         if self.format != format {
             return Err(invalid("format", format!("is {}, such an event has {format}", self.format)));
         }
-        let stream = self.stream.map(|s| Ok(Stream::new(bytes("stream.id", &s.id.0)?, s.seq))).transpose()?;
+        let stream = self.stream.map(StreamLine::into_stream).transpose()?;
         let fields = self.fields.into_iter();
         let core = Core {
             format: self.format,

@@ -1,0 +1,5 @@
+//! The systems that this project follows, row by row: a test's name begins with the number of its row.
+#![cfg(test)]
+
+mod retention;
+mod rows;
