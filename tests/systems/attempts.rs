@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use audit_model::{
-    AttemptsQuery, AuditError, Cursor, CursorKey, ErrorReply, Event, EventId, Outcome, Profile, all, page,
-    parse_address,
+    AttemptsQuery, AuditError, Cursor, CursorKey, ErrorReply, Event, EventId, Outcome, Profile, parse_address,
 };
 use mfa::{AccountId, RequestFacts, Response, UserId, Verify};
 use mfa_tests::told::wrong_code;
@@ -36,11 +35,7 @@ pub(crate) async fn ask_in(
     let key = cursor_key(world);
     let asked = AttemptsQuery::new(AccountId::parse(account).unwrap());
     let asked = parameters.iter().try_fold(asked, |asked, (name, value)| asked.parameter(name, value))?;
-    let query = asked.to_query(at(SAMPLE), &key)?;
-    if !asked.paginates() {
-        return Ok(Answer { events: all(&*world.store, &query, CEILING).await?, next: None });
-    }
-    let page = page(&*world.store, &query, asked.start_key(), &key).await?;
+    let page = asked.read(&*world.store, at(SAMPLE), &key, CEILING).await?;
     Ok(Answer { events: page.events, next: page.next.as_ref().map(Cursor::to_string) })
 }
 

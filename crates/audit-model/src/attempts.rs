@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use crate::cursor::Opened;
 use crate::{
-    AccountId, AuditError, CursorKey, GREGORIAN_OFFSET_SECONDS, Order, Outcome, Query, Scope, TimeError,
-    Timestamp, parse_address,
+    AccountId, AuditError, AuditLog, CursorKey, GREGORIAN_OFFSET_SECONDS, Order, Outcome, Page, Query, Scope,
+    TimeError, Timestamp, all, page, parse_address,
 };
 
 /// The longest text of a filter, in bytes.
@@ -165,13 +165,13 @@ impl AttemptsQuery {
         Ok(self)
     }
 
-    /// Returns the cursor to continue behind, as the client sent it; for [`page`](crate::page()).
+    /// Returns the cursor to continue behind, as the client sent it; for [`page`].
     #[must_use]
     pub fn start_key(&self) -> Option<&str> {
         self.start_key.as_deref()
     }
 
-    /// Returns whether the client wants pages; otherwise everything at once, for [`all`](crate::all()).
+    /// Returns whether the client wants pages; otherwise everything at once, for [`all`].
     #[must_use]
     pub const fn paginates(&self) -> bool {
         self.paginate
@@ -201,6 +201,28 @@ impl AttemptsQuery {
         let to = self.created_to.or_else(|| first_page(|opened| opened.to));
         let (from, to) = range(from, to, now)?;
         query.between(from, to)
+    }
+}
+
+impl AttemptsQuery {
+    /// Reads what is asked for, as of `now`: one page, or with `paginate=false` everything at once, which is at
+    /// most `ceiling` attempts. Dropping the future has no effect.
+    ///
+    /// # Errors
+    /// As [`AttemptsQuery::to_query`] and [`page`]; [`AuditError::RangeTooLarge`] if everything is more than
+    /// `ceiling`.
+    pub async fn read(
+        &self,
+        log: &dyn AuditLog,
+        now: Timestamp,
+        key: &CursorKey,
+        ceiling: usize,
+    ) -> Result<Page, AuditError> {
+        let query = self.to_query(now, key)?;
+        if self.paginate {
+            return page(log, &query, self.start_key(), key).await;
+        }
+        Ok(Page { events: all(log, &query, ceiling).await?, next: None })
     }
 }
 
