@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use audit_model::export::{Line, Lines, Reader};
 use audit_model::{
-    AuditLog, Checkpoint, CheckpointKey, Event, EventBuilder, Flaw, Kind, Outcome, Query, Report, Retain,
-    Retention, Scope, Stream, UserId, Verifier, all,
+    AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventBuilder, Flaw, Kind, Outcome, Query,
+    Report, Retain, Retention, Scope, Stream, UserId, Verifier, all,
 };
 use futures::executor::block_on;
 use mfa::sqlite::SqliteStore;
@@ -287,6 +287,11 @@ fn what_stays_of_dropped_events_cannot_be_changed() {
         ("UPDATE dropped SET mac = randomblob(32) WHERE seq = 2", Flaw::Dropped),
         ("UPDATE dropped SET position = position + 1 WHERE seq = 2", Flaw::Dropped),
         ("UPDATE dropped SET stream = NULL", Flaw::Dropped),
+        (
+            "UPDATE dropped SET seq = -5 WHERE seq = 1; UPDATE dropped SET seq = 1 WHERE seq = 5;
+          UPDATE dropped SET seq = 5 WHERE seq = -5",
+            Flaw::Dropped,
+        ),
         ("UPDATE dropped SET seq = 0 WHERE seq = 2", Flaw::Missing),
         ("DELETE FROM dropped WHERE seq = 2", Flaw::Missing),
         ("DELETE FROM dropped", Flaw::Missing),
@@ -300,6 +305,48 @@ fn what_stays_of_dropped_events_cannot_be_changed() {
         site.sql(attack);
         assert_eq!(site.flaw(), Some(flaw), "{attack}");
     }
+}
+
+#[test]
+fn what_stays_names_its_own_order() {
+    let site = Site::sqlite().filled();
+    site.drop_before(None, FEBRUARY);
+    site.drop_before(None, MARCH);
+    assert_eq!(site.check().retentions, 2);
+    site.sql("UPDATE dropped SET by = (SELECT max(by) FROM dropped)");
+    assert_eq!(site.flaw(), Some(Flaw::Dropped));
+}
+
+#[test]
+fn a_log_that_is_checked_while_orders_run_holds() {
+    let site = Site::sqlite();
+    let days = 60;
+    let stream = |n| Stream::new([7; 16], n + 1);
+    block_on(write(
+        &*site.log,
+        (0..days * 40).map(|n| attempt("acme", JANUARY + n * 2_160).stream(stream(n))),
+    ));
+    site.fix();
+    let (_, file) = site.file.as_ref().unwrap();
+    let other = SqliteStore::open(file).unwrap();
+    std::thread::scope(|threads| {
+        let orders = threads.spawn(|| {
+            // Each takes the events of one account and no others; the last one is of all.
+            for n in 0..40 {
+                block_on(write(&other, [attempt(&format!("other-{n}"), JANUARY + n)]));
+                block_on(other.checkpoint(&key(), at(NOW))).unwrap();
+                let scope = (n < 39).then(|| account(&format!("other-{n}")));
+                assert!(block_on(other.retain(&order(scope, MARCH), &key())).unwrap() > 0);
+            }
+        });
+        while !orders.is_finished() {
+            let verifier = Verifier::new(key()).allowing_lag(Duration::MAX);
+            let report = block_on(verifier.read(&*site.log)).unwrap();
+            assert!(report.holds(), "{report}");
+        }
+        orders.join().unwrap();
+    });
+    assert!(site.check().dropped > 2_000);
 }
 
 #[test]
