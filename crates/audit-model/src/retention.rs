@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use hmac::Mac;
 
 use crate::event::push_part;
-use crate::{AuditError, CheckpointKey, Checkpoints, Event, EventBuilder, EventId, Kind, Outcome};
-use crate::{Scope, Stream, Timestamp};
+use crate::{
+    AuditError, CheckpointKey, Checkpoints, Event, EventBuilder, EventId, Kind, Outcome, Scope, Stream,
+    Timestamp,
+};
 
 /// An order to drop the events of whole months: who gave it, when, and what it takes.
 ///
@@ -26,7 +28,8 @@ use crate::{Scope, Stream, Timestamp};
 /// assert_eq!(order.before().to_string(), "2017-02-01T00:00:00.000Z");
 ///
 /// // Nobody's order is none.
-/// assert_eq!(Retention::new(acme, now, "", now, [7; 16]).unwrap_err().to_string(), "actor: is empty; name who orders it");
+/// let refused = Retention::new(acme, now, "", now, [7; 16]).unwrap_err();
+/// assert_eq!(refused.to_string(), "actor: is empty; name who orders it");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +186,29 @@ impl Dropped {
 /// its store finds by something else than what it says, stops it. *Cancellation:* dropping the future drops
 /// events or none; asking again with the same order is harmless, it is done once. *What a wrong implementation
 /// costs:* a log that does not verify, or an attacker whose traces the next order takes.
+///
+/// ```
+/// use audit_model::{AuditError, CheckpointKey, Retain, Retention, Timestamp};
+///
+/// /// Drops, in every account, the months before that of `before`, and returns how many events that were.
+/// async fn tidy(
+///     log: &dyn Retain,
+///     key: &CheckpointKey,
+///     (before, now): (Timestamp, Timestamp),
+///     random: impl Fn() -> [u8; 16],
+/// ) -> Result<u64, AuditError> {
+///     log.checkpoint(key, now).await?;
+///     let mut dropped = 0;
+///     loop {
+///         let order = Retention::new(None, before, "nightly retention", now, random())?;
+///         let taken = log.retain(&order, key).await?;
+///         dropped += taken;
+///         if taken < Retention::MAX_EVENTS as u64 {
+///             return Ok(dropped);
+///         }
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Retain: Checkpoints {
     /// Drops what `retention` takes and returns how many events that were. Where it takes none, nothing is

@@ -70,7 +70,7 @@ fn taken(connection: &Connection, order: &Retention, covered: u64) -> Result<Vec
         let mut select = connection.prepare_cached(TAKEN)?;
         let mut rows = select.query(values)?;
         while let Some(row) = rows.next()? {
-            found.push(judged(row, order)?);
+            found.push(judged(row)?);
         }
         scope = match order.scope() {
             None if found.len() < Retention::MAX_EVENTS => next_scope(connection, &name)?,
@@ -85,9 +85,9 @@ fn next_scope(connection: &Connection, behind: &str) -> Result<Option<String>, F
 }
 
 /// An event that is not what its columns or its hash say is evidence: it is not dropped.
-fn judged(row: &Row<'_>, order: &Retention) -> Result<(u64, Event), Failure> {
+fn judged(row: &Row<'_>) -> Result<(u64, Event), Failure> {
     let Leaf { place, event, is_findable, .. } = leaf(row)?;
-    match event.filter(|event| is_findable && event.hash_holds() && order.takes(event)) {
+    match event.filter(|event| is_findable && event.hash_holds()) {
         Some(event) => Ok((place, event)),
         None => Err(DAMAGED),
     }
