@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use audit_model::{
-    AttemptsQuery, AuditError, Cursor, CursorKey, ErrorReply, Event, EventId, Outcome, Profile, parse_address,
+    AttemptsQuery, AuditError, Cursor, CursorKey, ErrorReply, Event, EventId, Kind, Outcome, Profile,
+    parse_address,
 };
 use mfa::{AccountId, RequestFacts, Response, UserId, Verify};
 use mfa_tests::told::wrong_code;
@@ -126,6 +127,14 @@ on_stores! {
         let row = gregorian(SAMPLE - 2);
         let exact = ask(&world, &[("created_from", &row), ("created_to", &row)]).await.unwrap();
         assert_eq!(exact.events.iter().map(Event::at).collect::<Vec<_>>(), [at(SAMPLE - 2)]);
+
+        // The last second is in it to its end.
+        let late = at(SAMPLE + 7).plus(std::time::Duration::from_millis(999));
+        let row = audit_model::EventBuilder::new(account("acme"), Kind::AnswerRejected, Outcome::Failure, late);
+        write(&*world.store, [row.attempt(audit_model::Attempt::new("multi_factor", "unauthorized"))]).await;
+        let second = gregorian(SAMPLE + 7);
+        let exact = ask(&world, &[("created_from", &second), ("created_to", &second)]).await.unwrap();
+        assert_eq!(exact.events.iter().map(Event::at).collect::<Vec<_>>(), [late]);
 
         let (from, to) = (gregorian(SAMPLE - 3), gregorian(SAMPLE - 1));
         let times = |seconds: [u64; 3]| seconds.map(at).to_vec();

@@ -78,7 +78,7 @@ on_stores! {
             assert_eq!((refused.code(), refused.field()), ("date_range", Some("created_from")), "{range:?}");
         }
         for name in ["created_from", "created_to"] {
-            for value in ["0", "-1", "x", "", " 63655033238", "1e9", "63655033238.0", "0x10", "18446744073709551616"] {
+            for value in ["0", "-1", "x", "", " 63655033238", "+63655033238", "1e9", "63655033238.0", "0x10", "18446744073709551616"] {
                 let refused = ask(&world, &[(name, value)]).await.unwrap_err();
                 assert_eq!((refused.code(), refused.field()), ("type", Some(name)), "{value}");
                 let reply = ErrorReply::from(&refused).to_json();

@@ -49,10 +49,11 @@ impl Site {
             for (name, stream) in [("acme", 1), ("umbrella", 2)] {
                 let events = (0..4).map(|n| {
                     let user = if month == 0 && n == 0 { "eve" } else { "bob" };
-                    attempt(name, start + n * 60)
+                    let event = attempt(name, start + n * 60)
                         .user(UserId::parse(user).unwrap())
                         .ip("10.1.0.2".parse().unwrap())
-                        .stream(Stream::new([stream; 16], month * 4 + n + 1))
+                        .stream(Stream::new([stream; 16], month * 4 + n + 1));
+                    if n == 1 { event.hidden_from_attempts() } else { event }
                 });
                 block_on(write(&*self.log, events));
             }
