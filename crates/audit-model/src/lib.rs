@@ -30,6 +30,8 @@
 //! [`Verifier`] then finds what was changed, taken out or put in, in the store or in a log that was
 //! [exported](mod@export). What no checkpoint covered yet when it was changed is not found, but for what its
 //! stream tells.
+//!
+//! Who has the key may drop months that were kept long enough ([`Retain`]): of each event stays what proves the others.
 
 mod address;
 mod attempts;
