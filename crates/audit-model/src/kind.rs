@@ -85,6 +85,7 @@ kinds! {
     DecoyBegun = 46, "decoy_begun", "A second step was shown to somebody who is no user, or gave a wrong first factor.", [];
     DecoyAnswered = 47, "decoy_answered", "Something was done with a second step that nobody is behind; `step` is the kind of event it would have been.", ["step"];
     ChallengeFellBack = 48, "challenge_fell_back", "A message was refused for good, and the challenge went on with another method.", ["method", "from"];
+    EventsDropped = 49, "events_dropped", "Events older than their time to be kept were dropped; what proves the rest stayed.", ["before", "events"];
     ApiKeyCreated = 60, "api_key_created", "An account got an API key.", ["authority", "kept"];
     ApiKeyReset = 61, "api_key_reset", "An account got another API key; the one before is dead.", ["authority", "kept"];
     ApiKeyShown = 62, "api_key_shown", "An account's API key was shown.", ["authority"];
