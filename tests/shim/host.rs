@@ -151,6 +151,17 @@ impl Directory for Host {
         let lineage = self.lineage_from(account, &row).await.map_err(lost)?;
         subject.with_lineage(lineage).map(Some).map_err(DirectoryError::new)
     }
+
+    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError> {
+        let row = Self::account(self, account).await.map_err(DirectoryError::new)?;
+        if row.is_none_or(|row| !row.enabled) {
+            return Ok(None);
+        }
+        self.known_account(account)
+            .await
+            .map(Some)
+            .map_err(|_| DirectoryError::new(StoreError::Corrupt("an account")))
+    }
 }
 
 fn contacts(input: &Input<'_>) -> Result<Vec<Contact>, Failure> {

@@ -5,3 +5,4 @@ mod attempts;
 mod edges;
 mod retention;
 mod rows;
+mod settings;

@@ -13,7 +13,8 @@ use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::api_key::{self, ApiKeyRecord, Hashed, SHOWN_DAILY, api_key_key};
 use crate::{
-    ApiKey, Draw, Error, Expect, FieldError, Forbidden, Intent, IssuedApiKey, Module, RequestFacts, Subject,
+    ApiKey, Draw, Error, Expect, FieldError, Forbidden, Intent, IssuedApiKey, Module, Reason, RequestFacts,
+    Subject,
 };
 
 /// How long after its hint was written a key may be put into its account's record.
@@ -33,6 +34,8 @@ pub(crate) struct NewKey {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Judged {
     Right,
+    /// The key is right, and nobody may come in through the module.
+    ModuleDisabled,
     /// It is hashed under a key that does not write any more, or kept in a way that it should not be.
     RightAndToMove,
     Wrong,
@@ -184,7 +187,7 @@ pub(crate) fn verify(
         Read::Live(record, version) if record.is_of(&rules.ring, account, key)? => (record, version),
         // A hint leads here for a key that was reset or removed.
         Read::Live(..) | Read::Absent => {
-            let event = rejected(Scope::Account(account.clone()), module, request, now);
+            let event = rejected(rules, Scope::Account(account.clone()), module, request, now);
             plan.merged_event(event, alike(account.as_str(), now));
             return Ok(Decision { plan, value: Judged::Wrong });
         }
@@ -192,10 +195,19 @@ pub(crate) fn verify(
     };
     // Whoever resets the key while this is decided makes it be decided again.
     plan.check(api_key_key(account), version);
-    let event = event(account, Kind::ApiKeyAccepted, Outcome::Success, now)
-        .module(module.as_str().to_owned())
-        .attempt(Attempt::new(AUTH_TYPE, "authentication resulted in token creation"));
-    plan.events([request.describe(event)]);
+    if rules.module_is_off() {
+        let event = event(account, Kind::ApiKeyRejected, Outcome::Failure, now)
+            .module(module.as_str().to_owned())
+            .reason(Reason::ModuleDisabled.code());
+        let message = format!("authentication module {module} is disabled");
+        let event = rules.shown(event, Attempt::new(AUTH_TYPE, message), false);
+        plan.merged_event(request.describe(event), alike(account.as_str(), now));
+        return Ok(Decision { plan, value: Judged::ModuleDisabled });
+    }
+    let event =
+        event(account, Kind::ApiKeyAccepted, Outcome::Success, now).module(module.as_str().to_owned());
+    let accepted = Attempt::new(AUTH_TYPE, "authentication resulted in token creation");
+    plan.events([request.describe(rules.shown(event, accepted, true))]);
     let active = rules.ring.active();
     let hidden = record.text.is_none() || !rules.policy.api_keys_hash_only();
     let settled =
@@ -245,6 +257,7 @@ pub(crate) fn void(account: &AccountId, records: &Records, now: Timestamp) -> De
 
 /// Tells that a key was refused.
 pub(crate) fn rejected(
+    rules: &Rules,
     scope: Scope,
     module: &Module,
     request: &RequestFacts,
@@ -252,9 +265,8 @@ pub(crate) fn rejected(
 ) -> EventBuilder {
     let event = EventBuilder::new(scope, Kind::ApiKeyRejected, Outcome::Failure, now)
         .module(module.as_str().to_owned())
-        .reason(crate::Reason::NotFound.code())
-        .attempt(Attempt::new(AUTH_TYPE, "invalid credentials"));
-    request.describe(event)
+        .reason(Reason::NotFound.code());
+    request.describe(rules.shown(event, Attempt::new(AUTH_TYPE, "invalid credentials"), false))
 }
 
 /// What refusals have in common that are written down once.

@@ -146,7 +146,7 @@ impl Beginning<'_> {
                 let code = denied.reason.code();
                 let mut event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
                 if denied.reason == DeniedReason::ModuleDisabled {
-                    event = event.attempt(self.rules.disabled(&self.login.module));
+                    event = self.rules.disabled(event, &self.login.module);
                 }
                 self.merged(event, code);
                 Begin::Denied(*denied)

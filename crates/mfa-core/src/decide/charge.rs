@@ -52,8 +52,8 @@ impl Case<'_> {
             let event = self
                 .event(Kind::AnswerRejected, Outcome::Failure)
                 .reason(reason.code())
-                .field("attempts_left", left)
-                .attempt(self.rules.rejected(reason, &self.challenge.value.module));
+                .field("attempts_left", left);
+            let event = self.rules.rejected(event, reason, &self.challenge.value.module);
             self.note(event);
         }
         let used_up =

@@ -35,8 +35,8 @@ pub(super) fn succeed(
     let event = case
         .event(kind, Outcome::Success)
         .field("amr", amr)
-        .field("aal", evidence.aal().number().to_string())
-        .attempt(case.rules.accepted());
+        .field("aal", evidence.aal().number().to_string());
+    let event = case.rules.accepted(event);
     case.note(event);
     if way_back {
         come_back(case);

@@ -25,10 +25,8 @@ pub(super) fn unproven(case: &mut Case<'_>, why: Unproven) -> Result<Judged, Err
         case.step(Move::Send)?;
     }
     case.step(Move::Accept)?;
-    let event = case
-        .event(Kind::LoginNotRequired, Outcome::Info)
-        .reason(outcome.code())
-        .attempt(case.rules.accepted());
+    let event = case.event(Kind::LoginNotRequired, Outcome::Info).reason(outcome.code());
+    let event = case.rules.accepted(event);
     case.note(event);
     if let Some(notice) = notice {
         case.tell(notice);

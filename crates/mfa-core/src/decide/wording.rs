@@ -1,6 +1,6 @@
 //! The sentences of the attempts view, as Kazoo writes them.
 
-use audit_model::Attempt;
+use audit_model::{Attempt, EventBuilder};
 
 use super::Rules;
 use crate::settings::Origin;
@@ -11,23 +11,33 @@ const AUTH_TYPE: &str = "multi_factor";
 const TOKEN: &str = "jwt_auth_token";
 
 impl Rules {
-    pub(super) fn accepted(&self) -> Attempt {
-        self.found(Attempt::new(AUTH_TYPE, "multi factor authentication was successful"))
+    pub(super) fn accepted(&self, event: EventBuilder) -> EventBuilder {
+        self.shown(event, Attempt::new(AUTH_TYPE, "multi factor authentication was successful"), true)
     }
 
-    pub(super) fn rejected(&self, reason: Reason, module: &Module) -> Attempt {
+    pub(super) fn rejected(&self, event: EventBuilder, reason: Reason, module: &Module) -> EventBuilder {
         if reason == Reason::ModuleDisabled {
-            return self.disabled(module);
+            return self.disabled(event, module);
         }
         let message = match reason {
             Reason::Unavailable => "no multi factor authentication provider is configured",
             _ => "unauthorized",
         };
-        self.found(Attempt::new(AUTH_TYPE, message))
+        self.shown(event, Attempt::new(AUTH_TYPE, message), false)
     }
 
-    pub(super) fn disabled(&self, module: &Module) -> Attempt {
-        self.found(Attempt::new(TOKEN, format!("authentication module {module} is disabled")))
+    pub(super) fn disabled(&self, event: EventBuilder, module: &Module) -> EventBuilder {
+        let message = format!("authentication module {module} is disabled");
+        self.shown(event, Attempt::new(TOKEN, message), false)
+    }
+
+    /// Makes an event an attempt, which the attempts view shows if the module logs such attempts now.
+    pub(super) fn shown(&self, event: EventBuilder, attempt: Attempt, succeeded: bool) -> EventBuilder {
+        let event = event.attempt(self.found(attempt));
+        let logs = self.documents.module.as_ref().is_none_or(|module| {
+            if succeeded { module.log_successful_attempts.value } else { module.log_failed_attempts.value }
+        });
+        if logs { event } else { event.hidden_from_attempts() }
     }
 
     /// Adds where the module's settings and the provider's configuration were found.

@@ -200,17 +200,26 @@ impl Engine {
             crate::observe::step("api_key_verify", "rejected");
             return Ok(ApiKeyVerify::Rejected(rejected));
         };
-        let subject = Account::new(account.clone()).as_subject()?;
-        let turn = super::enrol::turn(&subject, vec![api_key_key(&account)]);
         let rules = &self.inner.rules;
+        // An account that the host does not have any more is as one that never was.
+        let Some(known) = self.inner.directory.account(&account).await? else {
+            self.note_unknown_api_key(module, request).await?;
+            crate::observe::step("api_key_verify", "rejected");
+            return Ok(ApiKeyVerify::Rejected(rejected));
+        };
+        let mut turn = super::enrol::turn(&known.as_subject()?, vec![api_key_key(&account)]);
+        turn.keys.extend(rules.document_keys(known.lineage()));
         let mut at = None;
         let decide = |records: &Records, now, _: &mut _| {
             at = Some(now);
-            verify(rules, &account, (key, &hint), (module, request), records, now)
+            let rules = rules.held(known.lineage(), Some(module), records)?;
+            verify(&rules, &account, (key, &hint), (module, request), records, now)
         };
         let settled = self.inner.driver.run(&turn, None, decide).await?;
-        if settled.value == Judged::Wrong {
+        if let Judged::Wrong | Judged::ModuleDisabled = settled.value {
             crate::observe::step("api_key_verify", "rejected");
+            let off = settled.value == Judged::ModuleDisabled;
+            let rejected = if off { Rejected::new(Reason::ModuleDisabled, 0, None) } else { rejected };
             return Ok(ApiKeyVerify::Rejected(rejected));
         }
         if settled.value == Judged::RightAndToMove {

@@ -63,7 +63,7 @@ impl Engine {
             return Ok(());
         }
         let mut plan = Plan::default();
-        plan.merged_event(rejected(Scope::System, module, request, now), alike("", now));
+        plan.merged_event(rejected(&self.inner.rules, Scope::System, module, request, now), alike("", now));
         let _no_condition_was_set = self.commit_in(Scope::System, plan, now).await?;
         self.inner.unknown_key_noted.store(this, Ordering::Relaxed);
         Ok(())
