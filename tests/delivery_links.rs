@@ -530,12 +530,16 @@ on_stores! {
         let _ = mailed.inbox.take();
         let challenge = mailed.begin(&bob).await;
         let token = mailed.link();
+        let nonce = view(&mailed, &token).await.nonce;
         // An answer of the other kind is a switch.
         let typed = Response::answer(mfa::Answer::recovery("not a code"));
         let _refused = mailed.engine.verify(&challenge.reference, typed).await.unwrap();
         assert_eq!(world.events_of(Kind::ChallengeSwitched).await.len(), 1);
         let opened = mailed.engine.link_open(&token, &facts()).await;
         assert!(matches!(opened, Ok(LinkOpen::Rejected(_))), "{opened:?}");
+        let confirmed = mailed.engine.link_confirm(&token, &nonce, &digits(&challenge), &facts()).await;
+        assert!(matches!(confirmed, Ok(LinkConfirm::Rejected(_))), "{confirmed:?}");
+        assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::Fraud);
     }
 }
 

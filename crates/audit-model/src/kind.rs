@@ -44,7 +44,7 @@ kinds! {
     LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];
     EnrolmentRequired = 5, "enrolment_required", "A login passed its first factor and must enrol a method first.", ["first_factor"];
     AnswerAccepted = 6, "answer_accepted", "An answer was right and completed its challenge.", ["method", "amr", "aal"];
-    AnswerRejected = 7, "answer_rejected", "An answer was refused; the reason says why.", ["method", "attempts_left"];
+    AnswerRejected = 7, "answer_rejected", "An answer was refused; the reason says why. Of a challenge that was over before it was reported, `status` says how it ended.", ["method", "attempts_left", "status"];
     ChallengeVerified = 8, "challenge_verified", "A challenge was completed elsewhere and waits to be claimed.", ["method"];
     ChallengeClaimed = 9, "challenge_claimed", "The grant of a verified challenge was handed out.", ["method", "amr", "aal"];
     ChallengeEnded = 10, "challenge_ended", "A challenge reached a terminal state without success.", ["status", "method"];

@@ -204,12 +204,10 @@ impl<'a> Sending<'a, '_, '_> {
         }
     }
 
-    /// Makes a new secret and sends it: the one before is dead from the commit on that comes first. When and where the
-    /// login began stays as it was.
+    /// Makes a new secret and sends it: the one before is dead from the commit on that comes first.
     fn send(&mut self, before: Option<Sent>) -> Result<DeliveredStep, ProviderError> {
         let now = self.cx.now;
-        let (generation, began_at) =
-            before.as_ref().map_or((0, now), |sent| (sent.generation.saturating_add(1), sent.began_at));
+        let generation = before.map_or(0, |sent| sent.generation.saturating_add(1));
         let (secret, message) = match self.pages() {
             None => {
                 let code = draw_code(self.cx, self.settings.digits)?;
@@ -222,14 +220,10 @@ impl<'a> Sending<'a, '_, '_> {
                 let digits = draw_digits(self.cx)?;
                 let link = Link::new(link_url, token.expose_secret());
                 let link = link.map_err(|_| ProviderError::Inappropriate)?;
-                let ip = match before.map(|sent| sent.secret) {
-                    Some(Secret::Link { ip, .. }) => ip,
-                    _ => self.cx.ip.map(|ip| ip.to_string()),
-                };
-                (Secret::Link { hash, digits, ip }, self.message(Shown::Link(&link))?)
+                (Secret::Link { hash, digits }, self.message(Shown::Link(&link))?)
             }
         };
-        let sent = Sent { generation, began_at, expires_at: now.plus(self.settings.ttl), secret };
+        let sent = Sent { generation, expires_at: now.plus(self.settings.ttl), secret };
         Ok(Step::then(Then::Run(Effect::Deliver(message), Charge::Send)).with_state(sent))
     }
 
@@ -264,8 +258,7 @@ impl<'a> Sending<'a, '_, '_> {
     }
 
     fn link(&self, sent: &Sent, link: LinkEvent<'_>) -> Result<DeliveredStep, ProviderError> {
-        let (Secret::Link { hash, digits, ip }, Some(Pages { target_url, .. })) =
-            (&sent.secret, self.pages())
+        let (Secret::Link { hash, digits }, Some(Pages { target_url, .. })) = (&sent.secret, self.pages())
         else {
             return Ok(Step::then(Then::Reject(Reason::NotFound)));
         };
@@ -278,8 +271,8 @@ impl<'a> Sending<'a, '_, '_> {
         }
         Ok(Step::then(match link.act {
             LinkAct::Open => Then::Prompt(json!({
-                "began_at": sent.began_at.unix_seconds(),
-                "ip": ip,
+                "began_at": self.cx.began_at.unix_seconds(),
+                "ip": self.cx.began_from,
                 "expires_at": sent.expires_at.unix_seconds(),
                 "needs": if self.is_approval_enough() { "nothing" } else { "same_browser_or_digits" },
                 "target_url": target_url.as_str(),
