@@ -1,5 +1,6 @@
 //! What the engine keeps in a store: one file a kind of record.
 
+pub(crate) mod account;
 pub(crate) mod challenge;
 pub(crate) mod destination;
 pub(crate) mod directory;
@@ -26,10 +27,23 @@ pub(crate) const INVITATION: RecordKind = RecordKind::new("invitation");
 pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
+pub(crate) const ACCOUNT_MESSAGES: RecordKind = RecordKind::new("account_messages");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 11] =
-    [LOGIN, VAULT, OPEN, CHALLENGE, PENDING, PROOF, TICKET, INVITATION, NOTICE, DESTINATION, DIRECTORY_USER];
+pub(crate) const KINDS: [RecordKind; 12] = [
+    LOGIN,
+    VAULT,
+    OPEN,
+    CHALLENGE,
+    PENDING,
+    PROOF,
+    TICKET,
+    INVITATION,
+    NOTICE,
+    DESTINATION,
+    DIRECTORY_USER,
+    ACCOUNT_MESSAGES,
+];
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Addresses the one record of `kind` that a user has.
