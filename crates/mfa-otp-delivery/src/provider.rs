@@ -109,7 +109,7 @@ impl Provider for Delivered {
     }
 
     fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>> {
-        Settings::read(settings).map(|_| ())
+        Settings::check(settings)
     }
 
     fn fits(&self, secret: &Address, contacts: &[Contact]) -> bool {
@@ -189,7 +189,7 @@ impl Delivered {
 /// One step about one address.
 struct Sending<'a, 'b, 'c> {
     of: &'a Delivered,
-    settings: &'a Settings,
+    settings: &'a Settings<'a>,
     address: &'a Address,
     cx: &'b mut Cx<'c>,
 }
@@ -197,10 +197,10 @@ struct Sending<'a, 'b, 'c> {
 impl<'a> Sending<'a, '_, '_> {
     /// Returns the pages of a link, where one is sent. A set-up has no challenge that a link could verify: whoever
     /// is there to set the address up types a code.
-    const fn pages(&self) -> Option<&'a Pages> {
+    const fn pages(&self) -> Option<Pages<'a>> {
         match self.cx.purpose {
             Purpose::Enrol => None,
-            _ => self.settings.pages.as_ref(),
+            _ => self.settings.pages,
         }
     }
 
@@ -215,10 +215,11 @@ impl<'a> Sending<'a, '_, '_> {
                 let code = Code::parse(code.expose_secret()).map_err(|_| ProviderError::Inappropriate)?;
                 (Secret::Code(hash), self.message(Shown::Code(&code))?)
             }
-            Some(Pages { link_url, .. }) => {
+            Some(pages) => {
+                let link_url = pages.link_url().map_err(|_| ProviderError::Inappropriate)?;
                 let (token, hash) = self.cx.link()?;
                 let digits = draw_digits(self.cx)?;
-                let link = Link::new(link_url, token.expose_secret());
+                let link = Link::new(&link_url, token.expose_secret());
                 let link = link.map_err(|_| ProviderError::Inappropriate)?;
                 (Secret::Link { hash, digits }, self.message(Shown::Link(&link))?)
             }
@@ -258,8 +259,7 @@ impl<'a> Sending<'a, '_, '_> {
     }
 
     fn link(&self, sent: &Sent, link: LinkEvent<'_>) -> Result<DeliveredStep, ProviderError> {
-        let (Secret::Link { hash, digits }, Some(Pages { target_url, .. })) = (&sent.secret, self.pages())
-        else {
+        let (Secret::Link { hash, digits }, Some(pages)) = (&sent.secret, self.pages()) else {
             return Ok(Step::then(Then::Reject(Reason::NotFound)));
         };
         if !self.cx.is_link(hash, link.secret)? {
@@ -275,7 +275,7 @@ impl<'a> Sending<'a, '_, '_> {
                 "ip": self.cx.began_from,
                 "expires_at": sent.expires_at.unix_seconds(),
                 "needs": if self.is_approval_enough() { "nothing" } else { "same_browser_or_digits" },
-                "target_url": target_url.as_str(),
+                "target_url": pages.target_url().map_err(|_| ProviderError::Inappropriate)?.as_str(),
             })),
             LinkAct::Confirm { same_browser: true, .. } => Then::Accept(self.of.descriptor.strength()),
             LinkAct::Confirm { digits: Some(typed), .. } if !typed.expose_secret().trim().is_empty() => {
