@@ -31,12 +31,15 @@ async fn view(mailed: &Mailed, token: &LinkToken) -> LinkView {
     }
 }
 
+/// Opens a fresh link and confirms it.
 async fn confirm(mailed: &Mailed, token: &LinkToken, proof: LinkProof) -> LinkConfirm {
-    let nonce = match mailed.engine.link_open(token, &facts()).await.unwrap() {
-        LinkOpen::Valid(view) => view.nonce,
-        _ => SecretText::new("none"),
-    };
-    mailed.engine.link_confirm(token, &nonce, &proof, &facts()).await.unwrap()
+    let nonce = view(mailed, token).await.nonce;
+    confirm_by(mailed, token, &nonce, proof).await
+}
+
+/// Confirms a link by the form of a page that was opened before.
+async fn confirm_by(mailed: &Mailed, token: &LinkToken, nonce: &SecretText, proof: LinkProof) -> LinkConfirm {
+    mailed.engine.link_confirm(token, nonce, &proof, &facts()).await.unwrap()
 }
 
 fn reason(confirmed: &LinkConfirm) -> Reason {
@@ -102,7 +105,7 @@ impl Transport for Silent {
 on_stores! {
     async fn a_link_that_is_confirmed_elsewhere_is_claimed_by_the_page_that_waits(world) {
         let (mailed, _bob, challenge, token) = linked(&world).await;
-        let shown = view(&mailed, &token).await.prompt;
+        let LinkView { prompt: shown, nonce, .. } = view(&mailed, &token).await;
         assert_eq!(shown["target_url"], TARGET_URL);
         assert_eq!(shown["began_at"], world.now().unix_seconds());
         assert_eq!(status(&mailed, &challenge).await, Status::Sent);
@@ -113,7 +116,8 @@ on_stores! {
         let Verify::Verified(grant) = mailed.engine.claim(&challenge.reference).await.unwrap() else { panic!() };
         assert_eq!(grant.evidence().aal().number(), 1);
         assert_eq!(status(&mailed, &challenge).await, Status::Redeemed);
-        assert_eq!(reason(&confirm(&mailed, &token, digits(&challenge)).await), Reason::NotFound);
+        let again = confirm_by(&mailed, &token, &nonce, digits(&challenge)).await;
+        assert_eq!(reason(&again), Reason::AlreadyUsed);
     }
 
     async fn an_address_is_set_up_by_a_code_where_logins_are_confirmed_by_a_link(world) {
@@ -150,13 +154,14 @@ on_stores! {
         let (mailed, bob, challenge, token) = linked(&world).await;
         let other = mailed.begin(&bob).await;
         let other_token = mailed.link();
+        let nonces = [view(&mailed, &token).await.nonce, view(&mailed, &other_token).await.nonce];
         let shown: u32 = challenge.prompt["match"].as_str().unwrap().parse().unwrap();
         let wrong = LinkProof::Digits(SecretText::new(format!("{:02}", (shown + 1) % 100)));
         assert_eq!(reason(&confirm(&mailed, &token, wrong).await), Reason::Fraud);
         assert_eq!(status(&mailed, &challenge).await, Status::Failed);
-        for (token, challenge) in [(&token, &challenge), (&other_token, &other)] {
-            let late = confirm(&mailed, token, digits(challenge)).await;
-            assert!(matches!(late, LinkConfirm::Rejected(_)), "{late:?}");
+        let late = [(&token, &challenge, Reason::Exhausted), (&other_token, &other, Reason::Superseded)];
+        for ((token, challenge, why), nonce) in late.into_iter().zip(&nonces) {
+            assert_eq!(reason(&confirm_by(&mailed, token, nonce, digits(challenge)).await), why);
             assert!(matches!(mailed.engine.claim(&challenge.reference).await.unwrap(), Verify::Rejected(_)));
         }
         assert!(matches!(mailed.engine.begin(login(&bob)).await.unwrap(), Begin::Denied(_)), "every method is delayed");
@@ -211,22 +216,27 @@ on_stores! {
 
     async fn t21_a_link_is_good_once_and_an_older_one_of_its_challenge_not_at_all(world) {
         let (mailed, _bob, challenge, old) = linked(&world).await;
+        let old_nonce = view(&mailed, &old).await.nonce;
         world.clock.advance(Duration::from_secs(30));
         let resent = mailed.engine.resend(&challenge.reference).await.unwrap();
         let mfa::Changed::Done(prompt) = resent else { panic!("{resent:?}") };
         let new = mailed.link();
         let digits = LinkProof::Digits(SecretText::new(prompt["match"].as_str().unwrap()));
-        assert_eq!(reason(&confirm(&mailed, &old, digits.clone()).await), Reason::NotFound);
-        assert!(matches!(confirm(&mailed, &new, digits.clone()).await, LinkConfirm::Confirmed(_)));
-        assert!(matches!(confirm(&mailed, &new, digits).await, LinkConfirm::Rejected(_)));
+        let by_old = confirm_by(&mailed, &old, &old_nonce, digits.clone()).await;
+        assert_eq!(reason(&by_old), Reason::NotFound);
+        let nonce = view(&mailed, &new).await.nonce;
+        let first = confirm_by(&mailed, &new, &nonce, digits.clone()).await;
+        assert!(matches!(first, LinkConfirm::Confirmed(_)), "{first:?}");
+        assert_eq!(reason(&confirm_by(&mailed, &new, &nonce, digits).await), Reason::AlreadyUsed);
         assert_eq!(world.events_of(Kind::ChallengeVerified).await.len(), 1);
     }
 
     async fn t22_a_link_is_over_at_the_second_its_life_ends(world) {
         let (mailed, _bob, challenge, token) = linked(&world).await;
+        let nonce = view(&mailed, &token).await.nonce;
         world.clock.advance(Duration::from_secs(300));
-        let late = confirm(&mailed, &token, digits(&challenge)).await;
-        assert!(matches!(late, LinkConfirm::Rejected(_)), "{late:?}");
+        let late = confirm_by(&mailed, &token, &nonce, digits(&challenge)).await;
+        assert_eq!(reason(&late), Reason::Expired);
         assert_eq!(refused(mailed.engine.claim(&challenge.reference).await.unwrap()).reason, Reason::Expired);
     }
 
@@ -350,10 +360,12 @@ on_stores! {
         let by_email = login(&bob).with_method("email".parse().unwrap());
         let Begin::Challenge(challenge) = mailed.engine.begin(by_email).await.unwrap() else { panic!() };
         let token = mailed.link();
+        let nonce = view(&mailed, &token).await.nonce;
         world.clock.advance(Duration::from_secs(30));
         let switched = mailed.engine.switch(&challenge.reference, &"sms".parse().unwrap()).await.unwrap();
         assert!(matches!(switched, mfa::Changed::Done(_)), "{switched:?}");
-        assert_eq!(reason(&confirm(&mailed, &token, digits(&challenge)).await), Reason::NotFound);
+        let dead = confirm_by(&mailed, &token, &nonce, digits(&challenge)).await;
+        assert_eq!(reason(&dead), Reason::NotFound);
         assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::Fraud);
         assert_eq!(status(&mailed, &challenge).await, Status::Failed);
     }
@@ -367,7 +379,10 @@ on_stores! {
         let mailed = Mailed { engine, inbox };
         for text in ["", "x", "AAAA", &"A".repeat(5_000), "made-up", "é"] {
             let token = LinkToken::from_text(text);
-            assert_eq!(reason(&confirm(&mailed, &token, LinkProof::None).await), Reason::NotFound);
+            let opened = mailed.engine.link_open(&token, &facts()).await.unwrap();
+            assert!(matches!(opened, LinkOpen::Rejected(r) if r.reason == Reason::NotFound));
+            let confirmed = confirm_by(&mailed, &token, &SecretText::new("none"), LinkProof::None).await;
+            assert_eq!(reason(&confirmed), Reason::NotFound);
             assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::NotFound);
         }
         assert_eq!(counting.take().gets, 0);
@@ -515,11 +530,25 @@ on_stores! {
         let _ = mailed.inbox.take();
         let challenge = mailed.begin(&bob).await;
         let token = mailed.link();
+        let nonce = view(&mailed, &token).await.nonce;
         // An answer of the other kind is a switch.
         let typed = Response::answer(mfa::Answer::recovery("not a code"));
         let _refused = mailed.engine.verify(&challenge.reference, typed).await.unwrap();
         assert_eq!(world.events_of(Kind::ChallengeSwitched).await.len(), 1);
         let opened = mailed.engine.link_open(&token, &facts()).await;
         assert!(matches!(opened, Ok(LinkOpen::Rejected(_))), "{opened:?}");
+        let confirmed = mailed.engine.link_confirm(&token, &nonce, &digits(&challenge), &facts()).await;
+        assert!(matches!(confirmed, Ok(LinkConfirm::Rejected(_))), "{confirmed:?}");
+        assert_eq!(mailed.engine.link_not_me(&token, &facts()).await.unwrap().reason, Reason::Fraud);
     }
+}
+
+#[test]
+fn s28_a_link_s_page_is_kept_from_caches_referrers_and_search_engines() {
+    let kept = [
+        ("Referrer-Policy", "no-referrer"),
+        ("Cache-Control", "no-store"),
+        ("X-Robots-Tag", "noindex, nofollow"),
+    ];
+    assert_eq!(LinkView::HEADERS, kept);
 }

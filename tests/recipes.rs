@@ -10,6 +10,8 @@ mod reading_the_audit_log;
 mod restored_backup;
 #[path = "recipes/rotating_keys.rs"]
 mod rotating_keys;
+#[path = "recipes/sms_pumping.rs"]
+mod sms_pumping;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use mfa::*;
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::host::{STEP, TestHost, login, session, subject, totp};
 use mfa_testkit::inbox::Inbox;
-use pages::{LOCKED_OUT, READING, RESTORED, ROTATING};
+use pages::{LOCKED_OUT, PUMPING, READING, RESTORED, ROTATING};
 
 /// A service on a database file, with recovery codes.
 struct Service {
@@ -283,4 +285,69 @@ fn verified(exported: &[u8]) -> Report {
     let mut verifier = Verifier::new(checkpoint_key());
     audit::export::Reader::new(exported).verify(&mut verifier).unwrap();
     verifier.finish()
+}
+
+#[test]
+fn whoever_is_paid_by_the_message_is_paid_for_a_few() {
+    use delivery::address::{LineType, Phone};
+    use sms_pumping::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let service = Service::open(&folder.path().join("mfa.db")).await;
+        let (host, store, inbox) = (&service.host, &service.store, &service.inbox);
+        // The carrier knows one German line as a computer's.
+        let known = |phone: &Phone| match phone.as_str() {
+            "+4915123450000" => LineType::Voip,
+            _ => LineType::Unknown,
+        };
+        let numbers = numbers(&["DE", "AT"], known).unwrap();
+        let node =
+            guarded(host.node().transport(Arc::new(inbox.clone())), mfa_tests::mailed::texts(), numbers, 30)
+                .unwrap();
+        let policy = Policy::recommended().with_document(&serde_json::json!({"offered": ["sms"]})).unwrap();
+        let engine = node.policy(policy).build().await.unwrap();
+        let sms = ProviderName::parse("sms").unwrap();
+        let signed_up = async |n: usize, number: &str| {
+            let phone = Contact::phone(number).unwrap().verified();
+            let user = subject(&format!("user{n}")).with_contacts(vec![phone]).unwrap();
+            host.directory.put(&user).await.unwrap();
+            let by = Authority::host_vouched("sign-up", "a new user");
+            let none = Choice::none();
+            engine
+                .enrol_begin(user.account(), user.user(), &sms, &none, &by)
+                .await
+                .map_err(|error| error.code())
+        };
+        // An ordinary day.
+        let morning = host.now();
+        for n in 0..4 {
+            let started = signed_up(n, &format!("+4917012345{n:02}")).await.unwrap();
+            let code = mfa_tests::mailed::code_in(&inbox.take().pop().unwrap().body);
+            let confirmed = engine.enrol_confirm(&started.reference, &Response::code(&code)).await.unwrap();
+            assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
+        }
+        let ordinary = traffic(store, &mfa_testkit::host::acme(), (morning, host.now())).await.unwrap();
+        assert_eq!((ordinary.sent, ordinary.answered), (4, 4));
+        assert!(!ordinary.is_pumped());
+
+        // Numbers elsewhere, of services and of computers get nothing.
+        for (n, number) in
+            ["+12025550123", "+88213123456", "+499001234567", "+4915123450000"].iter().enumerate()
+        {
+            assert_eq!(signed_up(10 + n, number).await.unwrap_err(), "method_not_offered");
+        }
+        // Numbers of the right kind get thirty in all: the account's.
+        let begun = service.place().await;
+        let mut refused = 0;
+        for n in 0..40 {
+            refused += u32::from(signed_up(100 + n, &format!("+4917112345{n:02}")).await.is_err());
+        }
+        assert_eq!(refused, 14);
+        let pumped = traffic(store, &mfa_testkit::host::acme(), (morning, host.now())).await.unwrap();
+        assert_eq!((pumped.sent, pumped.answered, pumped.withheld["account"]), (30, 4, 14));
+        assert!(pumped.is_pumped());
+        let log = service.account_log(begun).await;
+        assert!(log.ends_with(&PUMPING.log(0)), "{log:#?}");
+    });
 }

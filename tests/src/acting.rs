@@ -12,7 +12,8 @@ use audit_model::Kind;
 use mfa::{
     Begin, Challenge, Charge, DeniedReason, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted,
     ExplainedOutcome, HttpClient, HttpFault, HttpReply, Login, Message, MethodSelector, NotDelivered,
-    Provider, ProviderName, Reason, Receipt, Rejected, Response, Status, Subject, Target, Transport, Verify,
+    Provider, ProviderName, Reason, Receipt, Rejected, Response, Status, Store, Subject, Target, Transport,
+    Verify,
 };
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 
@@ -113,7 +114,16 @@ impl Acting {
 
     /// Starts a builder of another engine with the same provider and the same ways out.
     pub fn node(&self, world: &World) -> EngineBuilder {
-        let builder = world.node().provider(self.provider.clone());
+        self.acts(world.node())
+    }
+
+    /// Starts a builder of such an engine on another store.
+    pub fn node_on(&self, world: &World, store: Arc<dyn Store>) -> EngineBuilder {
+        self.acts(crate::probe::node_on(world, store))
+    }
+
+    fn acts(&self, builder: EngineBuilder) -> EngineBuilder {
+        let builder = builder.provider(self.provider.clone());
         builder.transport(self.post.clone()).http(self.web.clone())
     }
 

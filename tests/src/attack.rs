@@ -18,7 +18,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 12] = [
+pub const KINDS: [RecordKind; 16] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -29,8 +29,12 @@ pub const KINDS: [RecordKind; 12] = [
     RecordKind::new("invitation"),
     RecordKind::new("notice"),
     RecordKind::new("directory_user"),
+    RecordKind::new("destination"),
+    RecordKind::new("account_messages"),
     RecordKind::new("api_key"),
     RecordKind::new("api_key_hint"),
+    RecordKind::new("settings"),
+    RecordKind::new("policy"),
 ];
 
 /// A world's store, shared so that it can be wrapped.

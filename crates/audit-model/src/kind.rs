@@ -44,7 +44,7 @@ kinds! {
     LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];
     EnrolmentRequired = 5, "enrolment_required", "A login passed its first factor and must enrol a method first.", ["first_factor"];
     AnswerAccepted = 6, "answer_accepted", "An answer was right and completed its challenge.", ["method", "amr", "aal"];
-    AnswerRejected = 7, "answer_rejected", "An answer was refused; the reason says why.", ["method", "attempts_left"];
+    AnswerRejected = 7, "answer_rejected", "An answer was refused; the reason says why. Of a challenge that was over before it was reported, `status` says how it ended.", ["method", "attempts_left", "status"];
     ChallengeVerified = 8, "challenge_verified", "A challenge was completed elsewhere and waits to be claimed.", ["method"];
     ChallengeClaimed = 9, "challenge_claimed", "The grant of a verified challenge was handed out.", ["method", "amr", "aal"];
     ChallengeEnded = 10, "challenge_ended", "A challenge reached a terminal state without success.", ["status", "method"];
@@ -63,7 +63,7 @@ kinds! {
     UserForgotten = 23, "user_forgotten", "A user's records were deleted and the personal values of their events erased.", ["authority"];
     ClockSteppedBack = 24, "clock_stepped_back", "A node's clock was found behind the latest time this user was judged at.", ["by_seconds"];
     RecordRefused = 25, "record_refused", "A stored record could not be read or authenticated and was not trusted.", ["record", "problem"];
-    EffectRefunded = 27, "effect_refunded", "An effect provably never started and its charge was given back.", ["method"];
+    EffectRefunded = 27, "effect_refunded", "An effect provably never started and its charge was given back; `limit` says whose messages of the day were used up, `destination` or `account`, where that is why.", ["method", "limit"];
     ProofIssued = 28, "proof_issued", "A step-up was completed and its proof handed out.", ["method", "operation", "aal"];
     ProofSpent = 29, "proof_spent", "A proof was spent in its own account for a change in another one.", ["operation", "account"];
     ChangeRefused = 30, "change_refused", "A change was refused: whoever asked may not make it, or must prove more.", ["operation"];

@@ -7,7 +7,7 @@ use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
 use core::time::Duration;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
 use async_lock::Mutex;
@@ -103,7 +103,7 @@ impl Driver {
         mut decide: impl FnMut(&Records, Timestamp, &mut Draw) -> Result<Decision<T>, Error> + Send,
     ) -> Result<Settled<T>, Error> {
         let mut patience = Patience::new(&*self.runtime);
-        let stripe = self.stripe(scope, user);
+        let stripe = self.stripe((scope.as_str(), user));
         let _one_round_per_user = patience.bound(stripe.lock()).await.ok_or(Error::Contention)?;
         let mut known = known;
         let mut rounds = Rounds::of_current_span();
@@ -215,8 +215,9 @@ impl Driver {
         }
     }
 
-    fn stripe(&self, scope: &Scope, user: Option<&UserId>) -> &Mutex<()> {
-        let hash = self.hasher.hash_one((scope.as_str(), user));
+    /// Returns the lock of whatever only one round in this process may work on at a time.
+    pub(crate) fn stripe(&self, whose: impl Hash) -> &Mutex<()> {
+        let hash = self.hasher.hash_one(whose);
         let index = usize::try_from(hash).unwrap_or(usize::MAX).checked_rem(self.stripes.len()).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "invariant: the index is below the number of stripes")]
         &self.stripes[index]
@@ -334,7 +335,7 @@ impl Records {
 }
 
 /// Two seconds of losing races and waiting, measured by the runtime's own timer and by the pauses taken.
-struct Patience<'a> {
+pub(crate) struct Patience<'a> {
     runtime: &'a dyn Runtime,
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
     pause: Duration,
@@ -342,12 +343,12 @@ struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    fn new(runtime: &'a dyn Runtime) -> Self {
+    pub(crate) fn new(runtime: &'a dyn Runtime) -> Self {
         Self { runtime, timer: None, pause: FIRST_PAUSE, paused: Duration::ZERO }
     }
 
     /// Waits for `future`, unless patience ends first. The timer starts at the first wait only.
-    async fn bound<F: Future>(&mut self, future: F) -> Option<F::Output> {
+    pub(crate) async fn bound<F: Future>(&mut self, future: F) -> Option<F::Output> {
         let runtime = self.runtime;
         let timer = &mut self.timer;
         let mut future = pin!(future);
@@ -362,7 +363,7 @@ impl<'a> Patience<'a> {
     }
 
     /// Waits a while after a lost race, longer each time, spread by `random`.
-    async fn pause(&mut self, random: u16) -> Result<(), Error> {
+    pub(crate) async fn pause(&mut self, random: u16) -> Result<(), Error> {
         let spread = self.pause.saturating_mul(u32::from(random)).checked_div(u32::from(u16::MAX));
         let pause = spread.unwrap_or(self.pause);
         let runtime = self.runtime;

@@ -74,6 +74,8 @@ struct Inner {
     directory: Arc<dyn Directory>,
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
+    /// How many messages an account may send in a day, where the host set it.
+    account_messages: Option<u32>,
     slow_answers: SlowAnswers,
     dangers: Vec<&'static str>,
     /// The minute in which an unknown API key was last written down.

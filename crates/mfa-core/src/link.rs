@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::keyring::{Label, Sealed};
 use crate::{
-    ChallengeId, Cx, KeyRing, KeyedHash, ProviderError, Reference, Rejected, SecretBytes, SecretText,
+    ChallengeId, Cx, EnrolmentId, KeyRing, KeyedHash, ProviderError, Reference, Rejected, SecretBytes,
+    SecretText,
 };
 
 /// The longest token, in characters. Longer text is refused before it is decoded.
@@ -146,6 +147,8 @@ pub(crate) struct Linked {
     pub(crate) account: AccountId,
     pub(crate) user: UserId,
     pub(crate) challenge: ChallengeId,
+    /// The method that it was sent for.
+    pub(crate) method: EnrolmentId,
     pub(crate) secret: SecretBytes,
     /// The key that sealed it.
     #[serde(skip)]
@@ -182,6 +185,7 @@ impl Cx<'_> {
             account: self.account.clone(),
             user: self.user.clone(),
             challenge: self.challenge,
+            method: self.enrolment,
             secret: SecretBytes::new(secret.to_vec()),
             key: String::new(),
         };

@@ -115,8 +115,13 @@ pub struct Cx<'a> {
     pub user: &'a UserId,
     /// How the user is called on screens and in authenticator apps.
     pub label: &'a str,
-    /// The address that the user's request came from, where the host said so.
+    /// The address that the user's request came from, or else the one that the login began from, where the host said
+    /// so.
     pub ip: Option<IpAddr>,
+    /// When the login began, or the set-up.
+    pub began_at: Timestamp,
+    /// Where the login began, where the host said so.
+    pub began_from: Option<IpAddr>,
     /// What the step is for.
     pub purpose: Purpose,
     /// The challenge; for an enrolment, its id in this form.
@@ -151,6 +156,8 @@ impl<'a> Cx<'a> {
             user,
             label: "",
             ip: None,
+            began_at: now,
+            began_from: None,
             purpose,
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: EnrolmentId::from_bytes([0; 16]),

@@ -1,5 +1,6 @@
 //! What the engine keeps in a store: one file a kind of record.
 
+pub(crate) mod account;
 pub(crate) mod api_key;
 pub(crate) mod challenge;
 pub(crate) mod destination;
@@ -28,12 +29,13 @@ pub(crate) const INVITATION: RecordKind = RecordKind::new("invitation");
 pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
+pub(crate) const ACCOUNT_MESSAGES: RecordKind = RecordKind::new("account_messages");
 
 pub(crate) const API_KEY: RecordKind = RecordKind::new("api_key");
 pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 15] = [
+pub(crate) const KINDS: [RecordKind; 16] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -45,6 +47,7 @@ pub(crate) const KINDS: [RecordKind; 15] = [
     NOTICE,
     DESTINATION,
     DIRECTORY_USER,
+    ACCOUNT_MESSAGES,
     document::SETTINGS,
     document::POLICY,
     API_KEY,

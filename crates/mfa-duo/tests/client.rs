@@ -301,6 +301,16 @@ fn a_server_that_never_replies_costs_no_more_than_the_deadline() {
 }
 
 #[test]
+fn a_reply_that_is_held_has_a_deadline_of_its_own() {
+    let deadlines = Deadlines::default().with_held(Duration::from_secs(20));
+    let (server, client) = set([Act::Hang, Act::Hang]);
+    let client = client.with_deadlines(deadlines);
+    assert_eq!(run(&server, client.call(&Check::new())).unwrap_err(), Error::TimedOut);
+    assert_eq!(run(&server, client.call(&push())).unwrap_err(), Error::TimedOut);
+    assert_eq!(server.told(), [10, 20]);
+}
+
+#[test]
 fn a_call_with_its_waits_ends_in_time() {
     let deadlines =
         Deadlines::default().with_call(Duration::from_secs(12)).with_request(Duration::from_secs(9));

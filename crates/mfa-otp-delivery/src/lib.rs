@@ -37,6 +37,7 @@
 //! * [`Delivered`] — the providers `email` and `sms`, for the engine.
 //! * [`address`] — canonical e-mail addresses and mobile numbers.
 //! * [`select`] — one destination or the reason why there is none; the orders of three known systems.
+//! * [`kount`] — the wire forms of a login that is challenged by a message, and of its status.
 //! * [`text`] — the messages, by key and language.
 //! * [`transport`] — SMTP, a signed webhook for text messages, and a folder for development.
 //!
@@ -48,6 +49,7 @@
 
 pub mod address;
 mod error;
+pub mod kount;
 mod provider;
 pub mod select;
 pub mod text;

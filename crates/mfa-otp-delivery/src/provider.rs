@@ -109,7 +109,7 @@ impl Provider for Delivered {
     }
 
     fn validate(&self, settings: &Value) -> Result<(), Vec<FieldError>> {
-        Settings::read(settings).map(|_| ())
+        Settings::check(settings)
     }
 
     fn fits(&self, secret: &Address, contacts: &[Contact]) -> bool {
@@ -189,7 +189,7 @@ impl Delivered {
 /// One step about one address.
 struct Sending<'a, 'b, 'c> {
     of: &'a Delivered,
-    settings: &'a Settings,
+    settings: &'a Settings<'a>,
     address: &'a Address,
     cx: &'b mut Cx<'c>,
 }
@@ -197,19 +197,17 @@ struct Sending<'a, 'b, 'c> {
 impl<'a> Sending<'a, '_, '_> {
     /// Returns the pages of a link, where one is sent. A set-up has no challenge that a link could verify: whoever
     /// is there to set the address up types a code.
-    const fn pages(&self) -> Option<&'a Pages> {
+    const fn pages(&self) -> Option<Pages<'a>> {
         match self.cx.purpose {
             Purpose::Enrol => None,
-            _ => self.settings.pages.as_ref(),
+            _ => self.settings.pages,
         }
     }
 
-    /// Makes a new secret and sends it: the one before is dead from the commit on that comes first. When and where the
-    /// login began stays as it was.
+    /// Makes a new secret and sends it: the one before is dead from the commit on that comes first.
     fn send(&mut self, before: Option<Sent>) -> Result<DeliveredStep, ProviderError> {
         let now = self.cx.now;
-        let (generation, began_at) =
-            before.as_ref().map_or((0, now), |sent| (sent.generation.saturating_add(1), sent.began_at));
+        let generation = before.map_or(0, |sent| sent.generation.saturating_add(1));
         let (secret, message) = match self.pages() {
             None => {
                 let code = draw_code(self.cx, self.settings.digits)?;
@@ -217,19 +215,16 @@ impl<'a> Sending<'a, '_, '_> {
                 let code = Code::parse(code.expose_secret()).map_err(|_| ProviderError::Inappropriate)?;
                 (Secret::Code(hash), self.message(Shown::Code(&code))?)
             }
-            Some(Pages { link_url, .. }) => {
+            Some(pages) => {
+                let link_url = pages.link_url().map_err(|_| ProviderError::Inappropriate)?;
                 let (token, hash) = self.cx.link()?;
                 let digits = draw_digits(self.cx)?;
-                let link = Link::new(link_url, token.expose_secret());
+                let link = Link::new(&link_url, token.expose_secret());
                 let link = link.map_err(|_| ProviderError::Inappropriate)?;
-                let ip = match before.map(|sent| sent.secret) {
-                    Some(Secret::Link { ip, .. }) => ip,
-                    _ => self.cx.ip.map(|ip| ip.to_string()),
-                };
-                (Secret::Link { hash, digits, ip }, self.message(Shown::Link(&link))?)
+                (Secret::Link { hash, digits }, self.message(Shown::Link(&link))?)
             }
         };
-        let sent = Sent { generation, began_at, expires_at: now.plus(self.settings.ttl), secret };
+        let sent = Sent { generation, expires_at: now.plus(self.settings.ttl), secret };
         Ok(Step::then(Then::Run(Effect::Deliver(message), Charge::Send)).with_state(sent))
     }
 
@@ -264,9 +259,7 @@ impl<'a> Sending<'a, '_, '_> {
     }
 
     fn link(&self, sent: &Sent, link: LinkEvent<'_>) -> Result<DeliveredStep, ProviderError> {
-        let (Secret::Link { hash, digits, ip }, Some(Pages { target_url, .. })) =
-            (&sent.secret, self.pages())
-        else {
+        let (Secret::Link { hash, digits }, Some(pages)) = (&sent.secret, self.pages()) else {
             return Ok(Step::then(Then::Reject(Reason::NotFound)));
         };
         if !self.cx.is_link(hash, link.secret)? {
@@ -278,11 +271,11 @@ impl<'a> Sending<'a, '_, '_> {
         }
         Ok(Step::then(match link.act {
             LinkAct::Open => Then::Prompt(json!({
-                "began_at": sent.began_at.unix_seconds(),
-                "ip": ip,
+                "began_at": self.cx.began_at.unix_seconds(),
+                "ip": self.cx.began_from,
                 "expires_at": sent.expires_at.unix_seconds(),
                 "needs": if self.is_approval_enough() { "nothing" } else { "same_browser_or_digits" },
-                "target_url": target_url.as_str(),
+                "target_url": pages.target_url().map_err(|_| ProviderError::Inappropriate)?.as_str(),
             })),
             LinkAct::Confirm { same_browser: true, .. } => Then::Accept(self.of.descriptor.strength()),
             LinkAct::Confirm { digits: Some(typed), .. } if !typed.expose_secret().trim().is_empty() => {

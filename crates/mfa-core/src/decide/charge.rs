@@ -125,7 +125,7 @@ impl Case<'_> {
         provider.is_none_or(|provider| provider.code.describe().is_low_entropy())
     }
 
-    fn is_told_first(&mut self, reason: Reason) -> bool {
+    pub(super) fn is_told_first(&mut self, reason: Reason) -> bool {
         let mut told = self.challenge.value.told;
         if told & reason.bit() != 0 {
             return false;

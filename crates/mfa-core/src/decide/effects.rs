@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use audit_model::{Kind, Outcome, Timestamp};
+use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 use serde_json::Value;
 
 use super::call::{call, ready};
@@ -28,8 +28,26 @@ pub(crate) enum EffectResult {
     NotDelivered(NotDelivered),
     /// It provably never started: what was charged for it is given back.
     NeverStarted,
-    /// Its destination had its messages of the day: it did not start either.
-    OverLimit,
+    /// Its destination or its account had its messages of the day: it did not start either.
+    OverLimit(Limit),
+}
+
+/// Whose messages of the day are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Destination,
+    Account,
+}
+
+impl EffectResult {
+    /// Describes why an effect is given back, where a limit is why.
+    pub(super) fn describe(&self, refunded: EventBuilder) -> EventBuilder {
+        match self {
+            Self::OverLimit(Limit::Destination) => refunded.field("limit", "destination"),
+            Self::OverLimit(Limit::Account) => refunded.field("limit", "account"),
+            _ => refunded,
+        }
+    }
 }
 
 /// Which effect a result is of.
@@ -137,8 +155,8 @@ fn resume_charged(
     result: &EffectResult,
     draw: &mut Draw,
 ) -> Result<Judged, Error> {
-    if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit) {
-        refund(case, &effect);
+    if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit(_)) {
+        refund(case, &effect, result);
         let judged = never_left(case, result)?;
         if let Some(before) = effect.before.take() {
             case.go_back(before);
@@ -147,7 +165,7 @@ fn resume_charged(
     }
     let unsent = matches!(result, EffectResult::Http(Err(fault)) if fault.is_unsent());
     if unsent {
-        refund(case, &effect);
+        refund(case, &effect, result);
     }
     let is_charged = effect.charge == Charge::Attempt && !unsent;
     let Some(method) = ready(case) else {
@@ -185,7 +203,7 @@ fn resume_charged(
 }
 
 fn never_left(case: &mut Case<'_>, result: &EffectResult) -> Result<Judged, Error> {
-    if !matches!(result, EffectResult::OverLimit) {
+    if !matches!(result, EffectResult::OverLimit(_)) {
         return Ok(Judged::Refunded);
     }
     if case.challenge.value.status == Status::Created {
@@ -200,15 +218,15 @@ pub(super) const fn event_of(result: &EffectResult) -> StepEvent<'_> {
         EffectResult::Http(reply) => StepEvent::Http(reply),
         EffectResult::Delivered(receipt) => StepEvent::Delivered(receipt),
         EffectResult::NotDelivered(cause) => StepEvent::NotDelivered(*cause),
-        EffectResult::NeverStarted | EffectResult::OverLimit => StepEvent::Interrupted,
+        EffectResult::NeverStarted | EffectResult::OverLimit(_) => StepEvent::Interrupted,
     }
 }
 
 /// Gives back what was charged for an effect that provably never started.
-fn refund(case: &mut Case<'_>, effect: &PendingEffect) {
+fn refund(case: &mut Case<'_>, effect: &PendingEffect, result: &EffectResult) {
     case.refund_sending(effect.charge, effect.charged_at);
     let event = case.event(Kind::EffectRefunded, Outcome::Info);
-    case.note(event);
+    case.note(result.describe(event));
     if effect.charge != Charge::Attempt {
         return;
     }

@@ -206,6 +206,8 @@ pub(super) fn context<'a>(
         user: &claims.user,
         label: &claims.label,
         ip: None,
+        began_at: now,
+        began_from: None,
         purpose: Purpose::Enrol,
         challenge: ChallengeId::from_bytes(claims.id),
         enrolment: EnrolmentId::from_bytes(claims.id),

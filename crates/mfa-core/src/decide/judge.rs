@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::call::{call, ready};
 use super::case::{Case, Opened};
 use super::effects::{EffectResult, Ran, charge_effect, interrupt, resume};
-use super::link::{Linked, link};
+use super::link::{Asked, Linked, late_report, link};
 use super::succeed::{clear_consecutive, succeed};
 use super::survey::wait_for;
 use super::unproven::unproven;
@@ -145,9 +145,13 @@ fn refused_record(
 
 fn judge_open(case: &mut Case<'_>, ask: &Ask<'_>, draw: &mut Draw) -> Result<Judged, Error> {
     if let Some(reason) = case.ended()? {
-        if let Ask::Resume(..) = ask {
-            let event = case.event(Kind::EffectDropped, Outcome::Info);
-            case.note(event);
+        match ask {
+            Ask::Resume(..) => {
+                let event = case.event(Kind::EffectDropped, Outcome::Info);
+                case.note(event);
+            }
+            Ask::Link(Linked { ask: Asked::NotMe, .. }) => return Ok(Judged::Rejected(late_report(case))),
+            _ => {}
         }
         return Ok(Judged::Rejected(case.refuse(reason, None)?));
     }

@@ -1,18 +1,22 @@
 //! Links: opening one changes nothing, confirming the last one verifies its challenge, and "not me" ends it.
 
+use audit_model::{Kind, Outcome};
 use serde_json::Value;
 
 use super::call::{call, ready};
 use super::case::Case;
 use super::judge::{Judged, carry_out, locked, refused};
+use super::wording;
 use crate::link::{LinkAct, LinkEvent};
 use crate::machine::{Move, Status};
 use crate::provider::Then;
-use crate::{Draw, Error, ProviderError, Reason, SecretBytes, StepEvent};
+use crate::{Draw, EnrolmentId, Error, NoticeKind, Reason, Rejected, SecretBytes, StepEvent};
 
 /// What is asked by whoever holds a link.
 #[derive(Clone, Copy)]
 pub(crate) struct Linked<'a> {
+    /// The method that it was sent for.
+    pub(crate) method: EnrolmentId,
     pub(crate) secret: &'a SecretBytes,
     pub(crate) ask: Asked<'a>,
 }
@@ -37,19 +41,16 @@ pub(super) fn link(case: &mut Case<'_>, linked: Linked<'_>, draw: &mut Draw) -> 
     if case.challenge.value.status == Status::Verified {
         return Ok(Judged::Rejected(case.refuse(Reason::AlreadyUsed, None)?));
     }
+    if case.challenge.value.method != linked.method {
+        // The challenge has gone on with another method, which knows nothing of this link.
+        return Ok(Judged::Rejected(refused(Reason::NotFound)));
+    }
     let Some(method) = ready(case) else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
     // To be confirmed, the link must be the one that was sent last.
     let open = StepEvent::Link(LinkEvent { secret: linked.secret, act: LinkAct::Open });
-    let step = match call(case, method, open, draw) {
-        // The challenge has gone on with a method that has no links.
-        Err(Error::Provider(ProviderError::Inappropriate)) => {
-            return Ok(Judged::Rejected(refused(Reason::NotFound)));
-        }
-        step => step?,
-    };
-    let Some(step) = step else {
+    let Some(step) = call(case, method, open, draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
     let shown = match step.then {
@@ -86,6 +87,22 @@ fn not_me(case: &mut Case<'_>) -> Result<Judged, Error> {
         case.end(Move::Supersede)?;
     }
     Ok(Judged::Rejected(case.refuse(Reason::Fraud, None)?))
+}
+
+/// Takes a report about a challenge that is over. The user is told, and so is the host, by an event that says how the
+/// challenge ended; once a challenge. Nothing is delayed or ended by it: no login is at stake any more, and whoever has
+/// found an old link must not be able to lock its owner out.
+pub(super) fn late_report(case: &mut Case<'_>) -> Rejected {
+    if case.is_told_first(Reason::Fraud) {
+        let event = case
+            .event(Kind::AnswerRejected, Outcome::Failure)
+            .reason(Reason::Fraud.code())
+            .field("status", case.challenge.value.status.code())
+            .attempt(wording::rejected(Reason::Fraud));
+        case.note(event);
+        case.tell(NoticeKind::FraudReported);
+    }
+    refused(Reason::Fraud)
 }
 
 /// A link that arrived was sent, even if its transport has not said so yet. What the transport says is waited for all

@@ -70,21 +70,21 @@ impl Confirming<'_> {
             },
         };
         let never_started = match result {
-            EffectResult::NeverStarted | EffectResult::OverLimit => true,
+            EffectResult::NeverStarted | EffectResult::OverLimit(_) => true,
             EffectResult::Http(Err(fault)) => fault.is_unsent(),
             _ => false,
         };
         let mut charged = effect.as_ref().is_some_and(|effect| effect.charge == Charge::Attempt);
         if let (Some(effect), true) = (&effect, never_started) {
-            self.refund(effect);
+            self.refund(effect, result);
             charged = false;
         }
-        if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit)
+        if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit(_))
             && let Some(before) = effect.as_mut().and_then(|effect| effect.before.take())
         {
             self.pending.state = before.state;
         }
-        if matches!(result, EffectResult::OverLimit) {
+        if matches!(result, EffectResult::OverLimit(_)) {
             return self.refuse_kept(Reason::SendLimit, false, true);
         }
         if matches!(result, EffectResult::NeverStarted) {
@@ -251,7 +251,7 @@ impl Confirming<'_> {
         Ok(Confirmed::Act(Acting { effect, charged: Some(id), of_answer }))
     }
 
-    fn refund(&mut self, effect: &PendingEffect) {
+    fn refund(&mut self, effect: &PendingEffect, result: &EffectResult) {
         match effect.charge {
             Charge::Attempt => {
                 self.pending.attempts_left = self.pending.attempts_left.saturating_add(1);
@@ -268,7 +268,7 @@ impl Confirming<'_> {
             Charge::Free => {}
         }
         let event = self.event(Kind::EffectRefunded, Outcome::Info);
-        self.plan.events([event]);
+        self.plan.events([result.describe(event)]);
     }
 }
 

@@ -93,6 +93,8 @@ fn context<'a>(
         user: subject.user(),
         label: subject.label(),
         ip: None,
+        began_at: now,
+        began_from: None,
         purpose: Purpose::Enrol,
         challenge: ChallengeId::from_bytes(*id.as_bytes()),
         enrolment: id,

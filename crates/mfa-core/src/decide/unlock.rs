@@ -123,6 +123,8 @@ impl Unlocking<'_> {
             user,
             label: subject.label(),
             ip: None,
+            began_at: self.now,
+            began_from: None,
             purpose: Purpose::StepUp(Operation::Unlock),
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: self.id,

@@ -5,6 +5,8 @@ use core::pin::pin;
 use core::task::Poll;
 use core::time::Duration;
 
+use audit_model::AccountId;
+
 use super::{EFFECT_DEADLINE, Engine};
 use crate::decide::effects::EffectResult;
 use crate::{Effect, HttpFault, NotDelivered, RunError};
@@ -18,7 +20,7 @@ pub(super) enum Acted {
 }
 
 impl Engine {
-    pub(super) async fn act(&self, effect: Effect) -> Acted {
+    pub(super) async fn act(&self, account: &AccountId, effect: Effect) -> Acted {
         match effect {
             Effect::Hash(job) => {
                 let running = self.inner.driver.runtime.run(Box::new(move || job.run()));
@@ -41,9 +43,9 @@ impl Engine {
                 let Some(transport) = &self.inner.transport else {
                     return Acted::Result(EffectResult::NotDelivered(NotDelivered::Permanent));
                 };
-                match self.charge_destination(&message).await {
-                    Ok(true) => {}
-                    Ok(false) => return Acted::Result(EffectResult::OverLimit),
+                match self.charge_message(account, &message).await {
+                    Ok(None) => {}
+                    Ok(Some(limit)) => return Acted::Result(EffectResult::OverLimit(limit)),
                     // Not charged, so not sent: as if there had been no room for it.
                     Err(_) => return Acted::Result(EffectResult::NeverStarted),
                 }

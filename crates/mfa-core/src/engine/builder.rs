@@ -36,6 +36,7 @@ pub struct EngineBuilder {
     providers: Vec<(Arc<dyn AnyProvider>, Value)>,
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
+    account_messages: Option<u32>,
     test_doubles: bool,
     allowed: Dangers,
 }
@@ -60,6 +61,7 @@ impl Engine {
             providers: Vec::new(),
             http: None,
             transport: None,
+            account_messages: None,
             test_doubles: false,
             allowed: Dangers::default(),
         }
@@ -108,6 +110,27 @@ impl EngineBuilder {
     /// Sets the transport for providers that send messages.
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
+        self
+    }
+
+    /// Sets how many messages an account may send in 24 hours, over all its users, logins and set-ups; there is no limit
+    /// otherwise. A message is charged before it leaves; past the limit a login by a message is denied and a set-up
+    /// refused, with `send_limit`, and an `effect_refunded` event says `account`. Messages are counted by the hour, so
+    /// that one may count for up to 25. Notices are not among them.
+    ///
+    /// Give every node the same number. Users have a budget of their own, and destinations; this one bounds what a
+    /// tenant whose sign-ups anybody can fill may cost in a day.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::TestHost;
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let engine = host.node().messages_per_account_and_day(10_000).build().await?;
+    /// # Ok::<(), BuildError>(()) }).unwrap();
+    /// ```
+    pub const fn messages_per_account_and_day(mut self, messages: u32) -> Self {
+        self.account_messages = Some(messages);
         self
     }
 
@@ -174,6 +197,7 @@ impl EngineBuilder {
             directory: self.directory,
             http: self.http,
             transport: self.transport,
+            account_messages: self.account_messages,
             slow_answers: SlowAnswers::default(),
             dangers,
             unknown_key_noted: AtomicU64::new(0),

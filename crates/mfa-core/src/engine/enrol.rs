@@ -285,7 +285,7 @@ impl Engine {
                 }
             };
             let ran = acting.ran(&records, &confirm::pending_key(begun.claims)?)?;
-            let (result, busy) = match self.act(acting.effect).await {
+            let (result, busy) = match self.act(begun.claims.account()?, acting.effect).await {
                 Acted::Result(result) => (result, false),
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
@@ -320,7 +320,7 @@ impl Engine {
         records: Records,
     ) -> Result<EnrolConfirm, Error> {
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
-        let hashed = self.hashed(hashing.effect).await;
+        let hashed = self.hashed(begun.claims.account()?, hashing.effect).await;
         let ask = match &hashed {
             Ok(digest) => Ask::Show(hashing.id, hashing.state.as_deref(), digest),
             Err(Error::Busy) => Ask::GiveBack(charged),

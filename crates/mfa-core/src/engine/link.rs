@@ -93,6 +93,10 @@ impl Engine {
     /// Reports that the login a link is for was not the user's: it fails, every other open one ends, every method is
     /// delayed, and the user is told. Any link of a challenge that is open or verified is enough, not only the last.
     ///
+    /// A report that comes when the challenge is over is heard for a day: it is an event, which says how the challenge
+    /// ended, and the user is told, once a challenge. It delays and ends nothing. Where the event says `redeemed`,
+    /// somebody was let in: end the sessions of that user.
+    ///
     /// ```
     /// # use mfa_core::*;
     /// # use mfa_testkit::host::TestHost;
@@ -120,7 +124,7 @@ impl Engine {
         request: &RequestFacts,
     ) -> Result<Result<Value, Rejected>, Error> {
         let claims = Claims::of_link(linked)?;
-        let ask = Ask::Link(Asking { secret: &linked.secret, ask: asked });
+        let ask = Ask::Link(Asking { method: linked.method, secret: &linked.secret, ask: asked });
         let span = crate::observe::span!("mfa.link");
         let judged = self.ask(&claims, request, ask).instrument(span).await?.into_judged();
         match judged {

@@ -54,7 +54,7 @@ impl Engine {
         let Issuing::Hash(hashing) = started else {
             return Err(Error::Unavailable("a recovery provider that does not hash"));
         };
-        let digest = match self.hashed(hashing.effect).await {
+        let digest = match self.hashed(account, hashing.effect).await {
             Err(Error::Busy) => {
                 let decide = |changing: &mut Changing<'_>| changing.give_back_recovery();
                 self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await?;
@@ -71,8 +71,12 @@ impl Engine {
     }
 
     /// Runs a slow hash.
-    pub(super) async fn hashed(&self, effect: crate::Effect) -> Result<SecretBytes, Error> {
-        match self.act(effect).await {
+    pub(super) async fn hashed(
+        &self,
+        account: &AccountId,
+        effect: crate::Effect,
+    ) -> Result<SecretBytes, Error> {
+        match self.act(account, effect).await {
             Acted::Result(EffectResult::Hashed(digest)) => Ok(digest),
             Acted::Busy => Err(Error::Busy),
             Acted::Result(_) | Acted::Lost => Err(Error::Unavailable("the result of a hash is lost")),

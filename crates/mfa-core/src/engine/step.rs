@@ -238,7 +238,7 @@ impl Engine {
         let challenge = challenge_key(claims.account()?, ChallengeId::from_bytes(claims.id));
         for _ in 0..MAX_EFFECTS {
             let ran = acting.ran(&records, &challenge)?;
-            let (result, busy) = match self.act(acting.effect).await {
+            let (result, busy) = match self.act(claims.account()?, acting.effect).await {
                 Acted::Result(result) => (result, false),
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),

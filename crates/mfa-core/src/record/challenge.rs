@@ -1,6 +1,7 @@
 //! The record of one challenge. It keeps its expiry in its body and stays a day longer, so that a late
 //! answer is told `expired`, not `not_found`.
 
+use core::net::IpAddr;
 use core::time::Duration;
 
 use audit_model::{Timestamp, UserId};
@@ -81,6 +82,8 @@ pub(crate) struct FirstFactorRecord {
     pub(crate) kind: FirstFactorKind,
     pub(crate) channel: Channel,
     pub(crate) at: Timestamp,
+    /// Where the login began, where the host said so.
+    pub(crate) ip: Option<IpAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,16 +27,20 @@ impl Versioned for Destination {
 }
 
 impl Destination {
-    /// Charges a message, if there is room for it. What a clock that ran ahead has charged counts from now on, once
-    /// this is written.
-    pub(crate) fn charge(&mut self, now: Timestamp) -> bool {
+    /// Forgets what counts no more. What a clock that ran ahead has charged counts from now on, once this is written.
+    pub(crate) fn settle(&mut self, now: Timestamp) {
         self.sends.iter_mut().for_each(|sent| *sent = (*sent).min(now));
         self.sends.retain(|sent| now.since(*sent) < DAY);
-        let has_room = self.sends.len() < DAILY;
-        if has_room {
-            self.sends.push(now);
-        }
-        has_room
+    }
+
+    /// Returns whether there is room for another message, of what was settled.
+    pub(crate) const fn has_room(&self) -> bool {
+        self.sends.len() < DAILY
+    }
+
+    /// Charges a message.
+    pub(crate) fn charge(&mut self, now: Timestamp) {
+        self.sends.push(now);
     }
 
     /// Returns from when on nothing in it counts any more.

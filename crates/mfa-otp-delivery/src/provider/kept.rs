@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 pub struct Sent {
     /// How often something was sent before, in this challenge.
     pub(super) generation: u32,
-    pub(super) began_at: Timestamp,
     pub(super) expires_at: Timestamp,
     pub(super) secret: Secret,
 }
@@ -23,8 +22,6 @@ pub(super) enum Secret {
         hash: KeyedHash,
         /// What the waiting page shows and the confirming page asks for.
         digits: SecretText,
-        /// Where the login began.
-        ip: Option<String>,
     },
 }
 

@@ -13,25 +13,49 @@ pub(super) const LEAST_BITS: u16 = 19;
 const DIGITS: core::ops::RangeInclusive<u64> = 6..=8;
 const TTL: core::ops::RangeInclusive<u64> = 30..=600;
 const USUAL_TTL: u64 = 300;
+const LINK_URL: &str = "link_url";
+const TARGET_URL: &str = "target_url";
 
-#[derive(Debug)]
-pub(super) struct Settings {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings<'a> {
     /// Digits of a code.
     pub(super) digits: u8,
     /// With the form `link`.
-    pub(super) pages: Option<Pages>,
+    pub(super) pages: Option<Pages<'a>>,
     pub(super) ttl: Duration,
 }
 
-/// Where a link leads, and where its page goes on to.
-#[derive(Debug)]
-pub(super) struct Pages {
-    pub(super) link_url: HttpsUrl,
-    pub(super) target_url: HttpsUrl,
+/// Where a link leads, and where its page goes on to, as they are written. They are parsed where one is used: to judge
+/// a link takes neither.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pages<'a> {
+    link_url: &'a str,
+    target_url: &'a str,
 }
 
-impl Settings {
-    pub(super) fn read(settings: &Value) -> Result<Self, Vec<FieldError>> {
+impl Pages<'_> {
+    pub(super) fn link_url(&self) -> Result<HttpsUrl, FieldError> {
+        url(LINK_URL, self.link_url)
+    }
+
+    pub(super) fn target_url(&self) -> Result<HttpsUrl, FieldError> {
+        url(TARGET_URL, self.target_url)
+    }
+}
+
+impl<'a> Settings<'a> {
+    /// Checks everything, the URLs too.
+    pub(super) fn check(settings: &'a Value) -> Result<(), Vec<FieldError>> {
+        let (pages, mut errors) = match Self::read(settings) {
+            Ok(read) => (read.pages, Vec::new()),
+            Err(errors) => (pages(settings), errors),
+        };
+        let urls = pages.map(|pages| [pages.link_url(), pages.target_url()]);
+        errors.extend(urls.into_iter().flatten().filter_map(Result::err));
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    pub(super) fn read(settings: &'a Value) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         if !(settings.is_object() || settings.is_null()) {
             return Err(vec![FieldError::new("settings", "type", "must be an object")]);
@@ -40,11 +64,7 @@ impl Settings {
         let digits = number(settings, "digits", DIGITS, *DIGITS.start(), &mut errors);
         let pages = match settings.get("form").map(Value::as_str) {
             None | Some(Some("code")) => None,
-            Some(Some("link")) => {
-                let link_url = address(settings, "link_url", &mut errors);
-                let target_url = address(settings, "target_url", &mut errors);
-                link_url.zip(target_url).map(|(link_url, target_url)| Pages { link_url, target_url })
-            }
+            Some(Some("link")) => pages(settings),
             Some(_) => {
                 errors.push(FieldError::new("form", "invalid", "must be code or link"));
                 None
@@ -74,8 +94,14 @@ fn number(
     })
 }
 
-/// A URL as it is written: links are made from it, and from nothing of a request.
-fn address(settings: &Value, key: &'static str, errors: &mut Vec<FieldError>) -> Option<HttpsUrl> {
-    let url = HttpsUrl::parse(settings.get(key).and_then(Value::as_str).unwrap_or_default());
-    url.map_err(|error| errors.push(FieldError::new(key, error.code, error.problem))).ok()
+/// The URLs as they are written, where the form is `link`.
+fn pages(settings: &Value) -> Option<Pages<'_>> {
+    let text = |key| settings.get(key).and_then(Value::as_str).unwrap_or_default();
+    let is_link = settings.get("form").and_then(Value::as_str) == Some("link");
+    is_link.then(|| Pages { link_url: text(LINK_URL), target_url: text(TARGET_URL) })
+}
+
+/// Links are made from these, and from nothing of a request.
+fn url(key: &'static str, text: &str) -> Result<HttpsUrl, FieldError> {
+    HttpsUrl::parse(text).map_err(|error| FieldError::new(key, error.code, error.problem))
 }
