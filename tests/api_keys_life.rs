@@ -223,6 +223,8 @@ on_stores! {
         at.engine.api_key_create(&unused, &host()).await.unwrap();
         add_new([at]);
         activate_new([at]).await;
+        // Showing it writes the record under the new key, with what is sealed under the old one.
+        assert_eq!(show(&at.engine).await, used);
         at.engine.reseal().await.unwrap();
         assert_eq!(show(&at.engine).await, used, "what is sealed was moved");
         // Each record by what it hashed, and each hint by its id.
