@@ -132,6 +132,12 @@ on_stores! {
         }
         assert_eq!(told(&engine, &key).await, "acme");
         assert_eq!(show(&engine).await, key);
+        let store = Arc::new(CountingStore::new(Shared(Arc::clone(&world.store))));
+        let counted = node_on(&world, store.clone()).build().await.unwrap();
+        let _ = store.take();
+        assert!(counted.api_key_reset(&account(), &first_factor(&bob)).await.is_err());
+        let counts = store.take();
+        assert_eq!((counts.commits, counts.bytes_put), (1, 0), "the refusal is written down, and nothing else");
         let refused = world.events_of(Kind::ChangeRefused).await;
         assert!(refused.iter().any(|event| event.actor() == Some("bob") && event.user().is_none()));
     }
@@ -173,6 +179,7 @@ on_stores! {
         world.engine.api_key_remove(&beta, &host()).await.unwrap();
         let ask = async |key: &str| {
             let answer = world.engine.api_key_verify(key, &module(), &RequestFacts::new()).await.unwrap();
+            assert_eq!(http_status(&answer).status, 401);
             let ApiKeyVerify::Rejected(rejected) = &answer else { panic!("{answer:?}") };
             (format!("{answer:?}"), rejected.public())
         };
@@ -237,7 +244,7 @@ on_stores! {
         assert_eq!(hints(&world).await.len(), 1);
     }
 
-    async fn s12_a_key_is_a_first_factor_of_its_own_and_a_user_with_a_method_is_asked_for_it(world) {
+    async fn s12_an_api_key_is_a_first_factor_and_a_user_with_a_method_is_asked_for_it(world) {
         let key = reset(&world.engine).await;
         let verify = async || match world.engine.api_key_verify(&key, &module(), &RequestFacts::new()).await {
             Ok(ApiKeyVerify::Verified(verified)) => verified,
@@ -265,7 +272,7 @@ on_stores! {
         assert_eq!((refused.field.as_str(), refused.code), ("account", "other_account"));
     }
 
-    async fn s27_no_key_is_in_the_store_the_log_or_what_is_printed(world) {
+    async fn s27_no_api_key_is_in_the_store_the_log_or_what_is_printed(world) {
         for policy in [mfa::Policy::recommended(), readable()] {
             let engine = world.node().policy(policy).build().await.unwrap();
             let issued = engine.api_key_reset(&account(), &host()).await.unwrap();
@@ -293,7 +300,7 @@ on_stores! {
         }
     }
 
-    async fn s29_an_administrator_of_the_account_or_above_sees_and_changes_a_key_by_a_proof_for_it(world) {
+    async fn s29_an_administrator_of_the_account_or_above_changes_its_api_key_by_a_proof_for_it(world) {
         let engine = world.node().policy(readable()).build().await.unwrap();
         let branch = below("branch", &["acme", "hq"]);
         let ann = |of: &str| Subject::new(AccountId::parse(of).unwrap(), UserId::parse("ann").unwrap());
@@ -332,7 +339,7 @@ on_stores! {
         assert!(events.iter().any(|event| event.kind() == Kind::ChangeRefused && event.actor() == Some("beta/ann")));
     }
 
-    async fn s29_a_key_is_shown_ten_times_a_day_and_each_time_is_an_event(world) {
+    async fn s29_an_api_key_is_shown_ten_times_a_day_and_each_time_is_an_event(world) {
         let engine = world.node().policy(readable()).build().await.unwrap();
         let mut key = reset(&engine).await;
         for n in 0..10 {

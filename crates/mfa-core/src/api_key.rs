@@ -130,6 +130,13 @@ pub enum ApiKeyVerify {
 /// assert_eq!(refused.code, "other_account");
 /// # Ok::<(), Error>(()) }).unwrap();
 /// ```
+///
+/// There is no second one:
+///
+/// ```compile_fail,E0277
+/// fn twice<T: Clone>() {}
+/// twice::<mfa_core::VerifiedApiKey>();
+/// ```
 #[derive(Debug)]
 pub struct VerifiedApiKey {
     account: AccountId,

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use http::StatusCode;
 
-use crate::{Begin, DeniedReason, Error, Forbidden, Reason, Verify};
+use crate::{ApiKeyVerify, Begin, DeniedReason, Error, Forbidden, Reason, Verify};
 
 /// An outcome or an error, to be mapped.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub enum HttpOutcome<'a> {
     Begin(&'a Begin),
     /// What verify or claim answered.
     Verify(&'a Verify),
+    /// How an API key was judged.
+    ApiKey(&'a ApiKeyVerify),
     /// A step that could not be judged.
     Error(&'a Error),
 }
@@ -27,6 +29,12 @@ impl<'a> From<&'a Begin> for HttpOutcome<'a> {
 impl<'a> From<&'a Verify> for HttpOutcome<'a> {
     fn from(outcome: &'a Verify) -> Self {
         Self::Verify(outcome)
+    }
+}
+
+impl<'a> From<&'a ApiKeyVerify> for HttpOutcome<'a> {
+    fn from(outcome: &'a ApiKeyVerify) -> Self {
+        Self::ApiKey(outcome)
     }
 }
 
@@ -65,6 +73,8 @@ pub fn http_status<'a>(outcome: impl Into<HttpOutcome<'a>>) -> HttpStatus {
     match outcome.into() {
         HttpOutcome::Begin(begin) => of_begin(begin),
         HttpOutcome::Verify(verify) => of_verify(verify),
+        HttpOutcome::ApiKey(ApiKeyVerify::Verified(_)) => plain(StatusCode::OK),
+        HttpOutcome::ApiKey(ApiKeyVerify::Rejected(_)) => plain(StatusCode::UNAUTHORIZED),
         HttpOutcome::Error(error) => of_error(error),
     }
 }

@@ -8,7 +8,7 @@ use crate::grant::GRANT_LIFE;
 use crate::keyring::Sealed;
 use crate::machine::Status;
 use crate::plan::Plan;
-use crate::record::api_key::{self, ApiKeyHint, ApiKeyRecord};
+use crate::record::api_key::{self, ApiKeyRecord};
 use crate::record::challenge::Challenge;
 use crate::record::directory::{self, DirectoryUser};
 use crate::record::document::{Document, POLICY, SETTINGS};
@@ -19,8 +19,8 @@ use crate::record::pending::PendingEnrolment;
 use crate::record::proof::{Invitation, Proof, Ticket};
 use crate::record::vault::{Place, Vault};
 use crate::record::{
-    API_KEY, API_KEY_HINT, CHALLENGE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF,
-    TICKET, VAULT, envelope, user_key, user_of,
+    API_KEY, CHALLENGE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF, TICKET, VAULT,
+    envelope, user_key, user_of,
 };
 use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, KeyId, Record, Versioned};
 
@@ -71,12 +71,8 @@ fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, Codec
         API_KEY => {
             let record = ApiKeyRecord::decode(payload)?;
             moved.extend(record.text.map(|sealed| sealed.key));
-            // What was hashed moves when the key is used.
+            // What was hashed moves when the key is used, and its hint with it.
             handed_out.extend([record.hash.key, record.hint.key]);
-        }
-        API_KEY_HINT => {
-            let hint = ApiKeyHint::decode(payload)?;
-            handed_out.extend((!hint.retired).then_some(hint.key));
         }
         _ => {}
     }

@@ -94,8 +94,7 @@ impl Engine {
     pub(super) async fn retire_api_key_hint(&self, account: &AccountId, hint: &Hashed) {
         let now = self.inner.driver.runtime.now();
         let gone_at = Some(now.plus(RETIRED_LIFE));
-        let body =
-            ApiKeyHint { account: account.clone(), key: hint.key.clone(), made_at: now, retired: true };
+        let body = ApiKeyHint { account: account.clone(), made_at: now, retired: true };
         let mut plan = Plan::default();
         if plan.put(hint_key(hint), Expect::Any, &body, gone_at).is_ok() {
             let _harmless = self.commit_in(Scope::Index, plan, now).await;
@@ -139,7 +138,7 @@ impl Engine {
     }
 
     async fn put_hint(&self, account: &AccountId, hint: &Hashed, made_at: Timestamp) -> Result<(), Error> {
-        let body = ApiKeyHint { account: account.clone(), key: hint.key.clone(), made_at, retired: false };
+        let body = ApiKeyHint { account: account.clone(), made_at, retired: false };
         let mut plan = Plan::default();
         plan.put(hint_key(hint), Expect::Any, &body, None)?;
         let _no_condition_was_set = self.commit_in(Scope::Index, plan, made_at).await?;

@@ -29,8 +29,6 @@ pub(crate) struct ApiKeyRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ApiKeyHint {
     pub(crate) account: AccountId,
-    /// The key that its id was hashed with.
-    pub(crate) key: KeyId,
     pub(crate) made_at: Timestamp,
     /// The key is dead; for a day its use is written into the log of the account whose it was.
     pub(crate) retired: bool,
