@@ -10,6 +10,7 @@ use mfa_core::{HttpClient, HttpFault, HttpReply};
 
 use crate::ClientBuilder;
 use crate::destination::{Destination, Rules};
+use crate::resolve::NotPublic;
 
 /// The most bytes that names and values of an answer's headers have together.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -102,7 +103,9 @@ impl fmt::Debug for Client {
 enum Cause {
     /// The URL leads where requests may not go.
     Destination,
-    /// The name leads nowhere, or to addresses that are not public.
+    /// The name leads to addresses that are not public alone.
+    NotPublic,
+    /// The name leads nowhere.
     Resolve,
     /// There was no connection.
     Connect,
@@ -124,6 +127,7 @@ impl Cause {
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
+            Self::NotPublic => "not_public",
             Self::Broken => "broken",
             Self::HeaderLimit => "header_limit",
             Self::BodyLimit => "body_limit",
@@ -132,7 +136,8 @@ impl Cause {
 
     const fn fault(self) -> HttpFault {
         match self {
-            Self::Destination | Self::Resolve | Self::Connect => HttpFault::NotSent,
+            Self::Destination | Self::NotPublic => HttpFault::Refused,
+            Self::Resolve | Self::Connect => HttpFault::NotSent,
             Self::Tls => HttpFault::Tls,
             Self::Timeout | Self::Broken | Self::HeaderLimit | Self::BodyLimit => HttpFault::Unanswered,
         }
@@ -146,7 +151,7 @@ impl Cause {
         } else if !error.is_connect() {
             Self::answer(error)
         } else if error.is_dns() {
-            Self::Resolve
+            if leads_to_private(error) { Self::NotPublic } else { Self::Resolve }
         } else if is_tls(error) {
             Self::Tls
         } else {
@@ -164,6 +169,20 @@ impl Cause {
 /// of `rustls`, so that a connection which broke, and was not refused, counts as one.
 fn is_tls(error: &reqwest::Error) -> bool {
     let mut next = error.source();
+/// Tells a name whose addresses were all refused from one that could not be resolved.
+fn leads_to_private(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        // `io::Error::source` skips the error that it wraps.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if wrapped.is_some_and(|inner| inner.is::<NotPublic>()) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
     while let Some(cause) = next {
         if cause.is::<rustls::Error>() || cause.downcast_ref().is_some_and(is_tls_io) {
             return true;

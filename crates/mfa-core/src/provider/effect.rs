@@ -258,6 +258,11 @@ pub enum HttpFault {
     /// The request provably never left.
     #[error("the request was not sent")]
     NotSent,
+    /// Our own side refused to send it: the address is not one that requests may go to, or there is no client. Apart
+    /// from [`NotSent`](Self::NotSent) because it says nothing about the service, which may be there for others: nobody
+    /// is let in on its account.
+    #[error("the request was refused before it was sent")]
+    Refused,
     /// The TLS handshake failed or was cut off, or the certificate was refused; nothing of the request left. Apart
     /// from [`NotSent`](Self::NotSent) because it may be an attacker's doing: nobody is let in on its account.
     #[error("the tls handshake failed")]
@@ -271,7 +276,7 @@ impl HttpFault {
     /// Returns whether the request provably never left.
     #[must_use]
     pub const fn is_unsent(self) -> bool {
-        matches!(self, Self::NotSent | Self::Tls)
+        matches!(self, Self::NotSent | Self::Refused | Self::Tls)
     }
 }
 
