@@ -315,3 +315,5 @@ on_duo! {
         granted(told);
     }
 }
+        site.advance(Duration::from_secs(3));
+        site.advance(Duration::from_secs(3));

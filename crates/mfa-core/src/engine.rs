@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use audit_model::CursorKey;
 
-use self::admit::SlowAnswers;
+use self::admit::{FreeEffects, SlowAnswers};
 use crate::decide::Rules;
 use crate::driver::Driver;
 use crate::{Directory, Error, HttpClient, KeyRing, Policy, Transport};
@@ -71,6 +71,7 @@ struct Inner {
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
     slow_answers: SlowAnswers,
+    free_effects: FreeEffects,
     dangers: Vec<&'static str>,
 }
 

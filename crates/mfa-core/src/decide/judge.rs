@@ -81,6 +81,11 @@ impl Acting {
 }
 
 impl Ask<'_> {
+    /// Returns whether the holder's page asks whether something has happened.
+    pub(crate) const fn is_poll(&self) -> bool {
+        matches!(self, Self::Respond(Response { act: Act::Poll, .. }))
+    }
+
     /// Returns whether a message may leave because of it.
     pub(crate) const fn may_send(&self) -> bool {
         match self {
@@ -349,6 +354,6 @@ pub(super) fn carry_out(
     }
 }
 
-pub(super) const fn pending(prompt: Value) -> Judged {
+pub(crate) const fn pending(prompt: Value) -> Judged {
     Judged::Pending(Pending { prompt })
 }

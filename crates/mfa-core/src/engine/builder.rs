@@ -8,7 +8,7 @@ use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::admit::SlowAnswers;
+use super::admit::{FreeEffects, SlowAnswers};
 use super::{Engine, Inner};
 use crate::bypass::Bypass;
 use crate::decide::{Dangers, Registered, Rules};
@@ -154,6 +154,7 @@ impl EngineBuilder {
             slow_answers: SlowAnswers::default(),
             dangers,
         };
+            free_effects: FreeEffects::default(),
         let engine = Engine { inner: Arc::new(inner) };
         engine.say_opened().await?;
         Ok(engine)
