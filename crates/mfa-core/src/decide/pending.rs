@@ -110,7 +110,7 @@ impl Confirming<'_> {
     ) -> Result<ErasedStep, Error> {
         let secret = self.pending_secret(method)?;
         let mut cx = context(&self.rules.ring, self.claims, self.account, method, self.now, draw);
-        cx.not_before = self.login.barrier;
+        (cx.at, cx.not_before) = (self.login.effective(self.now), self.login.barrier);
         let held = ErasedHeld {
             state: self.pending.state.as_deref(),
             enrolment: self.pending.data.as_deref(),

@@ -70,7 +70,7 @@ fn replied_to_probe(
 
 /// Makes the address that the browser is sent to.
 fn send(universal: &Universal, call: &mut Call<'_, '_>) -> Result<DuoStep, ProviderError> {
-    let (now, challenge) = (call.cx.now, call.cx.challenge);
+    let (now, until, challenge) = (call.cx.now, call.cx.at.plus(AWAY), call.cx.challenge);
     let random = call.cx.entropy.take()?;
     let Ok((url, login)) = universal.begin(call.name, challenge, now.plus(AWAY), &random, now) else {
         return Ok(keep(Then::Reject(Reason::UnknownToProvider), Kept::Burnt));
@@ -93,7 +93,7 @@ fn arrived(
     let Ok(callback) = Callback::parse(answer.text().expose_secret()) else {
         return Ok(Step::then(Then::Reject(Reason::Malformed)));
     };
-    Ok(match login.accept(universal, callback, call.cx.challenge, call.cx.now) {
+    Ok(match login.accept(universal, callback, call.cx.challenge, call.cx.at) {
         Arrival::Code(code, exchange) => {
             let request = universal.token_request(&code, &call.cx.entropy.take()?, call.cx.now);
             let request = HttpCall::new(request);
