@@ -284,10 +284,42 @@ on_duo! {
         assert_eq!(site.pushes("bob") - before, 2);
     }
 
+    [memory, sqlite] async fn a_poll_after_a_lost_exchange_says_that_another_prompt_must_be_started(world) {
+        let (site, _, bob) = site(world, Mode::Universal).await;
+        let challenge = site.begin(&bob).await;
+        let response = site.response_to(&challenge.prompt).await;
+        let polled = |told| match told {
+            Verify::Pending(pending) => pending.prompt["status"].as_str().map(str::to_owned),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(polled(site.verify(&challenge, Response::poll()).await).as_deref(), Some("away"));
+        site.duo.fault(On::any().path("/oauth/v1/token").times(1), Fault::HangAfter);
+        let exchanged = site.sent_to("/token");
+        {
+            let mut verifying = std::pin::pin!(site.engine.verify(&challenge.reference, response.clone()));
+            while site.sent_to("/token") == exchanged {
+                tokio::select! {
+                    told = &mut verifying => panic!("{told:?}"),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        }
+        site.advance(Duration::from_secs(30));
+        for _ in 0..2 {
+            assert_eq!(polled(site.verify(&challenge, Response::poll()).await).as_deref(), Some("again"));
+        }
+        assert_eq!(refused(site.verify(&challenge, response).await).reason, Reason::Superseded);
+        let next = site.verify(&challenge, Response::start(mfa::Choice::none())).await;
+        let Verify::Pending(next) = next else { panic!("{next:?}") };
+        let response = site.response_to(&next.prompt).await;
+        granted(site.verify(&challenge, response).await);
+    }
+
     [memory, sqlite] async fn a_question_how_to_ask_that_was_dropped_is_asked_again(world) {
         let (site, _, bob) = site(world, Mode::AuthApi).await;
         // Nobody at Duo yet, so that there is nothing to choose and a poll asks again.
         let challenge = site.begin(&bob).await;
+        site.advance(Duration::from_secs(3));
         site.duo.fault(On::any().path(PREAUTH).times(1), Fault::HangBefore);
         let asked = site.sent_to(PREAUTH);
         {
@@ -300,6 +332,7 @@ on_duo! {
                 }
             }
         }
+        site.advance(Duration::from_secs(3));
         let told = site.verify(&challenge, Response::poll()).await;
         assert!(matches!(&told, Verify::Pending(p) if p.prompt["offers"][0]["factor"] == "push"), "{told:?}");
         granted(site.go_on(&challenge).await);
@@ -315,5 +348,3 @@ on_duo! {
         granted(told);
     }
 }
-        site.advance(Duration::from_secs(3));
-        site.advance(Duration::from_secs(3));
