@@ -76,7 +76,8 @@ struct Inner {
 }
 
 impl Engine {
-    /// Returns what of this engine's set-up weakens it: empty for a host that chose no `danger_` value.
+    /// Returns what of this engine's set-up weakens it, its providers, client and transport included: empty for a host
+    /// that chose no such value.
     #[must_use]
     pub fn dangers(&self) -> &[&'static str] {
         &self.inner.dangers

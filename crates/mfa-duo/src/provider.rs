@@ -114,6 +114,9 @@ impl Duo {
         descriptor.effects = vec![EffectKind::Http];
         descriptor.amr = evidence::EVERY_AMR.to_vec();
         descriptor.several = false;
+        if !hosts.are_duos_alone() {
+            descriptor.dangers.push("danger_other_duo_hosts");
+        }
         Ok(Self { hosts, names: UserNames::default(), descriptor })
     }
 
@@ -131,15 +134,15 @@ impl Duo {
             }
             UserNames::UserId => cx.user.as_str().to_owned(),
             UserNames::Label => cx.label.to_owned(),
-        }
-    }
-}
         };
         if name.len() > MAX_NAME_BYTES {
             let problem = format!("must have at most {MAX_NAME_BYTES} bytes as it is written for duo");
             return Err(ProviderError::Invalid(FieldError::new("username", "too_long", problem)));
-
+        }
         Ok(name)
+    }
+}
+
 /// The longest name at Duo, which says of none how long it may be: a field of a name's usual size does not cut one off.
 const MAX_NAME_BYTES: usize = 255;
 

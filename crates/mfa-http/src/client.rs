@@ -87,6 +87,10 @@ impl HttpClient for Client {
             cause.fault()
         })
     }
+
+    fn dangers(&self) -> Vec<&'static str> {
+        if self.rules.allows_any() { vec!["danger_allow_private"] } else { Vec::new() }
+    }
 }
 
 impl fmt::Debug for Client {
@@ -123,11 +127,11 @@ impl Cause {
     const fn code(self) -> &'static str {
         match self {
             Self::Destination => "destination_refused",
+            Self::NotPublic => "not_public",
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
-            Self::NotPublic => "not_public",
             Self::Broken => "broken",
             Self::HeaderLimit => "header_limit",
             Self::BodyLimit => "body_limit",
@@ -165,10 +169,6 @@ impl Cause {
     }
 }
 
-/// Tells a handshake that failed from a connection that never stood. Whoever cuts a handshake off leaves no error
-/// of `rustls`, so that a connection which broke, and was not refused, counts as one.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut next = error.source();
 /// Tells a name whose addresses were all refused from one that could not be resolved.
 fn leads_to_private(error: &reqwest::Error) -> bool {
     let mut next = error.source();
@@ -183,6 +183,10 @@ fn leads_to_private(error: &reqwest::Error) -> bool {
     false
 }
 
+/// Tells a handshake that failed from a connection that never stood. Whoever cuts a handshake off leaves no error
+/// of `rustls`, so that a connection which broke, and was not refused, counts as one.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
     while let Some(cause) = next {
         if cause.is::<rustls::Error>() || cause.downcast_ref().is_some_and(is_tls_io) {
             return true;

@@ -143,6 +143,8 @@ impl EngineBuilder {
         let providers = self.registered()?;
         dangers
             .extend(providers.values().flat_map(|provider| provider.code.describe().dangers.iter().copied()));
+        dangers.extend(self.http.iter().flat_map(|client| client.dangers()));
+        dangers.extend(self.transport.iter().flat_map(|transport| transport.dangers()));
         let rules = Rules { ring: self.ring.clone(), policy: self.policy, providers, dangers: self.allowed };
         let driver = Driver::new(self.store, self.ring, entropy, self.runtime);
         let inner = Inner {
@@ -152,9 +154,9 @@ impl EngineBuilder {
             http: self.http,
             transport: self.transport,
             slow_answers: SlowAnswers::default(),
+            free_effects: FreeEffects::default(),
             dangers,
         };
-            free_effects: FreeEffects::default(),
         let engine = Engine { inner: Arc::new(inner) };
         engine.say_opened().await?;
         Ok(engine)

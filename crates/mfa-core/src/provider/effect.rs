@@ -289,6 +289,12 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
     /// [`HttpFault`].
     async fn send(&self, request: http::Request<Vec<u8>>, deadline: Duration)
     -> Result<HttpReply, HttpFault>;
+
+    /// Names what of its set-up weakens an engine, as `danger_…`, for [`Engine::dangers`](crate::Engine::dangers). A
+    /// client that hands requests on to another one names what that one does.
+    fn dangers(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// Sends messages for providers that need it.
@@ -299,6 +305,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`NotDelivered`].
     async fn send(&self, message: &Message, deadline: Duration) -> Result<Receipt, NotDelivered>;
+
+    /// Names what of its set-up weakens an engine, as `danger_…`, for [`Engine::dangers`](crate::Engine::dangers). A
+    /// transport that hands messages on to others names what those do.
+    fn dangers(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 const _: Option<&dyn HttpClient> = None;

@@ -81,7 +81,8 @@ impl Smtp {
         SmtpBuilder::starttls(host)
     }
 
-    /// Connects without TLS to an address of this machine, on port 25: whoever listens there reads every code.
+    /// Connects without TLS to an address of this machine, on port 25: whoever listens there reads every code. An engine
+    /// lists it among its dangers as `danger_plain`.
     pub fn danger_plain(address: impl Into<std::net::IpAddr>) -> SmtpBuilder {
         SmtpBuilder::danger_plain(address.into())
     }
@@ -127,6 +128,10 @@ impl Transport for Smtp {
 }
 
 impl fmt::Debug for Smtp {
+
+    fn dangers(&self) -> Vec<&'static str> {
+        if self.pool.is_plain() { vec!["danger_plain"] } else { Vec::new() }
+    }
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pool, sender, runtime: _ } = self;
         f.debug_struct("Smtp").field("pool", pool).field("sender", sender).finish_non_exhaustive()
