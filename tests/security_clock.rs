@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use audit_model::Kind;
+use mfa::delivery::Delivered;
 use mfa::{Begin, Choice, Engine, EnrolConfirm, Reason, Response, Runtime, Timestamp, Verify};
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::runtime::VirtualRuntime;
+use mfa_tests::mailed::{Mailed, offering};
 use mfa_tests::{STEP, begin, host, login, on_stores, totp};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -268,6 +270,30 @@ on_stores! {
         clocks.iter().for_each(|clock| clock.set(latest));
         let challenge = begin(&nodes[0], &bob).await;
         assert_eq!(reason(&nodes[1], &challenge, &app.code_at(latest)).await, None);
+    }
+
+    async fn s25_a_delivered_code_that_expired_is_expired_on_a_node_whose_clock_is_behind(world) {
+        let settings = serde_json::json!({"ttl_s": 60});
+        let mailed = Mailed::new(&world, settings.clone()).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let behind = VirtualRuntime::new(world.now());
+        let email = Delivered::email(mfa_tests::mailed::texts()).unwrap();
+        let node = world.node_at(&behind).provider_with(email, settings).policy(offering(&["email"]));
+        let node = node.transport(std::sync::Arc::new(mailed.inbox.clone())).build().await.unwrap();
+        let challenge = mailed.begin(&bob).await;
+        let code = mailed.code();
+        world.clock.advance(Duration::from_secs(60));
+        behind.advance(Duration::from_secs(50));
+        // A wrong answer to another challenge, so that the user was judged at this time.
+        let other = mailed.begin(&bob).await;
+        let wrong = mfa_tests::mailed::another(&mailed.code());
+        assert_eq!(reason(&mailed.engine, &other, &wrong).await, Some(Reason::WrongCode));
+        assert_eq!(reason(&node, &challenge, &code).await, Some(Reason::Expired));
+        // A code that either clock finds good is.
+        let next = mailed.begin(&bob).await;
+        let code = mailed.code();
+        assert_eq!(reason(&node, &next, &code).await, None);
     }
 
     async fn s25_small_differences_between_nodes_are_no_event_and_refuse_nobody(world) {

@@ -5,10 +5,16 @@ use std::sync::Arc;
 
 use audit_model::{Event, Kind, Query};
 use futures::executor::block_on;
+use mfa::delivery::HttpsUrl;
+use mfa::delivery::address::Email;
+use mfa::delivery::transport::smtp::Smtp;
+use mfa::delivery::transport::{Folder, Routed, Webhook};
+use mfa::duo::{ApiHosts, Duo};
+use mfa::http::Client;
 use mfa::totp::Totp;
 use mfa::{
-    BuildError, EffectKind, Engine, EngineBuilder, MemoryStore, OsEntropy, Scope, StoredDirectory,
-    TokioRuntime,
+    BuildError, EffectKind, Engine, EngineBuilder, MemoryStore, OsEntropy, Scope, SecretBytes,
+    StoredDirectory, TokioRuntime,
 };
 use mfa_testkit::entropy::SeededEntropy;
 use mfa_testkit::runtime::VirtualRuntime;
@@ -64,6 +70,58 @@ async fn s24_test_doubles_are_refused_unless_they_are_asked_for_and_then_listed(
         assert_eq!(opened[0].field("clock"), word(clock));
         assert_eq!(opened[0].field("entropy"), word(entropy));
     }
+}
+
+/// Says whether an engine of real parts with this and no other is listed with it, and written down so.
+async fn listed(more: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Vec<&'static str> {
+    let (store, builder) = parts(false);
+    let engine = more(builder).build().await.unwrap();
+    let written = opened(&store).await[0].field("dangers").unwrap().to_owned();
+    let dangers = engine.dangers().to_vec();
+    assert_eq!(written, if dangers.is_empty() { "none".to_owned() } else { dangers.join(" ") });
+    dangers
+}
+
+#[tokio::test]
+async fn s24_weaker_transports_clients_and_hosts_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = || Arc::new(Folder::open(folder.path().join("outgoing")).unwrap());
+    let runtime: Arc<dyn mfa::Runtime> = Arc::new(TokioRuntime::new());
+    let from = || Email::parse("no-reply@acme.example").unwrap();
+    let plain = || Smtp::danger_plain([127, 0, 0, 1]).build(from(), runtime.clone()).unwrap();
+    let tls = || Smtp::tls("127.0.0.1").build(from(), runtime.clone()).unwrap();
+    assert_eq!(listed(|b| b.transport(folder())).await, ["danger_folder"]);
+    assert_eq!(listed(|b| b.transport(Arc::new(plain()))).await, ["danger_plain"]);
+    assert!(listed(|b| b.transport(Arc::new(tls()))).await.is_empty());
+
+    let routed = Routed::new().with_email(Arc::new(plain())).with_sms(folder());
+    assert_eq!(listed(|b| b.transport(Arc::new(routed))).await, ["danger_plain", "danger_folder"]);
+    let routed = Routed::new().with_email(folder()).with_sms(folder());
+    assert_eq!(listed(|b| b.transport(Arc::new(routed))).await, ["danger_folder"]);
+
+    let public = || Arc::new(Client::builder().build().unwrap());
+    let private = || Arc::new(Client::builder().allow_private("127.0.0.1:8443").build().unwrap());
+    assert!(listed(|b| b.http(public())).await.is_empty());
+    assert_eq!(listed(|b| b.http(private())).await, ["danger_allow_private"]);
+    let webhook = |client: Arc<Client>| {
+        let url = HttpsUrl::parse("https://sms.acme.example/").unwrap();
+        Webhook::new(url, SecretBytes::new(vec![7; 32]), client, runtime.clone()).unwrap()
+    };
+    assert_eq!(listed(|b| b.transport(Arc::new(webhook(private())))).await, ["danger_allow_private"]);
+    assert!(listed(|b| b.transport(Arc::new(webhook(public())))).await.is_empty());
+
+    let settings = serde_json::json!({
+        "integration_key": "DIXXXXXXXXXXXXXXXXXX",
+        "secret_key": "deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+        "api_hostname": "api-xxxxxxxx.duosecurity.com",
+    });
+    let duo = |hosts: ApiHosts| {
+        let (duo, settings, client) = (Duo::new(hosts).unwrap(), settings.clone(), public());
+        move |builder: EngineBuilder| builder.provider_with(duo, settings).http(client)
+    };
+    assert!(listed(duo(ApiHosts::duo())).await.is_empty());
+    let other = ApiHosts::duo().also("127.0.0.1:8443").unwrap();
+    assert_eq!(listed(duo(other)).await, ["danger_other_duo_hosts"]);
 }
 
 #[tokio::test]

@@ -10,11 +10,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use audit_model::Kind;
 use mfa::{
-    Challenge, Charge, EffectKind, Engine, Error, HttpClient, HttpFault, HttpReply, Reason, Rejected,
-    Response, Status, Subject, Verify,
+    Challenge, Changed, Charge, EffectKind, Engine, EnrolConfirm, Error, HttpClient, HttpFault, HttpReply,
+    NotDelivered, Reason, Rejected, RequestFacts, Response, Status, Subject, Verify,
 };
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::doubles::{SCRIPTED_CODE, SLOW_CODE, SlowHash, enrol_in, scripted};
+use mfa_tests::mailed::Mailed;
 use mfa_tests::{World, begin, on_stores};
 
 const WRONG: &str = "135791";
@@ -75,6 +76,37 @@ impl HttpClient for FirstHangs {
 }
 
 on_stores! {
+    async fn s14_a_resend_that_is_refused_for_good_leaves_the_code_before_good(world) {
+        let mailed = Mailed::new(&world, serde_json::Value::Null).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let challenge = mailed.begin(&bob).await;
+        let code = mailed.code();
+        for _ in 0..2 {
+            world.clock.advance(Duration::from_secs(30));
+            mailed.inbox.refuse("bob@acme.example", NotDelivered::Permanent);
+            let refused = mailed.engine.resend(&challenge.reference).await.unwrap();
+            assert!(matches!(refused, Changed::Rejected(r) if r.reason == Reason::Unavailable), "{refused:?}");
+            mailed.inbox.mend();
+        }
+        assert!(mailed.inbox.take().is_empty());
+        assert!(matches!(answer(&mailed.engine, &challenge, &code).await, Verify::Verified(_)));
+    }
+
+    async fn s14_a_set_up_s_resend_that_is_refused_for_good_leaves_the_code_before_good(world) {
+        let mailed = Mailed::new(&world, serde_json::Value::Null).await;
+        let bob = mailed.add(&world, "bob").await;
+        let started = mailed.started(&bob, "email").await.unwrap();
+        let code = mailed.code();
+        world.clock.advance(Duration::from_secs(30));
+        mailed.inbox.refuse("bob@acme.example", NotDelivered::Permanent);
+        let refused = mailed.engine.enrol_resend(&started.reference, &RequestFacts::new()).await.unwrap();
+        assert!(matches!(refused, EnrolConfirm::Rejected(r) if r.reason == Reason::Unavailable), "{refused:?}");
+        assert!(mailed.inbox.take().is_empty());
+        let right = mailed.engine.enrol_confirm(&started.reference, &Response::code(&code)).await.unwrap();
+        assert!(matches!(right, EnrolConfirm::Confirmed(_)), "{right:?}");
+    }
+
     async fn s22_a_slow_hash_is_charged_before_it_runs(world) {
         let (engine, bob) = slow(&world).await;
         let challenge = begin(&engine, &bob).await;
@@ -216,7 +248,7 @@ on_stores! {
             assert!(hanging.as_mut().poll(&mut context).is_pending());
         }
         assert!(hanging.as_mut().poll(&mut context).is_pending());
-        assert!(matches!(engine.cancel(&challenge.reference).await.unwrap(), mfa::Changed::Done(_)));
+        assert!(matches!(engine.cancel(&challenge.reference).await.unwrap(), Changed::Done(_)));
         world.clock.advance(Duration::from_secs(31));
         assert_eq!(wrong(hanging.await.unwrap()).reason, Reason::Cancelled);
         assert_eq!(world.events_of(Kind::EffectDropped).await.len(), 1);

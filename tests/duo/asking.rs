@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use audit_model::Kind;
-use mfa::{Aal, Amr, Authority, Begin, Changed, Channel, Choice, Intent, Reason, Response, Status, Verify};
+use mfa::{
+    Aal, Amr, Authority, Begin, Changed, Channel, Choice, EnrolConfirm, Intent, Reason, Response, Status,
+    Verify,
+};
 use mfa_testkit::duo::{Device, Reaction};
 use mfa_tests::acting::refused;
 use mfa_tests::duo::{DuoSite, Mode, granted, push, start, text};
@@ -11,6 +14,9 @@ use mfa_tests::{World, login, on_duo, session};
 use serde_json::{Value, json};
 
 const PHONE: &str = "+15555550100";
+
+/// How long Duo is not asked again how a user can be asked.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// What bob's phone shows next.
 const CODES: [&str; 3] = ["755224", "287082", "359152"];
@@ -43,6 +49,16 @@ async fn ran_out(site: &DuoSite, challenge: &mfa::Challenge) {
         }
     }
     panic!("it has not run out");
+}
+
+/// Drives a poll until Duo holds the request that it makes, the `sent`-th.
+async fn held<T: std::fmt::Debug>(site: &DuoSite, poll: &mut (impl Future<Output = T> + Unpin), sent: usize) {
+    while site.sent_to("/auth_status") < sent {
+        tokio::select! {
+            told = &mut *poll => panic!("{told:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
 }
 
 /// How many effects were charged as this.
@@ -204,6 +220,7 @@ on_duo! {
             assert_eq!(prompt(site.verify(&challenge, push()).await)["factor"], "verified_push");
             assert_eq!(site.pushes("bob") - rang, 1);
             ran_out(&site, &challenge).await;
+            site.advance(AGAIN);
             let next = prompt(site.verify(&challenge, push()).await);
             assert_eq!(site.pushes("bob") - rang, 1, "nothing rings without a number");
             shown.push(text(&next, "verification_code").to_owned());
@@ -216,8 +233,10 @@ on_duo! {
         // Whoever loads the page again sees a number, too.
         let shows = [Response::start(Choice::none()), Response::start(Choice::none())];
         for show in shows {
+            site.advance(AGAIN);
             assert!(prompt(site.verify(&challenge, show).await).get("verification_code").is_some());
         }
+        site.advance(AGAIN);
         let Changed::Done(again) = site.engine.resend(&challenge.reference).await.unwrap() else { panic!() };
         assert!(again.get("verification_code").is_some(), "{again}");
         site.reaction("bob", Reaction::Approve);
@@ -227,6 +246,33 @@ on_duo! {
             assert!(auth.params.contains_key("txid"), "{:?}", auth.params);
         }
         assert_eq!(shown.len(), 4);
+    }
+
+    [memory, sqlite] async fn s31_a_number_is_good_by_duo_s_clock_which_is_not_ours(world) {
+        for ahead in [true, false] {
+            let (site, bob) = numbered(mfa_tests::duo::another(&world).await).await;
+            let by = Duration::from_secs(3600);
+            let set = || site.duo.set_now(if ahead { site.world.now().plus(by) } else { site.world.now().minus(by) });
+            set();
+            site.reaction("bob", Reaction::TimeOut);
+            let challenge = site.begin(&bob).await;
+            let until = challenge.prompt["verification_until"].as_u64().unwrap();
+            let now = site.world.now().unix_seconds();
+            assert!((now + 1..=now + 60).contains(&until), "{ahead}: {now} {until}");
+            let rang = site.pushes("bob");
+            assert_eq!(prompt(site.verify(&challenge, push()).await)["factor"], "verified_push", "{ahead}");
+            assert_eq!(site.pushes("bob") - rang, 1, "{ahead}");
+            // And one that has run out is not sent.
+            ran_out(&site, &challenge).await;
+            site.advance(AGAIN);
+            set();
+            assert_eq!(prompt(site.verify(&challenge, push()).await)["status"], "choose", "{ahead}");
+            site.advance(Duration::from_secs(61));
+            set();
+            let rang = site.pushes("bob");
+            assert_eq!(prompt(site.verify(&challenge, push()).await)["status"], "choose", "{ahead}");
+            assert_eq!(site.pushes("bob"), rang, "{ahead}");
+        }
     }
 
     [memory, sqlite] async fn s31_a_push_or_a_call_without_a_number_is_aal1_unless_the_settings_accept_it(world) {
@@ -299,6 +345,81 @@ on_duo! {
         prompt(site.settled(&challenge).await);
         let evidence = granted(site.claim(&challenge.reference).await);
         assert_eq!(evidence.strength.channel, Channel::Phone);
+    }
+
+    [memory, sqlite] async fn s20_of_the_polls_of_one_challenge_one_at_a_time_asks_duo(world) {
+        let site = DuoSite::new(world, Mode::AuthApi).await;
+        let bob = site.enrolled("bob").await;
+        site.reaction("bob", Reaction::Wait);
+        let (his, other) = (site.begin(&bob).await, site.begin(&bob).await);
+        for challenge in [&his, &other] {
+            prompt(site.verify(challenge, push()).await);
+            prompt(site.verify(challenge, Response::poll()).await);
+        }
+        let asked = site.sent_to("/auth_status");
+        let mut late = Box::pin(site.engine.verify(&his.reference, Response::poll()));
+        held(&site, &mut late, asked + 1).await;
+        for _ in 0..20 {
+            let told = site.verify(&his, Response::poll()).await;
+            assert!(matches!(told, Verify::Pending(_)), "{told:?}");
+        }
+        assert_eq!(site.sent_to("/auth_status"), asked + 1);
+        // Another challenge has its own.
+        let mut of_other = Box::pin(site.engine.verify(&other.reference, Response::poll()));
+        held(&site, &mut of_other, asked + 2).await;
+        // A call that is dropped leaves its place.
+        drop(late);
+        let mut late = Box::pin(site.engine.verify(&his.reference, Response::poll()));
+        held(&site, &mut late, asked + 3).await;
+        assert_eq!(site.duo.react("acme/bob", Reaction::Approve), 2);
+        prompt(late.await.unwrap());
+        granted(site.claim(&his.reference).await);
+    }
+
+    [memory, sqlite] async fn s20_of_the_polls_of_one_set_up_one_at_a_time_asks_duo(world) {
+        let site = DuoSite::new(world, Mode::AuthApi).await;
+        let bob = site.add("bob").await;
+        site.reaction("bob", Reaction::Wait);
+        let started = site.enrol_begin(&bob).await.unwrap();
+        let asking = Response::poll();
+        let poll = || site.engine.enrol_confirm(&started.reference, &asking);
+        let _ = site.confirm(&started, push()).await;
+        let _ = site.confirm(&started, Response::poll()).await;
+        let asked = site.sent_to("/auth_status");
+        let mut late = Box::pin(poll());
+        held(&site, &mut late, asked + 1).await;
+        for _ in 0..20 {
+            assert!(matches!(poll().await, Ok(EnrolConfirm::Pending(_))));
+        }
+        assert_eq!(site.sent_to("/auth_status"), asked + 1);
+        assert_eq!(site.duo.react("acme/bob", Reaction::Approve), 1);
+        assert!(matches!(late.await, Ok(EnrolConfirm::Confirmed(_))));
+    }
+
+    [memory, sqlite] async fn s20_duo_is_asked_how_to_ask_every_three_seconds_at_most(world) {
+        let (site, bob) = numbered(world).await;
+        let eve = site.world.add("eve").await;
+        let started = site.enrol_begin(&eve).await.unwrap();
+        let challenge = site.begin(&bob).await;
+        for _ in 0..3 {
+            let asked = site.sent_to("/preauth");
+            for _ in 0..10 {
+                // Of somebody who is not at Duo yet, and of somebody who is shown a number.
+                let _ = site.confirm(&started, Response::poll()).await;
+                let _ = site.confirm(&started, Response::start(Choice::none())).await;
+                prompt(site.verify(&challenge, Response::start(Choice::none())).await);
+                assert!(matches!(site.engine.resend(&challenge.reference).await, Ok(Changed::Done(_))));
+                let switched = site.engine.switch(&challenge.reference, &mfa_tests::acting::method("duo")).await;
+                assert!(matches!(switched, Ok(Changed::Done(_))), "{switched:?}");
+            }
+            assert_eq!(site.sent_to("/preauth"), asked);
+            site.advance(AGAIN);
+            let _ = site.confirm(&started, Response::poll()).await;
+            let shown = prompt(site.verify(&challenge, Response::start(Choice::none())).await);
+            assert!(shown.get("verification_code").is_some(), "{shown}");
+            assert_eq!(site.sent_to("/preauth"), asked + 2);
+        }
+        granted(site.go_on(&challenge).await);
     }
 
     [memory, sqlite] async fn s19_a_transaction_or_device_that_the_browser_names_is_not_taken(world) {

@@ -1,9 +1,13 @@
 //! S6: Duo does not answer. Only where a request that names nobody fails too, three times and by transport or a server
 //! error, may host code let somebody in; and no login waits for longer than its deadlines.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use audit_model::Kind;
+use mfa::http::{Client, Resolver};
 use mfa::{Begin, DeniedReason, Engine, Intent, NotRequired, NoticeKind, Reason, Response, Subject, Verify};
 use mfa_testkit::duo::{Device, Fault, On, Reaction};
 use mfa_tests::acting::refused;
@@ -55,6 +59,17 @@ async fn site(world: World, mode: Mode) -> (DuoSite, Engine, Subject) {
     let open = site.node(&json!({})).danger_fail_open(200).build().await.unwrap();
     assert!(open.dangers().contains(&"danger_fail_open"));
     (site, open, bob)
+}
+
+/// A resolver that knows one answer.
+#[derive(Debug)]
+struct Leads(&'static [&'static str]);
+
+#[async_trait]
+impl Resolver for Leads {
+    async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(self.0.iter().map(|address| address.parse().unwrap()).collect())
+    }
 }
 
 /// In a word.
@@ -124,6 +139,26 @@ on_duo! {
             let open = site.node(&json!({})).http(site.client(ca)).danger_fail_open(9).build().await.unwrap();
             site.duo.drop_connections(if cut_off { u32::MAX } else { 0 });
             assert_eq!(begin(&site, &open, &bob, &[]).await, "denied", "{cut_off}");
+        }
+    }
+
+    [memory, sqlite] async fn s06_what_our_own_side_does_not_send_lets_nobody_in(world) {
+        for mode in [Mode::AuthApi, Mode::Universal] {
+            let (site, _, bob) = site(another(&world).await, mode).await;
+            let refusing = |builder: mfa::http::ClientBuilder| builder.only_roots(site.duo.ca_pem()).build().unwrap();
+            // The address is not allowed; or the name of Duo's host leads to addresses that are not public alone.
+            let direct = (json!({}), refusing(Client::builder()));
+            let by_name = json!({"api_hostname": "api-xxxxxxxx.duosecurity.com"});
+            let by_name = (by_name, refusing(Client::builder().resolver(Arc::new(Leads(&["127.0.0.1", "10.0.0.1"])))));
+            for (settings, client) in [direct, by_name] {
+                let open = site.node(&settings).http(Arc::new(client)).danger_fail_open(9).build().await.unwrap();
+                assert_eq!(begin(&site, &open, &bob, &[]).await, "denied", "{mode:?} {settings}");
+            }
+            // A name that leads nowhere is a Duo that is not there.
+            let nowhere = refusing(Client::builder().resolver(Arc::new(Leads(&[]))));
+            let settings = json!({"api_hostname": "api-xxxxxxxx.duosecurity.com"});
+            let open = site.node(&settings).http(Arc::new(nowhere)).danger_fail_open(9).build().await.unwrap();
+            assert_eq!(begin(&site, &open, &bob, &[]).await, "let in", "{mode:?}");
         }
     }
 
@@ -249,10 +284,42 @@ on_duo! {
         assert_eq!(site.pushes("bob") - before, 2);
     }
 
+    [memory, sqlite] async fn a_poll_after_a_lost_exchange_says_that_another_prompt_must_be_started(world) {
+        let (site, _, bob) = site(world, Mode::Universal).await;
+        let challenge = site.begin(&bob).await;
+        let response = site.response_to(&challenge.prompt).await;
+        let polled = |told| match told {
+            Verify::Pending(pending) => pending.prompt["status"].as_str().map(str::to_owned),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(polled(site.verify(&challenge, Response::poll()).await).as_deref(), Some("away"));
+        site.duo.fault(On::any().path("/oauth/v1/token").times(1), Fault::HangAfter);
+        let exchanged = site.sent_to("/token");
+        {
+            let mut verifying = std::pin::pin!(site.engine.verify(&challenge.reference, response.clone()));
+            while site.sent_to("/token") == exchanged {
+                tokio::select! {
+                    told = &mut verifying => panic!("{told:?}"),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+        }
+        site.advance(Duration::from_secs(30));
+        for _ in 0..2 {
+            assert_eq!(polled(site.verify(&challenge, Response::poll()).await).as_deref(), Some("again"));
+        }
+        assert_eq!(refused(site.verify(&challenge, response).await).reason, Reason::Superseded);
+        let next = site.verify(&challenge, Response::start(mfa::Choice::none())).await;
+        let Verify::Pending(next) = next else { panic!("{next:?}") };
+        let response = site.response_to(&next.prompt).await;
+        granted(site.verify(&challenge, response).await);
+    }
+
     [memory, sqlite] async fn a_question_how_to_ask_that_was_dropped_is_asked_again(world) {
         let (site, _, bob) = site(world, Mode::AuthApi).await;
         // Nobody at Duo yet, so that there is nothing to choose and a poll asks again.
         let challenge = site.begin(&bob).await;
+        site.advance(Duration::from_secs(3));
         site.duo.fault(On::any().path(PREAUTH).times(1), Fault::HangBefore);
         let asked = site.sent_to(PREAUTH);
         {
@@ -265,6 +332,7 @@ on_duo! {
                 }
             }
         }
+        site.advance(Duration::from_secs(3));
         let told = site.verify(&challenge, Response::poll()).await;
         assert!(matches!(&told, Verify::Pending(p) if p.prompt["offers"][0]["factor"] == "push"), "{told:?}");
         granted(site.go_on(&challenge).await);

@@ -113,6 +113,31 @@ on_duo! {
         granted(site.log_in(&bob).await);
     }
 
+    [memory] async fn s06_an_event_that_is_no_authentication_is_a_bypass_whatever_it_shows(world) {
+        let site = DuoSite::with(world, Mode::Universal, &json!({"accept_approve_only": true}), |b| b).await;
+        let bob = site.enrolled("bob").await;
+        let lenient = site.node(&json!({})).danger_accept_provider_bypass().build().await.unwrap();
+        let events =
+            [json!("enrollment"), json!("Authentication"), json!("authentication "), json!(""), json!(["authentication"]), Value::Null];
+        for event in events {
+            site.duo.clear_faults();
+            claim(&site, "/auth_context/event_type", event.clone());
+            assert_eq!(refused(site.log_in(&bob).await).reason, Reason::Denied, "{event}");
+            let challenge = mfa_tests::duo::begin_on(&lenient, &bob).await;
+            let response = site.response_to(&challenge.prompt).await;
+            let told = lenient.verify(&challenge.reference, response).await.unwrap();
+            assert!(matches!(told, Verify::NotRequired(NotRequired::ProviderBypass)), "{event}: {told:?}");
+            // Nor does it set anything up.
+            let eve = site.add("eve").await;
+            let started = site.enrol_begin(&eve).await.unwrap();
+            let response = site.response_to(&started.prompt).await;
+            let told = site.confirm(&started, response).await;
+            assert!(matches!(told, mfa::EnrolConfirm::Rejected(_)), "{event}: {told:?}");
+        }
+        site.duo.clear_faults();
+        granted(site.log_in(&bob).await);
+    }
+
     [memory] async fn s31_settings_accept_approvals_and_nothing_else(world) {
         let site = DuoSite::with(world, Mode::Universal, &json!({"accept_approve_only": true}), |b| b).await;
         let bob = site.enrolled("bob").await;

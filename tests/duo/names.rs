@@ -16,6 +16,13 @@ async fn enrolled(site: &DuoSite, who: Subject, name: &str) -> Subject {
     who
 }
 
+/// Reads a name as Duo may be set to: in any case of its letters, without what is before a backslash or behind an at
+/// sign.
+fn as_duo_reads(name: &str) -> String {
+    let name = name.rsplit_once('\\').map_or(name, |(_, name)| name);
+    name.split_once('@').map_or(name, |(name, _)| name).to_lowercase().trim().to_owned()
+}
+
 /// Begins to set Duo up on another engine.
 async fn begin_setup(engine: &Engine, who: &Subject) -> Result<mfa::EnrolmentStarted, mfa::Error> {
     engine.enrol_begin(who.account(), who.user(), &duo(), &Choice::none(), &host()).await
@@ -27,10 +34,11 @@ on_duo! {
         let names = [
             ("acme", "bob", "acme/bob"),
             ("other", "bob", "other/bob"),
-            ("evil", "acme/bob", "evil/acme%2Fbob"),
-            ("acme", "x/bob", "acme/x%2Fbob"),
-            ("acme/x", "bob", "acme%2Fx/bob"),
-            ("acme%2Fx", "bob", "acme%252Fx/bob"),
+            ("evil", "acme/bob", "evil/acme%2fbob"),
+            ("acme", "x/bob", "acme/x%2fbob"),
+            ("acme/x", "bob", "acme%2fx/bob"),
+            ("acme%2fx", "bob", "acme%252fx/bob"),
+            ("acme", "Bob-1_2.3", "acme/%42ob-1_2.3"),
         ];
         for (account, user, name) in names {
             let who = enrolled(&site, user_of(account, user), name).await;
@@ -39,6 +47,54 @@ on_duo! {
             // Nobody but that person at Duo can approve.
             site.duo.set_reaction(name, Reaction::Deny);
             assert_eq!(refused(site.log_in(&who).await).reason, Reason::Denied, "{account} {user}");
+        }
+    }
+
+    [memory, sqlite] async fn s19_ids_that_duo_would_take_for_one_are_written_as_different_names(world) {
+        let site = DuoSite::new(world, Mode::AuthApi).await;
+        let alike = [
+            ("acme", "bob"), ("acme", "Bob"), ("acme", "BOB"), ("Acme", "bob"), ("acme", "bob@x.example"),
+            ("acme", "bob@y.example"), ("acme", "x\\bob"), ("acme", "y\\bob"), ("x\\acme", "bob"), ("acme@x", "bob"),
+            ("acme@y", "bob"), ("acme", "b%6fb"), ("acme", "b%6Fb"), ("acme", "bo\u{212a}"), ("acme", "bok"), ("acme", "boK"),
+            ("acme", "stra\u{df}e"), ("acme", "strasse"), ("acme", "bob "), ("acme", "bob+1"),
+        ];
+        let mut seen = Vec::new();
+        for (account, user) in alike {
+            // What cannot be an id is nobody's.
+            let (Ok(account), Ok(user)) = (mfa::AccountId::parse(account), mfa::UserId::parse(user)) else { continue };
+            let who = Subject::new(account, user);
+            site.world.directory.put(&who).await.unwrap();
+            site.enrol_begin(&who).await.unwrap();
+            let asked = site.duo.requests().into_iter().rfind(|seen| seen.path == "/auth/v2/preauth").unwrap();
+            let name = asked.params["username"].clone();
+            let read = as_duo_reads(&name);
+            seen.push((who, name, read));
+        }
+        assert!(seen.len() > 15);
+        for (at, (who, name, read)) in seen.iter().enumerate() {
+            for (other, its_name, its_read) in &seen[..at] {
+                assert_ne!(read, its_read, "{who:?} {name}, {other:?} {its_name}");
+            }
+        }
+    }
+
+    [memory, sqlite] async fn s19_a_name_that_is_too_long_for_duo_is_refused_by_name_and_limit(world) {
+        for mode in Mode::ALL {
+            let site = DuoSite::new(another(&world).await, mode).await;
+            // Five bytes of `acme/`, and three of each capital.
+            for (id, fits) in [("b".repeat(250), true), ("b".repeat(251), false), ("B".repeat(84), false)] {
+                let who = subject(&id);
+                site.world.directory.put(&who).await.unwrap();
+                site.duo.add_user(User::new(format!("acme/{id}")).device(Device::phone("+15555550100")));
+                match site.enrol_begin(&who).await {
+                    Ok(_) => assert!(fits, "{mode:?} {}", id.len()),
+                    Err(error) => {
+                        assert!(!fits, "{mode:?} {}: {error}", id.len());
+                        assert_eq!(error.code(), "too_long");
+                        assert!(error.to_string().starts_with("username must have at most 255 bytes"), "{error}");
+                    }
+                }
+            }
         }
     }
 
@@ -101,8 +157,11 @@ on_duo! {
         let site = DuoSite::new(world, Mode::WebSdk).await;
         let bar = subject("b|ob");
         site.world.directory.put(&bar).await.unwrap();
-        assert!(site.enrol_begin(&bar).await.is_err());
+        let by_id = site.node_naming(&json!({}), UserNames::UserId).build().await.unwrap();
+        assert!(begin_setup(&by_id, &bar).await.is_err());
         assert!(site.engine.methods(bar.account(), bar.user()).await.unwrap().is_empty());
+        // With the account's name before it, it is written another way.
+        assert!(site.enrol_begin(&bar).await.is_ok());
         // Of the host, which has no label for the user.
         assert!(subject("eve").with_label("").is_err());
     }
@@ -114,6 +173,7 @@ on_duo! {
         assert_eq!(started.prompt["status"], "enroll");
         assert!(started.prompt["enroll_portal_url"].as_str().is_some_and(|url| url.starts_with("https://")));
         // Once the user has enrolled there, a poll says how to go on.
+        site.advance(std::time::Duration::from_secs(3));
         site.duo.add_user(User::new("acme/bob").device(Device::phone("+15555550100")));
         let EnrolConfirm::Pending(pending) = site.confirm(&started, Response::poll()).await else { panic!() };
         assert_eq!(pending.prompt["offers"][0]["factor"], "push");

@@ -148,6 +148,11 @@ impl Driver {
         }
     }
 
+    /// Returns no records, for a step that reads none.
+    pub(crate) fn none(&self) -> Records {
+        Records { ring: self.ring.clone(), slots: Vec::new() }
+    }
+
     /// Reads records. That they are authentic is checked where one is used.
     pub(crate) async fn load(&self, keys: &[Key], now: Timestamp) -> Result<Records, Error> {
         let found = self.store().get(keys, now).await?;

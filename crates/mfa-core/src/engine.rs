@@ -25,7 +25,7 @@ use std::sync::atomic::AtomicU64;
 
 use audit_model::CursorKey;
 
-use self::admit::SlowAnswers;
+use self::admit::{FreeEffects, SlowAnswers};
 use crate::decide::Rules;
 use crate::driver::Driver;
 use crate::{Directory, Error, HttpClient, KeyRing, Policy, Transport};
@@ -77,13 +77,15 @@ struct Inner {
     /// How many messages an account may send in a day, where the host set it.
     account_messages: Option<u32>,
     slow_answers: SlowAnswers,
+    free_effects: FreeEffects,
     dangers: Vec<&'static str>,
     /// The minute in which an unknown API key was last written down.
     unknown_key_noted: AtomicU64,
 }
 
 impl Engine {
-    /// Returns what of this engine's set-up weakens it: empty for a host that chose no `danger_` value.
+    /// Returns what of this engine's set-up weakens it, its providers, client and transport included: empty for a host
+    /// that chose no such value.
     #[must_use]
     pub fn dangers(&self) -> &[&'static str] {
         &self.inner.dangers

@@ -109,6 +109,9 @@ pub const MAX_ENROLMENT_BYTES: usize = 48;
 pub struct Cx<'a> {
     /// The time; the node's own clock.
     pub now: Timestamp,
+    /// The time to decide at: `now`, or the latest time at which the user was judged, where that is a little later. What
+    /// expires by a time that was kept expires by this one, so that a clock that is behind revives nothing.
+    pub at: Timestamp,
     /// The account.
     pub account: &'a AccountId,
     /// The user.
@@ -152,6 +155,7 @@ impl<'a> Cx<'a> {
     ) -> Self {
         Self {
             now,
+            at: now,
             account,
             user,
             label: "",

@@ -114,6 +114,7 @@ impl Error {
             Self::IdToken(error) => error.code(),
             Self::Entropy(error) => error.code(),
             Self::Transport(HttpFault::NotSent) => "not_sent",
+            Self::Transport(HttpFault::Refused) => "refused",
             Self::Transport(HttpFault::Tls) => "tls",
             Self::Transport(_) => "unanswered",
             Self::TimedOut => "timed_out",

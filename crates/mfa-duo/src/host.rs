@@ -100,7 +100,8 @@ impl ApiHosts {
     }
 
     /// Allows `authority`, a name or address in `host` or `host:port` form (IPv6 in brackets), for a test
-    /// server or one that speaks Duo's protocol. It matches exactly, apart from case.
+    /// server or one that speaks Duo's protocol. It matches exactly, apart from case. An engine lists it among its
+    /// dangers as `danger_other_duo_hosts`.
     ///
     /// # Errors
     /// [`Error::ApiHost`] if it is not of that form.
@@ -108,6 +109,10 @@ impl ApiHosts {
         split_authority(authority)?;
         self.also.insert(authority.to_ascii_lowercase());
         Ok(self)
+    }
+
+    pub(crate) fn are_duos_alone(&self) -> bool {
+        self.also.is_empty()
     }
 
     /// Takes a host that is Duo's or one of those allowed.

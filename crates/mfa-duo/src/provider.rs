@@ -37,9 +37,14 @@ use settings::{Mode, Settings};
 /// for one push and about a minute; a start after that answers with another prompt and number, and sends nothing.
 ///
 /// An enrolment pins the name that the user has at Duo. What Duo lets pass without an answer of the user's (a bypass, a
-/// bypass code, a remembered device, a trusted network) is never evidence. Of two things Duo says nothing: how a user
-/// passed the frame of the Web SDK, whose replies are of AAL1 therefore, and whether a passcode was a bypass code; one of
-/// nine digits or ten is taken for it, so let Duo give out no shorter ones.
+/// bypass code, a remembered device, a trusted network) is never evidence, and no more is an enrolment in the Universal
+/// Prompt. Of two things Duo says nothing: how a user passed the frame of the Web SDK, whose replies are of AAL1
+/// therefore, and whether a passcode was a bypass code; one of nine digits or ten is taken for it, so let Duo give out no
+/// shorter ones.
+///
+/// **In Duo's policy of the application, deny access to new users** for `universal` and `web_sdk`. Who is not at Duo yet,
+/// or has no device there any more, could otherwise enrol one in the prompt with the password alone. Where Duo says that
+/// this happened it counts as a bypass; the frame says nothing, and of the next login Duo says that it was passed.
 ///
 /// ```
 /// use mfa_core::Provider;
@@ -67,20 +72,29 @@ pub struct Duo {
 }
 
 /// How users are called at Duo, whose integrations know a user by name alone, in any case of its letters, and where
-/// they are set to normalise names, without what is before a backslash or behind an at sign.
+/// they are set to normalise names, without what is before a backslash or behind an at sign. A name has at most 255
+/// bytes; whoever would get a longer one cannot set Duo up.
+///
+/// A name says nothing of a user's generation: Duo knows no other. A person who is given the id of a former one inherits
+/// the devices that are enrolled under the name, and with a first factor alone sets Duo up by them, until an
+/// administrator of Duo has deleted that user there. Delete it when you forget the user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserNames {
-    /// `account/user`: no two accounts of this engine share a name. In an id, `/` is written `%2F` and `%` is
-    /// written `%25`.
+    /// `account/user`: no two users of this engine share a name, whatever Duo makes of it. Of an id, lower-case letters
+    /// `a` to `z`, digits, `.`, `_` and `-` are written as they are, and every other byte as `%` and two lower-case hex
+    /// digits: `Bob@x` is `%42ob%40x`.
     #[default]
     AccountAndUser,
-    /// The user's id. The host says by this that no two accounts have users of the same id who are not the same
-    /// person: otherwise one of them could approve the login of the other.
+    /// The user's id. The host says by this that no two users of all accounts that share an integration have ids that
+    /// Duo takes for one name, unless they are the same person: otherwise one of them could approve the login of the
+    /// other. Nothing here compares a name with those of other accounts.
     UserId,
-    /// The user's label, such as an e-mail address. The host says by this that no two users have the same label, and
-    /// that a user cannot choose it. A user who is not at Duo yet is not told where to enrol there, neither here nor
-    /// with [`UserId`](Self::UserId): an administrator adds them.
+    /// The user's label, such as an e-mail address. The host says by this that no two users of all accounts that share
+    /// an integration have labels that Duo takes for one name, and that a user cannot choose theirs: a name is pinned
+    /// when Duo is set up, so that a label which another user gets later is still that of the first. A user who is not at
+    /// Duo yet is not told where to enrol there, neither here nor with [`UserId`](Self::UserId): an administrator adds
+    /// them.
     Label,
 }
 
@@ -100,6 +114,9 @@ impl Duo {
         descriptor.effects = vec![EffectKind::Http];
         descriptor.amr = evidence::EVERY_AMR.to_vec();
         descriptor.several = false;
+        if !hosts.are_duos_alone() {
+            descriptor.dangers.push("danger_other_duo_hosts");
+        }
         Ok(Self { hosts, names: UserNames::default(), descriptor })
     }
 
@@ -110,20 +127,36 @@ impl Duo {
         self
     }
 
-    fn name_of(&self, cx: &Cx<'_>) -> String {
-        match self.names {
+    fn name_of(&self, cx: &Cx<'_>) -> Result<String, ProviderError> {
+        let name = match self.names {
             UserNames::AccountAndUser => {
                 format!("{}/{}", part_of_name(cx.account.as_str()), part_of_name(cx.user.as_str()))
             }
             UserNames::UserId => cx.user.as_str().to_owned(),
             UserNames::Label => cx.label.to_owned(),
+        };
+        if name.len() > MAX_NAME_BYTES {
+            let problem = format!("must have at most {MAX_NAME_BYTES} bytes as it is written for duo");
+            return Err(ProviderError::Invalid(FieldError::new("username", "too_long", problem)));
         }
+        Ok(name)
     }
 }
 
-/// Returns an id as a part of a name that has parts: ids may have slashes too.
+/// The longest name at Duo, which says of none how long it may be: a field of a name's usual size does not cut one off.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Returns an id as a part of a name that has parts, so that different ids stay different when Duo folds case and takes
+/// a domain away: no capital, backslash, at sign or letter that has other spellings is left.
 fn part_of_name(id: &str) -> String {
-    id.replace('%', "%25").replace('/', "%2F")
+    let mut part = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => part.push(char::from(byte)),
+            _ => part.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    part
 }
 
 /// What a mode decides with: the context, the name at Duo, what is kept.
@@ -166,7 +199,7 @@ impl Provider for Duo {
         // An enrolment that begins pins the name; every later step is about that name, whatever the label becomes.
         let (pinned, begins) = match (held.secret, &event) {
             (Some(pinned), _) => (pinned, false),
-            (None, StepEvent::Begin(_)) => (Pinned::new(self.name_of(cx)), true),
+            (None, StepEvent::Begin(_)) => (Pinned::new(self.name_of(cx)?), true),
             (None, _) => return Err(ProviderError::Inappropriate),
         };
         let is_of_account = self.names == UserNames::AccountAndUser;

@@ -348,6 +348,27 @@ fn a_push_is_polled_until_it_is_decided() {
 }
 
 #[test]
+fn a_poll_goes_on_while_duo_cannot_be_reached_or_fails() {
+    let failing = || {
+        [
+            Act::Reply(200, ok(json!({ "txid": "tx" }))),
+            Act::Fault(HttpFault::NotSent),
+            Act::Reply(500, fail(50000)),
+            Act::Reply(502, json!("bad gateway")),
+        ]
+    };
+    let (server, client) = set(failing().into_iter().chain([Act::Reply(200, allow())]));
+    assert!(run(&server, client.authenticate(push())).unwrap().granted());
+    assert_eq!((server.paths().len(), server.seconds()), (5, 1 + 2 + 4));
+
+    // What never ends well ends with the time.
+    let (server, client) = set((0..20).map(|_| Act::Fault(HttpFault::NotSent)));
+    let txid = Txid::parse("tx").unwrap();
+    assert_eq!(run(&server, client.wait_for(&txid)).unwrap_err(), Error::TimedOut);
+    assert_eq!(server.seconds(), 75);
+}
+
+#[test]
 fn a_start_that_is_decided_at_once_is_not_polled() {
     let (server, client) = set([Act::Reply(200, allow())]);
     assert_eq!(run(&server, client.authenticate(push())).unwrap().verdict, Verdict::Allow);

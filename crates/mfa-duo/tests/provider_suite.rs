@@ -137,7 +137,8 @@ mod universal {
                 "iss": format!("https://{HOST}/oauth/v1/token"), "aud": IKEY, "sub": "bob", "iat": now,
                 "exp": now + 300, "preferred_username": code[0], "nonce": code[1],
                 "auth_result": {"result": "allow", "status": "allow", "status_msg": "Login Successful"},
-                "auth_context": {"factor": "duo_push", "reason": "user_approved", "result": "success"},
+                "auth_context": {"event_type": "authentication", "factor": "duo_push", "reason": "user_approved",
+                    "result": "success"},
             });
             let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
             let signed = format!("{}.{}", encode(&json!({"alg": "HS512", "typ": "JWT"})), encode(&claims));

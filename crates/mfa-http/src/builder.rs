@@ -77,7 +77,7 @@ impl ClientBuilder {
 
     /// Allows one authority, exactly `host:port`, although it is not public, for tests and development. Its
     /// certificate is verified as any other; if the host is a loopback address or `localhost`, plain `http` is
-    /// allowed too. Such requests use no proxy.
+    /// allowed too. Such requests use no proxy. An engine lists it among its dangers as `danger_allow_private`.
     #[must_use]
     pub fn allow_private(mut self, authority: impl Into<String>) -> Self {
         self.allowed.push(authority.into());

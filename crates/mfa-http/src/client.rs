@@ -10,6 +10,7 @@ use mfa_core::{HttpClient, HttpFault, HttpReply};
 
 use crate::ClientBuilder;
 use crate::destination::{Destination, Rules};
+use crate::resolve::NotPublic;
 
 /// The most bytes that names and values of an answer's headers have together.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -86,6 +87,10 @@ impl HttpClient for Client {
             cause.fault()
         })
     }
+
+    fn dangers(&self) -> Vec<&'static str> {
+        if self.rules.allows_any() { vec!["danger_allow_private"] } else { Vec::new() }
+    }
 }
 
 impl fmt::Debug for Client {
@@ -102,7 +107,9 @@ impl fmt::Debug for Client {
 enum Cause {
     /// The URL leads where requests may not go.
     Destination,
-    /// The name leads nowhere, or to addresses that are not public.
+    /// The name leads to addresses that are not public alone.
+    NotPublic,
+    /// The name leads nowhere.
     Resolve,
     /// There was no connection.
     Connect,
@@ -120,6 +127,7 @@ impl Cause {
     const fn code(self) -> &'static str {
         match self {
             Self::Destination => "destination_refused",
+            Self::NotPublic => "not_public",
             Self::Resolve => "resolve",
             Self::Connect => "connect",
             Self::Tls => "tls",
@@ -132,7 +140,8 @@ impl Cause {
 
     const fn fault(self) -> HttpFault {
         match self {
-            Self::Destination | Self::Resolve | Self::Connect => HttpFault::NotSent,
+            Self::Destination | Self::NotPublic => HttpFault::Refused,
+            Self::Resolve | Self::Connect => HttpFault::NotSent,
             Self::Tls => HttpFault::Tls,
             Self::Timeout | Self::Broken | Self::HeaderLimit | Self::BodyLimit => HttpFault::Unanswered,
         }
@@ -146,7 +155,7 @@ impl Cause {
         } else if !error.is_connect() {
             Self::answer(error)
         } else if error.is_dns() {
-            Self::Resolve
+            if leads_to_private(error) { Self::NotPublic } else { Self::Resolve }
         } else if is_tls(error) {
             Self::Tls
         } else {
@@ -158,6 +167,20 @@ impl Cause {
     fn answer(error: &reqwest::Error) -> Self {
         if error.is_timeout() { Self::Timeout } else { Self::Broken }
     }
+}
+
+/// Tells a name whose addresses were all refused from one that could not be resolved.
+fn leads_to_private(error: &reqwest::Error) -> bool {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        // `io::Error::source` skips the error that it wraps.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if wrapped.is_some_and(|inner| inner.is::<NotPublic>()) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// Tells a handshake that failed from a connection that never stood. Whoever cuts a handshake off leaves no error

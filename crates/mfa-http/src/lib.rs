@@ -15,7 +15,7 @@
 //! // An address of this machine is refused before anything is sent.
 //! let request = http::Request::post("https://127.0.0.1/auth/v2/check").body(Vec::new()).unwrap();
 //! let fault = client.send(request, Duration::from_secs(5)).await.unwrap_err();
-//! assert_eq!(fault, HttpFault::NotSent);
+//! assert_eq!(fault, HttpFault::Refused);
 //!
 //! // What is not a certificate is no root.
 //! let error = Client::builder().only_roots("no pem").build().unwrap_err();
@@ -37,9 +37,11 @@
 //!   ([`ClientBuilder::max_body_bytes`] lowers it); one that is larger is cut off and counts as no answer.
 //! * **Proxies are set, not found.** Environment variables are ignored unless
 //!   [`ClientBuilder::proxy_from_environment`] says so.
-//! * **An honest fault.** [`NotSent`](mfa_core::HttpFault::NotSent) and [`Tls`](mfa_core::HttpFault::Tls) mean that
-//!   not a byte of the request left; everything else is [`Unanswered`](mfa_core::HttpFault::Unanswered). The cause
-//!   is a `tracing` event without URL and address.
+//! * **An honest fault.** [`NotSent`](mfa_core::HttpFault::NotSent), [`Refused`](mfa_core::HttpFault::Refused) and
+//!   [`Tls`](mfa_core::HttpFault::Tls) mean that not a byte of the request left; everything else is
+//!   [`Unanswered`](mfa_core::HttpFault::Unanswered). `Refused` is the word for a destination that is not public, a
+//!   name that leads to none included: it says nothing about whether a service is there. The cause is a `tracing` event
+//!   without URL and address.
 //!
 //! It needs a tokio runtime with I/O and time.
 

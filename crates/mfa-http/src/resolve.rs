@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use thiserror::Error;
 
 use crate::is_public;
 
@@ -33,6 +34,11 @@ impl Resolver for SystemResolver {
         Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
     }
 }
+
+/// A name leads somewhere, and nowhere that is public.
+#[derive(Debug, Error)]
+#[error("no public address")]
+pub(crate) struct NotPublic;
 
 /// What a client connects to.
 #[derive(Debug)]
@@ -70,9 +76,10 @@ impl Reach {
             }
             Self::Public { proxy_host } if proxy_host.as_deref() != Some(host) => {
                 let mut addresses = resolver.resolve(host).await?;
+                let leads_nowhere = addresses.is_empty();
                 addresses.retain(|address| is_public(*address));
-                if addresses.is_empty() {
-                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, "no public address"));
+                if addresses.is_empty() && !leads_nowhere {
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotPublic));
                 }
                 Ok(addresses)
             }

@@ -206,7 +206,7 @@ impl<'a> Sending<'a, '_, '_> {
 
     /// Makes a new secret and sends it: the one before is dead from the commit on that comes first.
     fn send(&mut self, before: Option<Sent>) -> Result<DeliveredStep, ProviderError> {
-        let now = self.cx.now;
+        let now = self.cx.at;
         let generation = before.map_or(0, |sent| sent.generation.saturating_add(1));
         let (secret, message) = match self.pages() {
             None => {
@@ -249,7 +249,7 @@ impl<'a> Sending<'a, '_, '_> {
         let has_form = typed.len() == digits && typed.bytes().all(|byte| byte.is_ascii_digit());
         Ok(Step::then(if answer.kind() != AnswerKind::Code || !has_form {
             Then::Reject(Reason::Malformed)
-        } else if self.cx.now >= sent.expires_at {
+        } else if self.cx.at >= sent.expires_at {
             Then::Reject(Reason::Expired)
         } else if self.is_code(hash, sent.generation, typed)? {
             Then::Accept(self.of.descriptor.strength())
@@ -266,7 +266,7 @@ impl<'a> Sending<'a, '_, '_> {
             // An older link of this challenge, or one of another.
             return Ok(Step::then(Then::Reject(Reason::NotFound)));
         }
-        if self.cx.now >= sent.expires_at {
+        if self.cx.at >= sent.expires_at {
             return Ok(Step::then(Then::Reject(Reason::Expired)));
         }
         Ok(Step::then(match link.act {

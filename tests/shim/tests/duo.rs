@@ -98,7 +98,7 @@ fn token(request: &Value) -> Value {
         "iss": format!("https://{HOST}/oauth/v1/token"), "aud": ID, "sub": "bob", "iat": NOW, "exp": NOW + 300,
         "preferred_username": request["duo_uname"], "nonce": request["nonce"],
         "auth_result": { "result": "allow", "status": "allow", "status_msg": "Login Successful" },
-        "auth_context": { "factor": "yubikey_code", "reason": "valid_passcode", "result": "success" },
+        "auth_context": { "event_type": "authentication", "factor": "yubikey_code", "reason": "valid_passcode", "result": "success" },
     });
     let encode = |part: Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
     let signed = format!("{}.{}", encode(json!({ "alg": "HS512", "typ": "JWT" })), encode(claims));

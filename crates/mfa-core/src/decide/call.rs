@@ -86,6 +86,7 @@ fn place<'a>(case: &'a Case<'_>, method: &'a Registered) -> Place<'a> {
 fn context<'a>(case: &'a Case<'_>, method: &'a Registered, draw: &'a mut Draw) -> Cx<'a> {
     Cx {
         now: case.now,
+        at: case.at,
         account: &case.account,
         user: case.user(),
         label: &case.claims.label,

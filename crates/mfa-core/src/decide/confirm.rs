@@ -77,6 +77,11 @@ pub(crate) enum Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// Returns whether the holder's page asks whether something has happened.
+    pub(crate) const fn is_poll(&self) -> bool {
+        matches!(self, Self::Respond(Act::Poll))
+    }
+
     /// Returns whether a message may leave because of it.
     pub(crate) const fn may_send(&self) -> bool {
         matches!(self, Self::Respond(Act::Start(_)) | Self::Resend | Self::Resume(..))

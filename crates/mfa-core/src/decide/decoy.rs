@@ -281,6 +281,7 @@ impl Nobody<'_> {
     fn context<'b>(&'b self, draw: &'b mut Draw) -> Cx<'b> {
         Cx {
             now: self.now,
+            at: self.now,
             account: self.login.subject.account(),
             user: self.login.subject.user(),
             label: self.login.subject.label(),

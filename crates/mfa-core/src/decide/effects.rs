@@ -175,10 +175,15 @@ fn resume_charged(
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
     let refused_for_good = matches!(result, EffectResult::NotDelivered(NotDelivered::Permanent));
-    if refused_for_good
-        && matches!(step.then, Then::Reject(Reason::Unavailable))
-        && let Some(judged) = fall_back(case, draw)?
-    {
+    if refused_for_good && matches!(step.then, Then::Reject(Reason::Unavailable)) {
+        if let Some(judged) = fall_back(case, draw)? {
+            return Ok(judged);
+        }
+        let judged = carry_out(case, step, (effect.of_answer, false), draw)?;
+        // Nothing left: what was sent before it is still good.
+        if let Some(before) = effect.before.take() {
+            case.go_back(before);
+        }
         return Ok(judged);
     }
     if let (Then::Accept(_), true) = (&step.then, is_charged) {

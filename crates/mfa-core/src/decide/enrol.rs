@@ -54,7 +54,7 @@ impl Changing<'_> {
         let claims = Claims::new(&rules.ring, Handle::Enrolment, subject, None, secrets);
         let nonce = self.draw.take()?;
         let mut cx = context(&rules.ring, &claims, subject.account(), method, now, self.draw);
-        cx.not_before = login.barrier;
+        (cx.at, cx.not_before) = (at, login.barrier);
         cx.contacts = subject.contacts();
         let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
         let (prompt, revealed, effect) = match step.then {
@@ -202,6 +202,7 @@ pub(super) fn context<'a>(
 ) -> Cx<'a> {
     Cx {
         now,
+        at: now,
         account,
         user: &claims.user,
         label: &claims.label,

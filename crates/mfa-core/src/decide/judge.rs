@@ -86,6 +86,11 @@ impl Ask<'_> {
         !matches!(self, Self::Cancel | Self::Link(_))
     }
 
+    /// Returns whether the holder's page asks whether something has happened.
+    pub(crate) const fn is_poll(&self) -> bool {
+        matches!(self, Self::Respond(Response { act: Act::Poll, .. }))
+    }
+
     /// Returns whether a message may leave because of it.
     pub(crate) const fn may_send(&self) -> bool {
         match self {
@@ -363,6 +368,6 @@ pub(super) fn carry_out(
     }
 }
 
-pub(super) const fn pending(prompt: Value) -> Judged {
+pub(crate) const fn pending(prompt: Value) -> Judged {
     Judged::Pending(Pending { prompt })
 }

@@ -52,6 +52,7 @@ impl Beginning<'_> {
         let effect_id = draw.take()?;
         let mut cx = Cx {
             now: self.now,
+            at: record.effective(self.now),
             account,
             user,
             label: self.login.subject.label(),

@@ -15,8 +15,8 @@ use crate::provider::{ErasedHeld, ErasedStep, Then};
 use crate::reason::Cost;
 use crate::record::challenge::{PendingEffect, Waiting};
 use crate::{
-    Change, Charge, Draw, Effect, EnrolConfirm, EnrolmentId, Error, NoticeKind, Pending, Reason, SecretBytes,
-    StepEvent, Unproven,
+    Change, Charge, Draw, Effect, EnrolConfirm, EnrolmentId, Error, NotDelivered, NoticeKind, Pending,
+    Reason, SecretBytes, StepEvent, Unproven,
 };
 
 impl Confirming<'_> {
@@ -91,7 +91,14 @@ impl Confirming<'_> {
             self.put_pending()?;
             return Ok(Confirmed::Answer(rejected(Reason::Unavailable, self.pending.attempts_left)));
         }
-        let step = self.call(method, event_of(result), draw)?;
+        let mut step = self.call(method, event_of(result), draw)?;
+        if matches!(result, EffectResult::NotDelivered(NotDelivered::Permanent))
+            && matches!(step.then, Then::Reject(_))
+            && let Some(state) = effect.as_mut().and_then(|effect| effect.before.take()?.state)
+        {
+            // Nothing left: what was sent before it is still good.
+            step.state = Change::Set(state);
+        }
         self.carry_out(method, step, (of_answer, charged), effect.is_some(), records, draw)
     }
 
@@ -103,7 +110,7 @@ impl Confirming<'_> {
     ) -> Result<ErasedStep, Error> {
         let secret = self.pending_secret(method)?;
         let mut cx = context(&self.rules.ring, self.claims, self.account, method, self.now, draw);
-        cx.not_before = self.login.barrier;
+        (cx.at, cx.not_before) = (self.login.effective(self.now), self.login.barrier);
         let held = ErasedHeld {
             state: self.pending.state.as_deref(),
             enrolment: self.pending.data.as_deref(),

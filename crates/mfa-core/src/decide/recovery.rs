@@ -89,6 +89,7 @@ fn context<'a>(
 ) -> Cx<'a> {
     Cx {
         now,
+        at: now,
         account: subject.account(),
         user: subject.user(),
         label: subject.label(),

@@ -119,6 +119,7 @@ impl Unlocking<'_> {
         let secret = place.open(&self.rules.ring, sealed)?;
         let mut cx = Cx {
             now: self.now,
+            at: self.at,
             account,
             user,
             label: subject.label(),

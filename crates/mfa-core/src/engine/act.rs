@@ -32,7 +32,7 @@ impl Engine {
             }
             Effect::Http(call) => {
                 let Some(client) = &self.inner.http else {
-                    return Acted::Result(EffectResult::Http(Err(HttpFault::NotSent)));
+                    return Acted::Result(EffectResult::Http(Err(HttpFault::Refused)));
                 };
                 let (request, within) = call.into_parts();
                 let within = within.min(EFFECT_DEADLINE);

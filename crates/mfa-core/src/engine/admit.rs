@@ -1,6 +1,9 @@
-//! Admission: how many answers that cost a slow hash one process works on at a time.
+//! Admission: how many answers that cost a slow hash one process works on at a time, and that it asks a service about a
+//! challenge once at a time.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::Engine;
 use crate::request::Act;
@@ -32,7 +35,39 @@ impl Drop for Place<'_> {
     }
 }
 
+/// The challenges and pending enrolments for which an effect that costs nothing is being run. Whoever has one reference
+/// could otherwise have this process hold as many requests to a service open as they can make polls.
+#[derive(Debug, Default)]
+pub(super) struct FreeEffects(Mutex<HashSet<[u8; 16]>>);
+
+/// The right to run one, given back when dropped: a dropped call is over, too.
+#[derive(Debug)]
+pub(super) struct Alone<'a> {
+    of: &'a FreeEffects,
+    id: [u8; 16],
+}
+
+impl FreeEffects {
+    fn take(&self, id: [u8; 16]) -> Option<Alone<'_>> {
+        let is_free = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        // Not made where it is not given: its end would give the other call's place away.
+        is_free.then(|| Alone { of: self, id })
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
 impl Engine {
+    /// Takes the right to run an effect that costs nothing, for the challenge or pending enrolment of this id. `None`
+    /// while another call has it.
+    pub(super) fn alone(&self, id: [u8; 16]) -> Option<Alone<'_>> {
+        self.inner.free_effects.take(id)
+    }
+
     /// Takes a place for an answer that costs a slow hash; other answers need none. Whose challenge it is for does
     /// not matter, nor whether there is one: nothing is known of it yet.
     pub(super) fn admit(&self, response: &Response) -> Result<Option<Place<'_>>, Error> {

@@ -9,7 +9,7 @@ use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::admit::SlowAnswers;
+use super::admit::{FreeEffects, SlowAnswers};
 use super::{Engine, Inner};
 use crate::bypass::Bypass;
 use crate::decide::held::Documents;
@@ -181,6 +181,8 @@ impl EngineBuilder {
         dangers
             .extend(providers.values().flat_map(|provider| provider.code.describe().dangers.iter().copied()));
         dangers.extend(self.policy.dangers());
+        dangers.extend(self.http.iter().flat_map(|client| client.dangers()));
+        dangers.extend(self.transport.iter().flat_map(|transport| transport.dangers()));
         let rules = Rules {
             ring: self.ring.clone(),
             policy: self.policy,
@@ -199,6 +201,7 @@ impl EngineBuilder {
             transport: self.transport,
             account_messages: self.account_messages,
             slow_answers: SlowAnswers::default(),
+            free_effects: FreeEffects::default(),
             dangers,
             unknown_key_noted: AtomicU64::new(0),
         };

@@ -20,8 +20,8 @@ use crate::record::pending::Administrator;
 use crate::record::{LOGIN, PENDING, user_key};
 use crate::reference::{Claims, Handle};
 use crate::{
-    Authority, Choice, EnrolConfirm, EnrolmentStarted, Error, FieldError, Intent, ProviderName, Reason,
-    Reference, Rejected, RequestFacts, Response, Subject,
+    Authority, Choice, EnrolConfirm, EnrolmentStarted, Error, FieldError, Intent, Pending, ProviderName,
+    Reason, Reference, Rejected, RequestFacts, Response, Subject,
 };
 
 /// The most pending enrolments of a user, those of the last day that ended included.
@@ -237,6 +237,10 @@ impl Engine {
             let rejected = Rejected { reason: Reason::NotFound, attempts_left: 0, retry_after: None };
             return Ok(EnrolConfirm::Rejected(rejected));
         };
+        let mut alone = if ask.is_poll() { self.alone(claims.id) } else { None };
+        if ask.is_poll() && alone.is_none() {
+            return Ok(asked_already());
+        }
         let subject = self.subject(claims.account()?, &claims.user).await?;
         let mut turn = turn_for(&claims, ask.may_send())?;
         turn.keys.extend(self.inner.rules.document_keys(subject.lineage()));
@@ -261,6 +265,13 @@ impl Engine {
                 _ => break settled,
             }
         };
+        let is_free = matches!(&settled.value, Confirmed::Act(acting) if acting.charged.is_none());
+        if is_free && alone.is_none() {
+            alone = self.alone(claims.id);
+            if alone.is_none() {
+                return Ok(asked_already());
+            }
+        }
         let begun = Begun { claims: &claims, subject: &subject, standing, turn: &turn, request };
         Box::pin(self.go_on(&begun, settled.value, settled.records)).await
     }
@@ -391,6 +402,11 @@ struct Begun<'a> {
 
 fn not_offered() -> Error {
     FieldError::new("method", "method_not_offered", "is not offered by this policy").into()
+}
+
+/// Another call is asking the provider's service about the same enrolment.
+const fn asked_already() -> EnrolConfirm {
+    EnrolConfirm::Pending(Pending { prompt: Value::Null })
 }
 
 fn turn_for(claims: &Claims, may_send: bool) -> Result<Turn, Error> {

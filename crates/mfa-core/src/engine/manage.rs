@@ -184,6 +184,9 @@ impl Engine {
     /// while this runs ends with it, or has to be begun again. Records of challenges that had ended before stay until
     /// they expire, within a day, and nothing is accepted by them.
     ///
+    /// What other services keep of the user stays there. Where a provider knows users by name, as `duo` does, the next
+    /// person with the same id inherits the devices under that name: delete the user at the service, too.
+    ///
     /// ```
     /// # use mfa_core::*;
     /// # use mfa_testkit::host::{TestHost, acme, login, subject, totp, vouched};

@@ -9,7 +9,7 @@ use super::act::Acted;
 use crate::decide::begin::{self, Begun};
 use crate::decide::case;
 use crate::decide::effects::EffectResult;
-use crate::decide::judge::{Acting, Ask, Judged, judge, refused};
+use crate::decide::judge::{self, Acting, Ask, Judged, judge, refused};
 use crate::driver::{Decision, Read, Records, Turn};
 use crate::record::challenge::Challenge as ChallengeRecord;
 use crate::record::open::Open;
@@ -159,6 +159,11 @@ impl Engine {
     ) -> Result<Answered, Error> {
         let driver = &self.inner.driver;
         let turn = self.turn_for(claims, ask.may_send())?;
+        // A poll beside another one would ask the same, or spoil what the other one hears.
+        let mut alone = if ask.is_poll() { self.alone(claims.id) } else { None };
+        if ask.is_poll() && alone.is_none() {
+            return Ok(Answered::pending(driver.none()));
+        }
         let decide = |records: &Records, now, draw: &mut crate::Draw| {
             self.judged(claims, request, &ask, records, now, draw)
         };
@@ -170,6 +175,12 @@ impl Engine {
                 return Ok(Answered::granted(grant, settled.records));
             }
             Judged::Act(acting) => {
+                if acting.charged.is_none() && alone.is_none() {
+                    alone = self.alone(claims.id);
+                    if alone.is_none() {
+                        return Ok(Answered::pending(settled.records));
+                    }
+                }
                 // Boxed: it is rare, and would make the future of every call as large.
                 return Box::pin(self.continue_with(&turn, claims, request, acting, settled.records)).await;
             }
@@ -275,6 +286,11 @@ pub(super) struct Answered {
 impl Answered {
     const fn granted(grant: Grant, records: Records) -> Self {
         Self { grant: Some(grant), judged: Judged::Changed(Value::Null), records }
+    }
+
+    /// What comes of it is being asked for by another call.
+    const fn pending(records: Records) -> Self {
+        Self { grant: None, judged: judge::pending(Value::Null), records }
     }
 
     pub(super) fn into_judged(self) -> Judged {

@@ -258,6 +258,11 @@ pub enum HttpFault {
     /// The request provably never left.
     #[error("the request was not sent")]
     NotSent,
+    /// Our own side refused to send it: the address is not one that requests may go to, or there is no client. Apart
+    /// from [`NotSent`](Self::NotSent) because it says nothing about the service, which may be there for others: nobody
+    /// is let in on its account.
+    #[error("the request was refused before it was sent")]
+    Refused,
     /// The TLS handshake failed or was cut off, or the certificate was refused; nothing of the request left. Apart
     /// from [`NotSent`](Self::NotSent) because it may be an attacker's doing: nobody is let in on its account.
     #[error("the tls handshake failed")]
@@ -271,7 +276,7 @@ impl HttpFault {
     /// Returns whether the request provably never left.
     #[must_use]
     pub const fn is_unsent(self) -> bool {
-        matches!(self, Self::NotSent | Self::Tls)
+        matches!(self, Self::NotSent | Self::Refused | Self::Tls)
     }
 }
 
@@ -284,6 +289,12 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
     /// [`HttpFault`].
     async fn send(&self, request: http::Request<Vec<u8>>, deadline: Duration)
     -> Result<HttpReply, HttpFault>;
+
+    /// Names what of its set-up weakens an engine, as `danger_…`, for [`Engine::dangers`](crate::Engine::dangers). A
+    /// client that hands requests on to another one names what that one does.
+    fn dangers(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// Sends messages for providers that need it.
@@ -294,6 +305,12 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`NotDelivered`].
     async fn send(&self, message: &Message, deadline: Duration) -> Result<Receipt, NotDelivered>;
+
+    /// Names what of its set-up weakens an engine, as `danger_…`, for [`Engine::dangers`](crate::Engine::dangers). A
+    /// transport that hands messages on to others names what those do.
+    fn dangers(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 const _: Option<&dyn HttpClient> = None;

@@ -24,6 +24,7 @@ use crate::{ApiErrorClass, Error};
 /// * HTTP 429 is tried again as [`Backoff`] says, signed anew with a fresh date. Duo has then not done what it was
 ///   asked, so that no telephone rings twice.
 /// * A refused date (40105) teaches the [`ClockOffset`]. The call is then made once more, except [`Auth`].
+/// * The poll of [`authenticate`](Self::authenticate) goes on, as [`Poll`] says, while Duo cannot be reached or fails.
 /// * Nothing else is sent a second time.
 ///
 /// ```

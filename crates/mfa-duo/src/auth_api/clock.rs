@@ -21,6 +21,7 @@ use super::date;
 /// let offset = ClockOffset::between(duos, ours);
 /// assert_eq!(offset.seconds(), -600);
 /// assert_eq!(offset.apply(ours), duos);
+/// assert_eq!(offset.take_back(duos), ours);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,17 @@ impl ClockOffset {
     /// Returns Duo's time when ours is `now`.
     #[must_use]
     pub fn apply(self, now: Timestamp) -> Timestamp {
-        let by = Duration::from_secs(self.0.unsigned_abs());
-        if self.0 < 0 { now.minus(by) } else { now.plus(by) }
+        shifted(now, self.0)
     }
+
+    /// Returns our time when Duo's is `time`.
+    #[must_use]
+    pub fn take_back(self, time: Timestamp) -> Timestamp {
+        shifted(time, self.0.saturating_neg())
+    }
+}
+
+fn shifted(time: Timestamp, seconds: i64) -> Timestamp {
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { time.minus(by) } else { time.plus(by) }
 }

@@ -8,7 +8,8 @@ use super::AuthResult;
 use crate::{ApiErrorClass, Error};
 
 /// Asks `auth_status` until there is a result: within a total time, a time for each request, and a number of
-/// requests. What runs out is no grant.
+/// requests. What runs out is no grant. Where Duo cannot be reached or fails by its own fault, the user may have answered
+/// all the same: it is asked again, less often each time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Poll {
     ends_at: Timestamp,
     per_request: Duration,
     left: u8,
+    /// How often in a row Duo could not be reached or failed.
+    failed: u32,
 }
 
 /// What an answer means for the poll.
@@ -53,12 +56,14 @@ impl Poll {
     pub const MAX_REQUESTS: u8 = 20;
     /// The wait after a failure, which may come at once and again.
     const PAUSE: Duration = Duration::from_secs(1);
+    /// The longest wait, after failures in a row.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
     /// Begins a poll at `now` that ends `total` later. Duo holds a reply for half a minute and more:
     /// `per_request` below 75 s gives up early.
     #[must_use]
     pub fn new(now: Timestamp, total: Duration, per_request: Duration) -> Self {
-        Self { ends_at: now.plus(total), per_request, left: Self::MAX_REQUESTS }
+        Self { ends_at: now.plus(total), per_request, left: Self::MAX_REQUESTS, failed: 0 }
     }
 
     /// Counts a request and returns how long it may take, or `None` if there is to be none.
@@ -72,16 +77,36 @@ impl Poll {
         Some(time)
     }
 
-    /// Judges an answer that came at `now`. Time-outs and 40002, with which Duo ends a long poll, mean to ask again.
+    /// Judges an answer that came at `now`. Time-outs and 40002, with which Duo ends a long poll, mean to ask again; so
+    /// do a request that was not sent and Duo's own faults, after waits of 1, 2, 4 and then 8 s.
     #[must_use]
-    pub fn after(&self, answer: Result<AuthResult, Error>, now: Timestamp) -> Polled {
-        let pause = Polled::Again { wait: Self::PAUSE.min(self.ends_at.since(now)) };
+    pub fn after(&mut self, answer: Result<AuthResult, Error>, now: Timestamp) -> Polled {
+        let again = |wait: Duration| Polled::Again { wait: wait.min(self.ends_at.since(now)) };
         match answer {
-            Ok(result) if result.waiting() => Polled::Again { wait: Duration::ZERO },
+            Ok(result) if result.waiting() => {
+                self.failed = 0;
+                Polled::Again { wait: Duration::ZERO }
+            }
             Ok(result) => Polled::Finished(result),
-            Err(Error::TimedOut | Error::Transport(HttpFault::Unanswered)) => pause,
-            Err(Error::Api(error)) if error.class() == ApiErrorClass::InvalidParameter => pause,
+            Err(Error::TimedOut | Error::Transport(HttpFault::Unanswered)) => again(Self::PAUSE),
+            Err(Error::Api(error)) if error.class() == ApiErrorClass::InvalidParameter => again(Self::PAUSE),
+            Err(error) if is_passing(&error) => {
+                let wait = Self::PAUSE.saturating_mul(1_u32.checked_shl(self.failed).unwrap_or(u32::MAX));
+                let polled = again(wait.min(Self::LONGEST_PAUSE));
+                self.failed = self.failed.saturating_add(1);
+                polled
+            }
             Err(error) => Polled::Failed(error),
         }
+    }
+}
+
+/// Returns whether Duo was not reached or failed by its own fault, which says nothing of the user.
+fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::Transport(HttpFault::NotSent) => true,
+        Error::HttpStatus { status } => (500..=599).contains(status),
+        Error::Api(error) => error.class() == ApiErrorClass::Server,
+        _ => false,
     }
 }

@@ -15,12 +15,15 @@ use super::{Call, DuoStep, evidence};
 use crate::auth_api::{
     Auth, AuthApi, AuthReply, AuthResult, AuthStatus, Call as ApiCall, ClockOffset, DeviceChoice, DeviceId,
     Factor, Passcode, Ping, Preauth, PreauthReply, PreauthResult, Push, Status, Txid, User, Verdict,
+    VerifiedPush,
 };
 use crate::{ApiErrorClass, Error};
 
 /// How long Duo may hold a reply until the user has acted.
 const HELD: Duration = Duration::from_secs(25);
 const PROBE: Duration = Duration::from_secs(5);
+/// How often Duo is asked at most how the user can be asked, since asking is free.
+const BETWEEN_PREAUTHS: Duration = Duration::from_secs(3);
 
 type Reply<'a> = &'a Result<HttpReply, HttpFault>;
 
@@ -30,12 +33,14 @@ pub(super) fn handle(
     state: Option<State>,
     event: StepEvent<'_>,
 ) -> Result<DuoStep, ProviderError> {
-    let kept = match state {
-        Some(State::Api(kept)) => kept,
-        _ => Api::default(),
+    let (kept, begun) = match state {
+        Some(State::Api(kept)) => (kept, true),
+        _ => (Api::default(), false),
     };
     let mut asking = Asking { api, call, kept };
     match event {
+        // Of a switch to the method that is active already.
+        StepEvent::Begin(_) if begun => asking.preauth_again(),
         StepEvent::Begin(_) => asking.preauth(),
         StepEvent::Start(choice) if choice.is_none() => asking.show(),
         StepEvent::Start(choice) => asking.start(choice),
@@ -58,15 +63,25 @@ struct Asking<'a, 'b, 'c> {
 impl Asking<'_, '_, '_> {
     fn preauth(&mut self) -> Result<DuoStep, ProviderError> {
         let Some(user) = self.user() else { return Ok(unknown()) };
-        self.kept = Api { offset: self.kept.offset, ..Api::default() };
+        self.kept = Api { offset: self.kept.offset, asked_at: self.call.cx.now, ..Api::default() };
         let call = self.call.cx.ip.into_iter().fold(Preauth::new(user), Preauth::with_ipaddr);
         self.run(&call, Charge::Free, None)
+    }
+
+    /// Asks Duo once more how the user can be asked, unless that has only just happened: whoever has a reference can
+    /// ask for it again and again.
+    fn preauth_again(&mut self) -> Result<DuoStep, ProviderError> {
+        let (asked_at, now) = (self.kept.asked_at, self.call.cx.now);
+        if asked_at <= now && now < asked_at.plus(BETWEEN_PREAUTHS) {
+            return Ok(Step::then(Then::Wait(again("wait", &self.kept.offers))));
+        }
+        self.preauth()
     }
 
     /// Shows again what there is to choose. A number is not kept: Duo gives another one.
     fn show(&mut self) -> Result<DuoStep, ProviderError> {
         if self.kept.numbered {
-            return self.preauth();
+            return self.preauth_again();
         }
         Ok(Step::then(Then::Prompt(again("choose", &self.kept.offers))))
     }
@@ -83,7 +98,7 @@ impl Asking<'_, '_, '_> {
             "push" => match self.push(device) {
                 Some((push, asked)) => (Factor::Push(push), asked, Charge::Push),
                 // The number that was shown is used or too old: another one is shown first.
-                None => return self.preauth(),
+                None => return self.preauth_again(),
             },
             "phone" => (Factor::Phone(device), Asked::Phone, Charge::Send),
             "sms" => (Factor::Sms(device), Asked::Sms, Charge::Send),
@@ -126,7 +141,7 @@ impl Asking<'_, '_, '_> {
     fn poll(&mut self) -> Result<DuoStep, ProviderError> {
         let txid = match &self.kept.step {
             ApiStep::Waiting(txid, _) => txid,
-            ApiStep::Preauth | ApiStep::Ready if self.kept.offers.is_empty() => return self.preauth(),
+            ApiStep::Preauth | ApiStep::Ready if self.kept.offers.is_empty() => return self.preauth_again(),
             _ => return Ok(Step::then(Then::Wait(again("choose", &self.kept.offers)))),
         };
         let txid = Txid::parse(txid).map_err(|_| ProviderError::Inappropriate)?;
@@ -186,12 +201,14 @@ impl Asking<'_, '_, '_> {
     }
 
     fn choose(&mut self, preauth: &PreauthReply) -> DuoStep {
-        let (prompt, offers) = choices(preauth);
+        let offset = ClockOffset::from_seconds(self.kept.offset);
+        let until = |push: &VerifiedPush| push.expires_at.map(|until| offset.take_back(until));
+        let (prompt, offers) = choices(preauth, until);
         self.kept.offers = offers;
         self.kept.numbered = preauth.verified_push.is_some();
         self.kept.verified = preauth.verified_push.as_ref().map(|push| {
             let minute = self.call.cx.now.plus(Duration::from_secs(60));
-            (push.txid.as_str().to_owned(), push.expires_at.unwrap_or(minute))
+            (push.txid.as_str().to_owned(), until(push).unwrap_or(minute))
         });
         self.ready(prompt)
     }

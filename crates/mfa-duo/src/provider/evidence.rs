@@ -80,7 +80,9 @@ pub(super) fn of_web() -> Then {
     Then::Accept(Shown::Approved(Channel::Push).strength(false))
 }
 
-/// Reads an id token that was verified, its result `allow` included. The words are those of Duo's authentication log.
+/// Reads an id token that was verified, its result `allow` included. The words are those of Duo's authentication log. An
+/// event that is no authentication, such as an enrolment in the prompt, has shown a device that whoever has the password
+/// has just brought.
 pub(super) fn of_universal(claims: &Claims, accept_approve_only: bool) -> Then {
     let factor = claims.factor.as_deref().unwrap_or_default().to_ascii_lowercase();
     let reason = claims.reason.as_deref().unwrap_or_default().to_ascii_lowercase();
@@ -113,7 +115,11 @@ pub(super) fn of_universal(claims: &Claims, accept_approve_only: bool) -> Then {
         ) => Shown::Key,
         _ => return Then::Unproven(Unproven::Bypass),
     };
-    if claims.status.as_deref() != Some("allow") || claims.context_result.as_deref() != Some("success") {
+    let is_said = |claim: &Option<String>, word| claim.as_deref() == Some(word);
+    if !is_said(&claims.event_type, "authentication")
+        || !is_said(&claims.status, "allow")
+        || !is_said(&claims.context_result, "success")
+    {
         return Then::Unproven(Unproven::Bypass);
     }
     Then::Accept(shown.strength(accept_approve_only))

@@ -30,10 +30,12 @@ pub struct Api {
     pub(super) offset: i64,
     /// What the user may be asked with: the kind's name and the device.
     pub(super) offers: Vec<(String, String)>,
-    /// The transaction of a verified push that was announced, and until when it is good.
+    /// The transaction of a verified push that was announced, and until when it is good by our clock.
     pub(super) verified: Option<(String, Timestamp)>,
     /// Duo wants a number to be typed: a push without one would go past its policy.
     pub(super) numbered: bool,
+    /// When Duo was last asked how the user can be asked.
+    pub(super) asked_at: Timestamp,
 }
 
 /// Where a challenge of the Auth API stands.

@@ -7,7 +7,7 @@ use mfa_core::{HttpFault, HttpReply, Reason, Then, Unproven};
 const TRIES: u8 = 3;
 
 /// Returns whether a request failed in a way that may mean that Duo is not there: not by a certificate that does not
-/// fit, and not by a refusal or a limit.
+/// fit, not by a refusal or a limit of Duo's, and not because our own side did not send it.
 pub(super) fn may_be_gone(reply: &Result<HttpReply, HttpFault>) -> bool {
     match reply {
         Err(HttpFault::NotSent | HttpFault::Unanswered) => true,

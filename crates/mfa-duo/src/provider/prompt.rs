@@ -4,13 +4,16 @@ use mfa_core::Timestamp;
 use serde_json::{Value, json};
 
 use super::kept::Asked;
-use crate::auth_api::{FactorKind, Offer, PreauthReply};
+use crate::auth_api::{FactorKind, Offer, PreauthReply, VerifiedPush};
 
 /// The most ways to ask that are shown and kept.
 const MOST_OFFERS: usize = 32;
 
-/// Returns what is shown, and what of it may be asked for.
-pub(super) fn choices(reply: &PreauthReply) -> (Value, Vec<(String, String)>) {
+/// Returns what is shown, and what of it may be asked for. `until` says until when a number is good by our clock.
+pub(super) fn choices(
+    reply: &PreauthReply,
+    until: impl Fn(&VerifiedPush) -> Option<Timestamp>,
+) -> (Value, Vec<(String, String)>) {
     let mut offers = reply.devices.offers();
     // Whether Duo would push or call could not be told before it is charged.
     offers.retain(|offer| offer.kind() != FactorKind::Auto);
@@ -22,7 +25,7 @@ pub(super) fn choices(reply: &PreauthReply) -> (Value, Vec<(String, String)>) {
     if let (Some(push), Some(prompt)) = (&reply.verified_push, prompt.as_object_mut()) {
         // The page shows it, so that the user types it into the device: a number that nobody else sees.
         prompt.insert("verification_code".to_owned(), json!(push.verification_code.expose_secret()));
-        prompt.insert("verification_until".to_owned(), json!(push.expires_at.map(Timestamp::unix_seconds)));
+        prompt.insert("verification_until".to_owned(), json!(until(push).map(Timestamp::unix_seconds)));
     }
     (prompt, kept)
 }

@@ -6,7 +6,7 @@ use mfa_core::{
     Answer, AnswerKind, Charge, Effect, HttpCall, HttpFault, HttpReply, ProviderError, Reason, Step,
     StepEvent, Then,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::kept::{State, Universal as Kept};
 use super::probe::{Probed, may_be_gone, probed};
@@ -33,16 +33,24 @@ pub(super) fn handle(
     match (event, kept) {
         (StepEvent::Begin(_), _) => probe(universal, call, 0),
         // Another prompt, as after one that was cancelled: the one before is worth nothing any more.
-        (StepEvent::Start(_) | StepEvent::Resend | StepEvent::Interrupted, _) => send(universal, call),
+        (StepEvent::Start(_) | StepEvent::Resend, _) => send(universal, call),
+        // What came of the code is lost, and nobody sees a prompt that is made here: a start makes one.
+        (StepEvent::Interrupted, _) => Ok(keep(Then::Wait(again()), Kept::Burnt)),
         (StepEvent::Http(reply), Kept::Probing(failed)) => replied_to_probe(universal, call, failed, reply),
         (StepEvent::Http(reply), Kept::Exchanging(exchange)) => {
             replied_to_exchange(universal, call, exchange, reply)
         }
         (StepEvent::Answer(answer), Kept::Away(login)) => arrived(universal, call, login, answer),
         (StepEvent::Answer(_), _) => Ok(Step::then(Then::Reject(Reason::Superseded))),
+        (StepEvent::Poll, Kept::Burnt) => Ok(Step::then(Then::Wait(again()))),
         (StepEvent::Poll, _) => Ok(Step::then(Then::Wait(json!({"mode": "universal", "status": "away"})))),
         _ => Err(ProviderError::Inappropriate),
     }
+}
+
+/// What is shown where the prompt before is over: start another one.
+fn again() -> Value {
+    json!({"mode": "universal", "status": "again"})
 }
 
 /// Asks whether Duo is there, as its SDKs do before a browser is sent there.
@@ -70,9 +78,9 @@ fn replied_to_probe(
 
 /// Makes the address that the browser is sent to.
 fn send(universal: &Universal, call: &mut Call<'_, '_>) -> Result<DuoStep, ProviderError> {
-    let (now, challenge) = (call.cx.now, call.cx.challenge);
+    let (now, until, challenge) = (call.cx.now, call.cx.at.plus(AWAY), call.cx.challenge);
     let random = call.cx.entropy.take()?;
-    let Ok((url, login)) = universal.begin(call.name, challenge, now.plus(AWAY), &random, now) else {
+    let Ok((url, login)) = universal.begin(call.name, challenge, until, &random, now) else {
         return Ok(keep(Then::Reject(Reason::UnknownToProvider), Kept::Burnt));
     };
     let prompt = json!({"mode": "universal", "status": "go", "url": url.expose_secret()});
@@ -93,7 +101,7 @@ fn arrived(
     let Ok(callback) = Callback::parse(answer.text().expose_secret()) else {
         return Ok(Step::then(Then::Reject(Reason::Malformed)));
     };
-    Ok(match login.accept(universal, callback, call.cx.challenge, call.cx.now) {
+    Ok(match login.accept(universal, callback, call.cx.challenge, call.cx.at) {
         Arrival::Code(code, exchange) => {
             let request = universal.token_request(&code, &call.cx.entropy.take()?, call.cx.now);
             let request = HttpCall::new(request);

@@ -64,8 +64,8 @@ fn a_poll_ends_after_its_time_or_twenty_requests() {
 }
 
 #[test]
-fn a_poll_goes_on_after_a_time_out_and_after_nothing_else() {
-    let poll = Poll::new(at(NOW), Duration::from_secs(75), Duration::from_secs(60));
+fn a_poll_goes_on_after_a_time_out_and_ends_with_a_refusal() {
+    let mut poll = Poll::new(at(NOW), Duration::from_secs(75), Duration::from_secs(60));
     let refused = |status, code| {
         AuthStatus::parse(&reply(status, json!({ "stat": "FAIL", "code": code }))).map(|_| waiting())
     };
@@ -80,9 +80,9 @@ fn a_poll_goes_on_after_a_time_out_and_after_nothing_else() {
         refused(401, 40103),
         refused(404, 40401),
         refused(429, 42901),
-        refused(500, 50000),
-        Err(Error::Transport(mfa_core::HttpFault::NotSent)),
-        Err(Error::HttpStatus { status: 502 }),
+        Err(Error::Transport(mfa_core::HttpFault::Tls)),
+        Err(Error::Transport(mfa_core::HttpFault::Refused)),
+        Err(Error::HttpStatus { status: 404 }),
         Err(Error::MalformedReply { reason: "x" }),
     ] {
         assert!(matches!(poll.after(answer, at(NOW)), Polled::Failed(_)));
@@ -92,4 +92,35 @@ fn a_poll_goes_on_after_a_time_out_and_after_nothing_else() {
         let Polled::Finished(finished) = poll.after(answer, at(NOW)) else { panic!("{result}") };
         assert_eq!(finished.granted(), result == "allow");
     }
+}
+
+#[test]
+fn a_poll_goes_on_more_slowly_while_duo_cannot_be_reached_or_fails() {
+    let mut poll = Poll::new(at(NOW), Duration::from_secs(75), Duration::from_secs(60));
+    let server = || AuthStatus::parse(&reply(500, json!({ "stat": "FAIL", "code": 50000 })));
+    let failures = || {
+        [
+            Err(Error::Transport(mfa_core::HttpFault::NotSent)),
+            server(),
+            Err(Error::HttpStatus { status: 502 }),
+            Err(Error::HttpStatus { status: 503 }),
+            server(),
+        ]
+    };
+    for _ in 0..2 {
+        let mut waits = Vec::new();
+        for failure in failures() {
+            let Polled::Again { wait } = poll.after(failure, at(NOW)) else { panic!() };
+            waits.push(wait.as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 8]);
+        // An answer begins anew.
+        assert!(matches!(poll.after(Ok(waiting()), at(NOW)), Polled::Again { wait } if wait.is_zero()));
+    }
+    for failure in failures().into_iter().take(3) {
+        drop(poll.after(failure, at(NOW)));
+    }
+    // No wait goes past the end.
+    let Polled::Again { wait } = poll.after(server(), at(NOW + 73)) else { panic!() };
+    assert_eq!(wait, Duration::from_secs(2));
 }

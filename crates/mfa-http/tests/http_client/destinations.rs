@@ -12,7 +12,7 @@ async fn s34_a_public_name_that_leads_to_this_machine_is_refused() {
     let server = Server::answering(ca.acceptor("api-x.duosecurity.com"), OK).await;
     let url = format!("https://api-x.duosecurity.com:{}/", server.port);
     let client = Client::builder().only_roots(ca.pem()).resolver(loopback()).build().unwrap();
-    assert_eq!(client.send(get(&url), LONG).await.unwrap_err(), HttpFault::NotSent);
+    assert_eq!(client.send(get(&url), LONG).await.unwrap_err(), HttpFault::Refused);
     assert_eq!(server.connections(), 0);
 
     // The same name where the host allowed it; another port of it is still refused.
@@ -20,7 +20,7 @@ async fn s34_a_public_name_that_leads_to_this_machine_is_refused() {
     let client = ca.client(&allowed).resolver(loopback()).build().unwrap();
     assert!(client.send(get(&url), LONG).await.is_ok());
     let other = get(format!("https://api-x.duosecurity.com:{}/", server.port ^ 1));
-    assert_eq!(client.send(other, LONG).await.unwrap_err(), HttpFault::NotSent);
+    assert_eq!(client.send(other, LONG).await.unwrap_err(), HttpFault::Refused);
     assert_eq!(server.connections(), 1);
 }
 
@@ -33,7 +33,7 @@ async fn s34_an_address_of_this_machine_is_refused_in_every_spelling() {
         ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "127.0.0.1.", "[::ffff:127.0.0.1]", "localhost"]
     {
         let request = get(format!("https://{host}:{}/", server.port));
-        assert_eq!(client.send(request, LONG).await.unwrap_err(), HttpFault::NotSent, "{host}");
+        assert_eq!(client.send(request, LONG).await.unwrap_err(), HttpFault::Refused, "{host}");
     }
     assert_eq!(server.connections(), 0);
 }

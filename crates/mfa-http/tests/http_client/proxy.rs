@@ -63,7 +63,7 @@ async fn a_proxy_on_a_private_name_is_reached_and_is_no_destination() {
     let client = Client::builder().only_roots(ca.pem()).proxy(url).resolver(loopback()).build().unwrap();
     assert!(client.send(get(format!("https://{NAME}/")), LONG).await.is_ok());
     for url in ["https://proxy.internal/", "https://127.0.0.1/", "http://api-x.duosecurity.com/"] {
-        assert_eq!(client.send(get(url), LONG).await.unwrap_err(), HttpFault::NotSent, "{url}");
+        assert_eq!(client.send(get(url), LONG).await.unwrap_err(), HttpFault::Refused, "{url}");
     }
     assert_eq!(heads.lock().unwrap().len(), 1);
 }

@@ -13,7 +13,8 @@ use super::plain_id;
 use crate::Error;
 
 /// Writes each message to a file of its own, named by the message's id and `.txt`: a message that is sent again
-/// replaces itself. For development: whoever reads the folder can sign in as anybody.
+/// replaces itself. For development: whoever reads the folder can sign in as anybody. An engine lists it among its dangers
+/// as `danger_folder`.
 ///
 /// The folder has mode 0700 and the files 0600; on systems without such modes they have the system's. A file appears
 /// whole or not at all. Writing blocks the caller's thread.
@@ -104,6 +105,10 @@ impl Transport for Folder {
                 Err(NotDelivered::Temporary)
             }
         }
+    }
+
+    fn dangers(&self) -> Vec<&'static str> {
+        vec!["danger_folder"]
     }
 }
 

@@ -65,4 +65,11 @@ impl Transport for Routed {
             None => Err(NotDelivered::Permanent),
         }
     }
+
+    fn dangers(&self) -> Vec<&'static str> {
+        let mut dangers: Vec<_> =
+            [&self.email, &self.sms].into_iter().flatten().flat_map(|t| t.dangers()).collect();
+        dangers.dedup();
+        dangers
+    }
 }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod connection;
+mod lines;
 mod mail;
 mod pool;
 
@@ -25,6 +26,8 @@ pub use self::builder::SmtpBuilder;
 /// * **TLS always**: from the first byte ([`Smtp::tls`], RFC 8314 §3.3) or before anything else is said
 ///   ([`Smtp::starttls`]; a server that does not offer it is refused). Certificates are verified against the roots of
 ///   the operating system, or others alone. Without TLS only on this machine, with [`Smtp::danger_plain`].
+/// * **Nothing from before TLS.** What somebody puts behind the server's word to begin TLS fails the handshake, and a
+///   server that says 64 KiB without being asked, on a connection that began without TLS, is cut off.
 /// * **One recipient, plain text.** The headers are `From`, `To`, `Subject`, `Date`, `Message-ID` (of the message's id;
 ///   without one the server makes it, RFC 6409 §8.3), `Auto-Submitted` (RFC 3834) and those of MIME.
 /// * **A deadline for all of it**, waiting for a connection included. What is cut off is not used again.
@@ -81,7 +84,8 @@ impl Smtp {
         SmtpBuilder::starttls(host)
     }
 
-    /// Connects without TLS to an address of this machine, on port 25: whoever listens there reads every code.
+    /// Connects without TLS to an address of this machine, on port 25: whoever listens there reads every code. An engine
+    /// lists it among its dangers as `danger_plain`.
     pub fn danger_plain(address: impl Into<std::net::IpAddr>) -> SmtpBuilder {
         SmtpBuilder::danger_plain(address.into())
     }
@@ -123,6 +127,10 @@ impl Transport for Smtp {
             return Err(NotDelivered::Permanent);
         }
         within(&*self.runtime, deadline, self.hand_over(message)).await.unwrap_or(Err(NotDelivered::TimedOut))
+    }
+
+    fn dangers(&self) -> Vec<&'static str> {
+        if self.pool.is_plain() { vec!["danger_plain"] } else { Vec::new() }
     }
 }
 

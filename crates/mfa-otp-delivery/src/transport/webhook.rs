@@ -141,6 +141,10 @@ impl Transport for Webhook {
         let reply = within(&*self.runtime, deadline, self.http.send(request, deadline)).await;
         outcome(reply.unwrap_or(Err(HttpFault::Unanswered)), id)
     }
+
+    fn dangers(&self) -> Vec<&'static str> {
+        self.http.dangers()
+    }
 }
 
 impl fmt::Debug for Webhook {

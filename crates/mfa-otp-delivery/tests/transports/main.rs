@@ -12,3 +12,5 @@ mod folder;
 mod smtp;
 mod support;
 mod webhook;
+#[cfg(feature = "smtp")]
+mod wire;

@@ -346,6 +346,7 @@ pub(super) fn each_event<C: ProviderCase>(
         Ok(body(200, "{\"stat\":\"OK\",\"response\":{\"result\":\"allow\"}}")),
         Ok(body(500, "\u{0}")),
         Err(HttpFault::NotSent),
+        Err(HttpFault::Refused),
         Err(HttpFault::Tls),
         Err(HttpFault::Unanswered),
     ];

@@ -8,7 +8,9 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use mfa_core::{FieldError, NotDelivered, SecretText};
+use tokio::net::TcpStream;
 
+use super::lines::Lines;
 use super::mail::Mail;
 use crate::Error;
 
@@ -47,11 +49,12 @@ impl Server {
     /// Opens a connection and signs in.
     pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
         let address = (self.host.as_str(), self.port);
-        let tls = match &self.security {
-            Security::Tls(tls) => Some(tls.clone()),
-            Security::StartTls(_) | Security::Plain => None,
+        let opened = if let Security::Tls(tls) = &self.security {
+            AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, Some(tls.clone()), None).await
+        } else {
+            let stream = TcpStream::connect(address).await.map_err(|_| Error::Unreachable)?;
+            AsyncSmtpConnection::connect_with_transport(Box::new(Lines::new(stream)), &self.hello).await
         };
-        let opened = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, tls, None).await;
         let mut connection = opened.map_err(|error| not_opened(&error))?;
         if let Security::StartTls(tls) = &self.security {
             if !connection.can_starttls() {

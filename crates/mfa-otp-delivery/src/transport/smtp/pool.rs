@@ -8,7 +8,7 @@ use async_lock::{Semaphore, SemaphoreGuard};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use mfa_core::Timestamp;
 
-use super::connection::{Failure, Server, hand_over};
+use super::connection::{Failure, Security, Server, hand_over};
 use super::mail::Mail;
 use crate::Error;
 
@@ -31,6 +31,10 @@ struct Idle {
 impl Pool {
     pub(super) const fn new(server: Server, connections: usize) -> Self {
         Self { server, permits: Semaphore::new(connections), idle: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) const fn is_plain(&self) -> bool {
+        matches!(self.server.security, Security::Plain)
     }
 
     /// Returns a connection that answers: one that is kept, or a new one.
