@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::call::{call, ready};
 use super::case::Case;
 use super::judge::{Judged, carry_out, locked, refused};
-use super::wording;
 use crate::link::{LinkAct, LinkEvent};
 use crate::machine::{Move, Status};
 use crate::provider::Then;
@@ -97,8 +96,8 @@ pub(super) fn late_report(case: &mut Case<'_>) -> Rejected {
         let event = case
             .event(Kind::AnswerRejected, Outcome::Failure)
             .reason(Reason::Fraud.code())
-            .field("status", case.challenge.value.status.code())
-            .attempt(wording::rejected(Reason::Fraud));
+            .field("status", case.challenge.value.status.code());
+        let event = case.rules.rejected(event, Reason::Fraud, &case.challenge.value.module);
         case.note(event);
         case.tell(NoticeKind::FraudReported);
     }
