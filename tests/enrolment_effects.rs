@@ -154,7 +154,7 @@ on_stores! {
         let begun = started(&acting, &eve).await.unwrap();
         acting.asks(On::Poll, Charge::Free);
         acting.provider.on(On::HttpStatus(200), Say::Reject(Reason::WrongCode));
-        let polls = acting.confirm_twice_at_once(&begun, &Response::poll()).await;
+        let polls = acting.confirm_twice_at_once(&world, &begun, &Response::poll()).await;
         let rejected = polls.iter().filter(|poll| matches!(poll, EnrolConfirm::Rejected(_))).count();
         assert_eq!(rejected, 1, "{polls:?}");
     }

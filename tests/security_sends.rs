@@ -220,7 +220,7 @@ on_stores! {
         let challenge = begin(&acting.engine, &bob).await;
         acting.asks(On::Poll, Charge::Free);
         acting.provider.on(On::HttpStatus(200), Say::Accept);
-        let polls = acting.poll_twice_at_once(&challenge).await;
+        let polls = acting.poll_twice_at_once(&world, &challenge).await;
         assert!(polls.iter().all(|poll| matches!(poll, Verify::Pending(_))), "{polls:?}");
         assert_eq!(world.events_of(Kind::ChallengeVerified).await.len(), 1);
         assert!(matches!(acting.engine.claim(&challenge.reference).await.unwrap(), Verify::Verified(_)));

@@ -449,7 +449,7 @@ on_stores! {
         assert_eq!(rules, [
             ("module_enabled", "true", "builtin"),
             ("multi_factor", "false", "root"),
-            ("module_asks", "false", "builtin"),
+            ("module_asks", "false", "root"),
             ("enrolments", "0", "store"),
             ("enforced", "true", "mid"),
         ]);

@@ -193,29 +193,34 @@ impl Acting {
         self.web.hangs.store(set, Ordering::SeqCst);
     }
 
-    /// Polls twice, so that both requests are on their way before either is answered.
+    /// Polls on two nodes, so that both requests are on their way before either is answered.
     ///
     /// # Panics
     /// If a poll is not judged.
-    pub async fn poll_twice_at_once(&self, challenge: &Challenge) -> [Verify; 2] {
+    pub async fn poll_twice_at_once(&self, world: &World, challenge: &Challenge) -> [Verify; 2] {
+        let other = self.node(world).build().await.expect("an engine");
         self.web.together.store(self.requests() + 2, Ordering::SeqCst);
-        let poll = || self.engine.verify(&challenge.reference, Response::poll());
-        let (one, other) = futures::join!(poll(), poll());
+        let poll =
+            |engine: Engine| async move { engine.verify(&challenge.reference, Response::poll()).await };
+        let (one, other) = futures::join!(poll(self.engine.clone()), poll(other));
         [one.expect("an answer"), other.expect("an answer")]
     }
 
-    /// Answers a pending enrolment twice, so that both requests are on their way before either is answered.
+    /// Answers a pending enrolment on two nodes, so that both requests are on their way before either is answered.
     ///
     /// # Panics
     /// If an answer is not judged.
     pub async fn confirm_twice_at_once(
         &self,
+        world: &World,
         started: &EnrolmentStarted,
         response: &Response,
     ) -> [EnrolConfirm; 2] {
+        let other = self.node(world).build().await.expect("an engine");
         self.web.together.store(self.requests() + 2, Ordering::SeqCst);
-        let confirm = || self.engine.enrol_confirm(&started.reference, response);
-        let (one, other) = futures::join!(confirm(), confirm());
+        let confirm =
+            |engine: Engine| async move { engine.enrol_confirm(&started.reference, response).await };
+        let (one, other) = futures::join!(confirm(self.engine.clone()), confirm(other));
         [one.expect("an answer"), other.expect("an answer")]
     }
 

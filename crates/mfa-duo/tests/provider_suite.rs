@@ -121,7 +121,10 @@ mod universal {
 
         /// The callback after Duo's page. The code names whom it is for, so that nothing must be remembered here.
         fn callback(shown: &Shown, code: Option<&str>) -> Answer {
-            let url = shown.public["url"].as_str().unwrap();
+            // After a prompt that is over there is no address: whatever comes back is of no login.
+            let Some(url) = shown.public["url"].as_str() else {
+                return Answer::reply("state=of-a-login-that-is-over&duo_code=code");
+            };
             let request = url.split("request=").nth(1).unwrap().split('&').next().unwrap();
             let claims = Self::claims(request);
             let right = json!([claims["duo_uname"], claims["nonce"]]).to_string();

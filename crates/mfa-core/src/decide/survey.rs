@@ -136,7 +136,10 @@ impl Survey {
         if let Some(module) = &rules.documents.module {
             self.note("module_enabled", module.enabled.value, module.enabled.origin.to_string());
             self.note("multi_factor", module.multi_factor.value, module.multi_factor.origin.to_string());
-            self.note("module_asks", module.applies, module.account_id.origin.to_string());
+            let of_owner = module.multi_factor.value && !module.applies;
+            let origin =
+                if of_owner { &module.include_subaccounts.origin } else { &module.multi_factor.origin };
+            self.note("module_asks", module.applies, origin.to_string());
         }
         if rules.module_is_off() {
             return Some(denied(DeniedReason::ModuleDisabled, None));
