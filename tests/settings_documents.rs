@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use audit_model::Kind;
+use mfa::delivery::Delivered;
 use mfa::settings::{Change, Modules, Origin, Owner};
 use mfa::{
     Account, AccountId, Ancestor, Begin, Changed, Denied, DeniedReason, Engine, ExplainedOutcome,
@@ -11,7 +12,9 @@ use mfa::{
     Subject, Verify,
 };
 use mfa_testkit::faults::CountingStore;
+use mfa_testkit::inbox::Inbox;
 use mfa_tests::between::{Between, Moment};
+use mfa_tests::mailed::{Mailed, links, texts};
 use mfa_tests::rights::{enrol_ranked, prove_on};
 use mfa_tests::{World, acme, begin, host, login, on_stores, session, totp};
 use serde_json::{Value, json};
@@ -252,6 +255,101 @@ on_stores! {
         assert_eq!(reason(&engine, &challenge.reference, &right).await, Some(Reason::Exhausted));
         let held = engine.policy_resolve(&lineage()).await.unwrap();
         assert_eq!((held.policy.attempts(), &held.origins["attempts"]), (2, &Origin::System));
+    }
+
+    async fn s07_a_later_day_below_takes_nothing_from_what_is_enforced_above(world) {
+        let (bob, _app) = world.enrol("bob").await;
+        let eve = world.add("eve").await;
+        for system in [Policy::recommended(), Policy::kazoo()] {
+            let engine = by(&world, system).await;
+            policy(&engine, &of("root"), json!({"enforced": true, "enforce": ["enforced"]})).await;
+            policy(&engine, &own(), json!({"enforced_from": 253_402_300_799_u64})).await;
+            put(&engine, &own(), json!({"multi_factor": {"enabled": false}})).await;
+            assert!(matches!(engine.begin(login(&below(&bob))).await.unwrap(), Begin::Challenge(_)));
+            assert!(matches!(engine.begin(login(&below(&eve))).await.unwrap(), Begin::EnrolmentRequired(_)));
+            // The one who enforces it says from when on, and nobody below puts that off.
+            let later = world.now().unix_seconds() + 3600;
+            let document = json!({"enforced": true, "enforced_from": later, "enforce": ["enforced"]});
+            policy(&engine, &of("root"), document).await;
+            let held = engine.policy_resolve(&lineage()).await.unwrap();
+            assert_eq!(held.policy.enforced_from(), later);
+            engine.policy_delete(&of("root"), None, &host()).await.unwrap();
+        }
+    }
+
+    async fn s07_what_is_enforced_reaches_beyond_a_reseller_and_what_is_set_does_not(world) {
+        let engine = node(&world).await;
+        let both = json!({"attempts": 2, "recovery_low": 9, "enforce": ["attempts"]});
+        policy(&engine, &of("root"), both).await;
+        put(&engine, &of("root"), json!({"token_auth_expiry_s": 60})).await;
+        let mut accounts = lineage().lineage().to_vec();
+        accounts[1] = accounts[1].clone().with_marks(true, false);
+        let below = Account::new(acme()).with_lineage(accounts).unwrap();
+        let held = engine.policy_resolve(&below).await.unwrap();
+        assert_eq!((held.policy.attempts(), held.policy.recovery_low()), (2, 3));
+        let found = engine.settings_resolve(&below, &user_auth()).await.unwrap();
+        assert_eq!(found.token_auth_expiry_s.value, 3600);
+    }
+
+    async fn s08_a_first_method_takes_more_than_a_password_where_any_module_asks_for_one(world) {
+        let eve = world.add("eve").await;
+        let engine = node(&world).await;
+        let enrol = async || {
+            let first = FirstFactor::verified_now(FirstFactorKind::Password, mfa::Channel::Direct, None);
+            let first = mfa::Authority::FirstFactor(first);
+            let begun = engine.enrol_begin(&acme(), eve.user(), &totp(), &mfa::Choice::none(), &first).await;
+            begun.err().map(|error| error.code())
+        };
+        assert_eq!(enrol().await, None);
+        put(&engine, &Owner::Account(acme().into()), json!({"multi_factor": {"enabled": true}})).await;
+        assert_eq!(enrol().await, Some("policy_forbids"));
+    }
+
+    async fn s23_the_first_document_of_an_account_is_held_against_an_answer_like_any_other(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let store = Arc::new(Between::new(&world.store));
+        let clock = Arc::new(world.clock.clone());
+        let raced = Engine::builder(store.clone(), world.directory.clone(), mfa_tests::ring(), clock);
+        let entropy = Arc::new(mfa_testkit::entropy::SeededEntropy::new(0x5f));
+        let raced = raced.entropy(entropy).provider(mfa::totp::Totp::new("Acme").unwrap()).modules(modules());
+        let raced = raced.danger_test_doubles().build().await.unwrap();
+        let other = node(&world).await;
+        let challenge = begin(&raced, &bob).await;
+        store.plan(Moment::Read("challenge"), async move {
+            put(&other, &Owner::Account(acme().into()), json!({"enabled": false})).await;
+        });
+        let right = app.code_at(world.now());
+        assert_eq!(reason(&raced, &challenge.reference, &right).await, Some(Reason::ModuleDisabled));
+        assert!(store.is_done());
+    }
+
+    async fn a_link_is_judged_by_what_the_accounts_above_have_set(world) {
+        let inbox = Inbox::new();
+        let email = Delivered::email(texts()).unwrap();
+        let engine = Mailed::node(&world, &inbox, email, links()).policy(Policy::recommended());
+        let mailed = Mailed { engine: engine.modules(modules()).build().await.unwrap(), inbox };
+        policy(&mailed.engine, &of("root"), json!({"offered": ["email"]})).await;
+        let bob = below(&mailed.add(&world, "bob").await);
+        world.directory.put(&bob).await.unwrap();
+        mailed.enrol(&world, &bob, "email").await;
+        let Begin::Challenge(challenge) = mailed.engine.begin(login(&bob)).await.unwrap() else { panic!() };
+        let token = mailed.link();
+        let mfa::LinkOpen::Valid(view) = mailed.engine.link_open(&token, &mfa::RequestFacts::new()).await.unwrap() else { panic!() };
+        let proof = mfa::LinkProof::SameBrowser(challenge.reference.clone());
+        let confirmed = mailed.engine.link_confirm(&token, &view.nonce, &proof, &mfa::RequestFacts::new()).await.unwrap();
+        assert!(matches!(confirmed, mfa::LinkConfirm::Confirmed(_)), "{confirmed:?}");
+        assert!(matches!(mailed.engine.claim(&challenge.reference).await.unwrap(), Verify::Verified(_)));
+    }
+
+    async fn what_a_document_says_that_settings_do_not_know_pushes_nothing_out_of_its_event(world) {
+        let engine = node(&world).await;
+        let junk = "a".repeat(600);
+        let fields = json!({ junk.as_str(): 1, "enabled": false, "multi_factor": {"enabled": false} });
+        put(&engine, &Owner::Account(acme().into()), fields).await;
+        let events = world.events_of(Kind::SettingsChanged).await;
+        let module = "auth_modules.user_auth";
+        let paths = format!("{module}.enabled {module}.multi_factor.enabled +1");
+        assert_eq!(events[0].field("paths"), Some(&*paths));
     }
 
     async fn what_an_account_does_not_offer_is_neither_set_up_nor_asked_for_nor_accepted(world) {

@@ -326,6 +326,16 @@ impl Records {
         }
     }
 
+    /// Takes over records that were read again.
+    pub(crate) fn renew(&mut self, read: Self) {
+        for (key, slot) in read.slots {
+            match self.slots.iter_mut().find(|(of, _)| *of == key) {
+                Some((_, old)) => *old = slot,
+                None => self.slots.push((key, slot)),
+            }
+        }
+    }
+
     fn apply(&mut self, plan: Plan, version: Version) {
         for (key, put) in plan.into_changes() {
             if let Some((_, slot)) = self.slots.iter_mut().find(|(of, _)| *of == key) {

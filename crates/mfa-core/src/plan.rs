@@ -23,12 +23,20 @@ enum Planned {
     Put { key: Key, expect: Expect, body: Vec<u8>, expires_at: Option<Timestamp> },
     Delete { key: Key, expect: Expect },
     Check { key: Key, version: Version },
+    CheckAbsent { key: Key },
 }
 
 impl Planned {
+    const fn only_checks(&self) -> bool {
+        matches!(self, Self::Check { .. } | Self::CheckAbsent { .. })
+    }
+
     const fn key(&self) -> &Key {
         match self {
-            Self::Put { key, .. } | Self::Delete { key, .. } | Self::Check { key, .. } => key,
+            Self::Put { key, .. }
+            | Self::Delete { key, .. }
+            | Self::Check { key, .. }
+            | Self::CheckAbsent { key } => key,
         }
     }
 }
@@ -65,7 +73,7 @@ impl Plan {
     pub(crate) fn delete_once(&mut self, key: Key) {
         let is_done = |write: &Planned| match write {
             Planned::Put { key: of, .. } | Planned::Delete { key: of, .. } => *of == key,
-            Planned::Check { .. } => false,
+            Planned::Check { .. } | Planned::CheckAbsent { .. } => false,
         };
         if !self.writes.iter().any(is_done) {
             self.delete(key, Expect::Any);
@@ -74,6 +82,11 @@ impl Plan {
 
     pub(crate) fn check(&mut self, key: Key, version: Version) {
         self.writes.push(Planned::Check { key, version });
+    }
+
+    /// Has the commit fail if there is such a record by then.
+    pub(crate) fn check_absent(&mut self, key: Key) {
+        self.writes.push(Planned::CheckAbsent { key });
     }
 
     pub(crate) fn events(&mut self, events: impl IntoIterator<Item = EventBuilder>) {
@@ -91,11 +104,11 @@ impl Plan {
 
     /// Returns whether no record is changed by it.
     pub(crate) fn writes_nothing(&self) -> bool {
-        self.writes.iter().all(|write| matches!(write, Planned::Check { .. })) && self.erase.is_none()
+        self.writes.iter().all(Planned::only_checks) && self.erase.is_none()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.writes.iter().all(|write| matches!(write, Planned::Check { .. }))
+        self.writes.iter().all(Planned::only_checks)
             && self.events.is_empty()
             && self.merged.is_empty()
             && self.erase.is_none()
@@ -105,7 +118,7 @@ impl Plan {
     pub(crate) fn puts(&self) -> Vec<Key> {
         let put = |write: &Planned| match write {
             Planned::Put { key, .. } => Some(key.clone()),
-            Planned::Delete { .. } | Planned::Check { .. } => None,
+            Planned::Delete { .. } | Planned::Check { .. } | Planned::CheckAbsent { .. } => None,
         };
         self.writes.iter().filter_map(put).collect()
     }
@@ -115,7 +128,7 @@ impl Plan {
         self.writes.into_iter().filter_map(|write| match write {
             Planned::Put { key, body, expires_at, .. } => Some((key, Some((body, expires_at)))),
             Planned::Delete { key, .. } => Some((key, None)),
-            Planned::Check { .. } => None,
+            Planned::Check { .. } | Planned::CheckAbsent { .. } => None,
         })
     }
 
@@ -141,6 +154,8 @@ impl Plan {
                 },
                 Planned::Delete { key, expect } => Write::Delete { key: key.clone(), expect: *expect },
                 Planned::Check { key, version } => Write::Check { key: key.clone(), version: *version },
+                // Deleting what is not there changes nothing.
+                Planned::CheckAbsent { key } => Write::Delete { key: key.clone(), expect: Expect::Absent },
             });
         }
         // Ids in ascending order keep the order of events that share a millisecond.

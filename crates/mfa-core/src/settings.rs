@@ -45,7 +45,7 @@ pub use effective::{Effective, Resolved};
 pub use origin::Origin;
 pub use owner::{Change, Owner, Revision, Stored};
 
-pub(crate) use document::merged;
+pub(crate) use document::{MAX_DOCUMENT_BYTES, merged, short};
 pub(crate) use origin::visible;
 
 /// How the documents of a lineage become one.

@@ -76,7 +76,8 @@ fn is_as_strong(knob: &KnobInfo, a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The indices of the documents that count for the first account: up to the first reseller, and the system's.
+/// The indices of the documents that the first account inherits from: up to the first reseller, and the system's. What
+/// is enforced counts in all of them.
 fn counting(lineage: &[Ancestor]) -> Vec<usize> {
     let reseller = lineage.iter().position(|ancestor| ancestor.reseller);
     let accounts = reseller.map_or(lineage.len(), |last| last.saturating_add(1));
@@ -93,11 +94,17 @@ proptest! {
     #[test]
     fn s07_no_document_weakens_what_is_enforced_above_it((lineage, documents) in tree()) {
         let resolved = resolved(&lineage, &documents);
-        for index in counting(&lineage) {
+        for index in 0..documents.len() {
             for knob in Policy::KNOBS.iter().filter(|knob| enforces(&documents[index], knob.name)) {
                 let (value, _) = &resolved[knob.name];
                 let enforced = &documents[index][knob.name];
                 prop_assert!(is_as_strong(knob, value, enforced), "{}: {value} against {enforced}", knob.name);
+            }
+            // Nor is the day put off from which on a method is enforced.
+            if enforces(&documents[index], "enforced") && documents[index]["enforced"] == json!(true) {
+                let above = documents.iter().skip(index).find_map(|document| document["enforced_from"].as_u64());
+                let (day, _) = &resolved["enforced_from"];
+                prop_assert!(day.as_u64().unwrap() <= above.unwrap_or(0));
             }
         }
     }
@@ -111,7 +118,10 @@ proptest! {
         let resolved = resolved(&lineage, &documents);
         let counting = counting(&lineage);
         for knob in Policy::KNOBS {
-            if counting.iter().any(|index| enforces(&documents[*index], knob.name)) {
+            let day = knob.name == "enforced_from";
+            if documents.iter().any(|document| {
+                enforces(document, knob.name) || (day && enforces(document, "enforced"))
+            }) {
                 continue;
             }
             let nearest = counting.iter().find(|index| !documents[**index][knob.name].is_null());
@@ -132,7 +142,7 @@ proptest! {
         let resolved = resolved(&lineage, &documents);
         for knob in Policy::KNOBS.iter().filter(|knob| knob.stronger != Stronger::Subset) {
             let (value, _) = &resolved[knob.name];
-            let set = counting(&lineage).into_iter().any(|index| &documents[index][knob.name] == value);
+            let set = documents.iter().any(|document| &document[knob.name] == value);
             prop_assert!(set || *value == Policy::recommended().value(knob.name).unwrap());
         }
     }

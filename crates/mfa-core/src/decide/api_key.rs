@@ -201,7 +201,8 @@ pub(crate) fn verify(
             .reason(Reason::ModuleDisabled.code());
         let message = format!("authentication module {module} is disabled");
         let event = rules.shown(event, Attempt::new(AUTH_TYPE, message), false);
-        plan.merged_event(request.describe(event), alike(account.as_str(), now));
+        let whose = crate::codec::tuple(&[account.as_str().as_bytes(), module.as_str().as_bytes()]);
+        plan.merged_event(request.describe(event), crate::codec::tuple(&[&alike("off", now), &whose]));
         return Ok(Decision { plan, value: Judged::ModuleDisabled });
     }
     let event =

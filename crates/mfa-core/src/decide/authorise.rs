@@ -58,13 +58,7 @@ pub(crate) fn authorise(
     let held = Asking { rules, permit, target, records };
     let allowed = match right {
         Right::Host => Ok((Bound::Own, None)),
-        // Until the day comes it is as it will be: a first method takes more than a password where it will then.
-        Right::FirstFactor
-            if rules.is_enforced(target.now)
-                || (rules.policy.enforced() && rules.policy.first_enrolment_needs_invitation()) =>
-        {
-            Err(Forbidden::PolicyForbids)
-        }
+        Right::FirstFactor if rules.guards_first_method(target.now) => Err(Forbidden::PolicyForbids),
         Right::FirstFactor => Ok((Bound::FirstFactor, None)),
         Right::Ticket => held.ticket(intent, plan)?.map(|bound| (bound, None)),
         Right::Own | Right::Administrator => held.proof(intent, right, plan)?,

@@ -123,7 +123,9 @@ impl Beginning<'_> {
     fn merged(&mut self, event: EventBuilder, reason: &str) {
         let minute = (self.now.unix_seconds() / 60).to_be_bytes();
         let (account, user) = (self.login.subject.account().as_str(), self.login.subject.user().as_str());
-        let alike = crate::codec::tuple(&[account.as_bytes(), user.as_bytes(), reason.as_bytes(), &minute]);
+        let module = self.login.module.as_str().as_bytes();
+        let parts = [account.as_bytes(), user.as_bytes(), reason.as_bytes(), module, &minute];
+        let alike = crate::codec::tuple(&parts);
         self.plan.merged_event(event, alike);
     }
 

@@ -217,7 +217,8 @@ impl Confirming<'_> {
         let policy = &self.rules.policy;
         let by_password = pending.right == Right::FirstFactor
             || (pending.bound == Bound::FirstFactor && policy.first_enrolment_needs_invitation());
-        let not_any_more = pending.right.is_for_first_method() && by_password && policy.enforced();
+        let not_any_more =
+            pending.right.is_for_first_method() && by_password && self.rules.guards_first_method(at);
         // An expiry that was told once stays, and so does that of a clock that ran ahead.
         let told = pending.told & Reason::EnrolmentExpired.bit() != 0;
         let begun_in_the_future = pending.created_at.since(at) > TOLERATED_SKEW;

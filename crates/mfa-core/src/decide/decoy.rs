@@ -56,6 +56,7 @@ pub(crate) fn begin(
         user: user.clone(),
         generation: record.generation.clone(),
         module: login.module.clone(),
+        lineage: rules.lineage_kept(&login.subject),
         purpose: Purpose::Login,
         key: claims.key.clone(),
         binder: claims.binder_hash(ring)?,

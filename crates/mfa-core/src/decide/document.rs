@@ -84,6 +84,10 @@ impl Writing<'_> {
                 }
             }
         };
+        if self.rules.modules.is_empty() {
+            let problem = "must be named to the engine before settings and policies are kept for accounts";
+            return Err(FieldError::new("modules", "required", problem).into());
+        }
         let key = document_key(self.owner.scope(), self.kind.record());
         let nothing = || Value::Object(serde_json::Map::new());
         let (before, version) = match read(records, &key) {
@@ -130,8 +134,7 @@ impl Writing<'_> {
     /// Checks whose configurations settings name: the account's own, or that of an account above it that lets accounts
     /// below use it.
     fn names_what_it_may(&self, after: &Value, account: &Account, records: &Records) -> Result<(), Error> {
-        let settings =
-            Settings::read(after, self.rules.policy.inheritance()).map_err(Error::InvalidDocument)?;
+        let settings = Settings::read(after).map_err(Error::InvalidDocument)?;
         let mut errors = Vec::new();
         for (module, set) in settings.modules() {
             let Some(owner) = &set.multi_factor.account_id else { continue };
@@ -164,6 +167,12 @@ impl Writing<'_> {
     ) -> EventBuilder {
         let mut paths = Vec::new();
         differences(before, after.unwrap_or(&Value::Null), &mut String::new(), &mut paths);
+        // Names that settings do not know are counted, so that they push nothing out.
+        let all = paths.len();
+        paths.retain(|path| Settings::knows(path) || self.kind == Written::Policy);
+        if paths.len() < all {
+            paths.push(format!("+{}", all.saturating_sub(paths.len())));
+        }
         let mut paths = paths.join(" ");
         if paths.len() > MAX_PATHS_BYTES {
             let mut at = MAX_PATHS_BYTES;

@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::policy::Trigger;
 use crate::record::document::{Document, POLICY, SETTINGS, document_key};
 use crate::settings::{Effective, Origin, Settings, visible};
-use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Version};
+use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Subject, Version};
 
 /// How many documents are kept parsed.
 const MOST_PARSED: usize = 4096;
@@ -27,6 +27,8 @@ pub(crate) struct Documents {
     pub(crate) origins: BTreeMap<&'static str, Origin>,
     /// The settings of the module that a login comes through.
     pub(crate) module: Option<Arc<Effective>>,
+    /// Whether a module of the account asks for a second factor, where a step comes through none.
+    some_module_asks: bool,
 }
 
 impl Rules {
@@ -35,9 +37,12 @@ impl Rules {
         if self.modules.is_empty() {
             return Vec::new();
         }
-        let accounts = visible(lineage).iter().map(|ancestor| Scope::Account(ancestor.account.clone()));
-        let scopes = accounts.chain([Scope::System]);
-        scopes.flat_map(|scope| [SETTINGS, POLICY].map(|kind| document_key(scope.clone(), kind))).collect()
+        let scope = |ancestor: &Ancestor| Scope::Account(ancestor.account.clone());
+        let scopes = lineage.iter().map(scope).chain([Scope::System]);
+        let settings = visible(lineage).iter().map(scope).chain([Scope::System]);
+        // What is enforced reaches beyond resellers, what is set does not.
+        let policies = scopes.map(|scope| document_key(scope, POLICY));
+        policies.chain(settings.map(|scope| document_key(scope, SETTINGS))).collect()
     }
 
     /// Returns the rules that hold for the first account of `lineage`. A document that is there and cannot be trusted or
@@ -51,28 +56,35 @@ impl Rules {
         if self.modules.is_empty() {
             return Ok(Cow::Borrowed(self));
         }
-        let accounts = visible(lineage).iter().map(|ancestor| Origin::Account(ancestor.account.clone()));
-        let levels: Vec<_> = accounts.chain([Origin::System]).collect();
+        let of_account = |ancestor: &Ancestor| Origin::Account(ancestor.account.clone());
+        let inherited = visible(lineage).len();
+        let levels: Vec<_> = lineage.iter().map(of_account).chain([Origin::System]).collect();
         let (mut settings, mut policies) = (Vec::new(), Vec::new());
-        for origin in &levels {
+        for (level, origin) in levels.iter().enumerate() {
             let Some(scope) = origin.scope() else { continue };
-            settings.extend(
-                self.parsed(records, scope.clone(), SETTINGS)?
-                    .and_then(Parsed::settings)
-                    .map(|s| (origin, s)),
-            );
-            policies
-                .extend(self.parsed(records, scope, POLICY)?.and_then(Parsed::policy).map(|p| (origin, p)));
+            if level < inherited || *origin == Origin::System {
+                let parsed = self.parsed(records, scope.clone(), SETTINGS)?;
+                settings.extend(parsed.and_then(Parsed::settings).map(|settings| (origin, settings)));
+            }
+            let parsed = self.parsed(records, scope, POLICY)?;
+            policies.extend(parsed.and_then(Parsed::policy).map(|policy| (origin, policy)));
         }
         let effective =
             self.policy.resolve(lineage, |origin| Some(&*policies.iter().find(|(of, _)| *of == origin)?.1));
         let of = |origin: &Origin| Some(&*settings.iter().find(|(of, _)| *of == origin)?.1);
-        let module = module.filter(|module| self.modules.contains(module));
-        let resolve =
-            |module| Effective::resolve(module, &self.modules, effective.policy.inheritance(), lineage, of);
-        let module = module.map(|module| Arc::new(resolve(module)));
-        let documents = Documents { origins: effective.origins, module };
+        let inheritance = effective.policy.inheritance();
+        let resolve = |module| Effective::resolve(module, &self.modules, inheritance, lineage, of);
+        let known = module.filter(|module| self.modules.contains(module));
+        // A change comes through no module: what any of them asks for counts.
+        let some_module_asks = module.is_none() && self.modules.iter().any(|module| resolve(module).applies);
+        let module = known.map(|module| Arc::new(resolve(module)));
+        let documents = Documents { origins: effective.origins, module, some_module_asks };
         Ok(Cow::Owned(Self { policy: effective.policy, documents, ..self.clone() }))
+    }
+
+    /// Returns the lineage that a challenge keeps, for steps that come without one.
+    pub(crate) fn lineage_kept(&self, subject: &Subject) -> Vec<Ancestor> {
+        if self.modules.is_empty() { Vec::new() } else { subject.lineage().to_vec() }
     }
 
     /// Has a decision that grants hold what its own account had set when it was made.
@@ -80,8 +92,9 @@ impl Rules {
         let Some(own) = lineage.first().filter(|_| !self.modules.is_empty()) else { return };
         for kind in [SETTINGS, POLICY] {
             let key = document_key(Scope::Account(own.account.clone()), kind);
-            if let Some(version) = records.version(&key) {
-                plan.check(key, version);
+            match records.stored_version(&key) {
+                Some(version) => plan.check(key, version),
+                None => plan.check_absent(key),
             }
         }
     }
@@ -99,6 +112,14 @@ impl Rules {
             None => self.policy.trigger() == Trigger::PerModule,
         };
         self.policy.enforces_at(now) || by_module
+    }
+
+    /// Returns whether a first method takes more than a first factor: what is asked for in any module, or will be from a
+    /// day on, counts already.
+    pub(crate) fn guards_first_method(&self, now: Timestamp) -> bool {
+        self.is_enforced(now)
+            || self.documents.some_module_asks
+            || (self.policy.enforced() && self.policy.first_enrolment_needs_invitation())
     }
 
     /// Returns whether the module that a login comes through asks for a second factor; one whose settings are not kept
@@ -130,9 +151,7 @@ impl Rules {
         };
         let json: Value = serde_json::from_str(&document.json).map_err(|_| NOT_TRUSTED)?;
         let parsed = if kind == SETTINGS {
-            Parsed::Settings(Arc::new(
-                Settings::read(&json, self.policy.inheritance()).map_err(|_| NOT_TRUSTED)?,
-            ))
+            Parsed::Settings(Arc::new(Settings::read(&json).map_err(|_| NOT_TRUSTED)?))
         } else {
             Parsed::Policy(Arc::new(PolicyDocument::parse(&json).map_err(|_| NOT_TRUSTED)?))
         };

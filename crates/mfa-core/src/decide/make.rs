@@ -122,6 +122,7 @@ impl Beginning<'_> {
             user: user.clone(),
             generation: record.generation.clone(),
             module: self.login.module.clone(),
+            lineage: self.rules.lineage_kept(&self.login.subject),
             purpose: self.purpose(),
             key: claims.key.clone(),
             binder: claims.binder_hash(ring)?,

@@ -202,7 +202,8 @@ impl Engine {
         };
         let rules = &self.inner.rules;
         // An account that the host does not have any more is as one that never was.
-        let Some(known) = self.inner.directory.account(&account).await? else {
+        let known = self.inner.directory.account(&account).await?.filter(|known| *known.id() == account);
+        let Some(known) = known else {
             self.note_unknown_api_key(module, request).await?;
             crate::observe::step("api_key_verify", "rejected");
             return Ok(ApiKeyVerify::Rejected(rejected));

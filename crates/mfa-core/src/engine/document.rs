@@ -19,7 +19,7 @@ impl Engine {
     /// Errors with code `unavailable`.
     pub async fn settings(&self, of: &Scope) -> Result<Option<Stored<Settings>>, Error> {
         let Some((json, revision)) = self.document(of, Written::Settings).await? else { return Ok(None) };
-        let document = Settings::read(&json, self.policy().inheritance());
+        let document = Settings::read(&json);
         Ok(Some(Stored { document: document.map_err(Error::InvalidDocument)?, revision }))
     }
 
@@ -230,10 +230,6 @@ impl Engine {
                 By::Asked { subject: &subject, permit: &permit, intent: &intent }
             }
         };
-        if rules.modules.is_empty() {
-            let problem = "must be named to the engine before settings and policies are kept for accounts";
-            return Err(FieldError::new("modules", "required", problem).into());
-        }
         let writing = Writing { rules, kind, owner, change, revision, by };
         let decide = |records: &_, now, _: &mut _| writing.write(records, now);
         let settled = self.inner.driver.run_in(&scope, None, &keys, None, decide).await?;

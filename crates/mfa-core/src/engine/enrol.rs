@@ -301,6 +301,7 @@ impl Engine {
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
             };
+            self.renew_documents(&mut records, begun.subject.lineage()).await?;
             let ask = Ask::Resume(&ran, &result);
             let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
                 confirm::confirm(
@@ -328,10 +329,11 @@ impl Engine {
         begun: &Begun<'_>,
         hashing: Hashing,
         charged: &Charged,
-        records: Records,
+        mut records: Records,
     ) -> Result<EnrolConfirm, Error> {
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
         let hashed = self.hashed(begun.claims.account()?, hashing.effect).await;
+        self.renew_documents(&mut records, begun.subject.lineage()).await?;
         let ask = match &hashed {
             Ok(digest) => Ask::Show(hashing.id, hashing.state.as_deref(), digest),
             Err(Error::Busy) => Ask::GiveBack(charged),

@@ -7,11 +7,15 @@ use tracing::Instrument;
 use super::Engine;
 use crate::decide::judge::{Ask, Judged, refused};
 use crate::decide::link::{Asked, Linked as Asking};
+use crate::driver::Read;
 use crate::keyring::Label;
 use crate::link::{LinkAct, Linked};
+use crate::record::challenge::Challenge;
+use crate::record::challenge_key;
 use crate::reference::{Claims, Handle};
 use crate::{
-    Error, LinkConfirm, LinkOpen, LinkProof, LinkToken, LinkView, Reason, Rejected, RequestFacts, SecretText,
+    ChallengeId, Error, LinkConfirm, LinkOpen, LinkProof, LinkToken, LinkView, Reason, Rejected,
+    RequestFacts, SecretText,
 };
 
 impl Engine {
@@ -123,7 +127,8 @@ impl Engine {
         asked: Asked<'_>,
         request: &RequestFacts,
     ) -> Result<Result<Value, Rejected>, Error> {
-        let claims = Claims::of_link(linked)?;
+        let mut claims = Claims::of_link(linked)?;
+        self.complete(&mut claims).await?;
         let ask = Ask::Link(Asking { method: linked.method, secret: &linked.secret, ask: asked });
         let span = crate::observe::span!("mfa.link");
         let judged = self.ask(&claims, request, ask).instrument(span).await?.into_judged();
@@ -134,6 +139,23 @@ impl Engine {
             Judged::Unjudged(why) => Err(Error::Unavailable(why)),
             _ => Err(Error::Unavailable("a link that does not end at once")),
         }
+    }
+
+    /// A link names neither ancestors nor module: where accounts have documents, its challenge is read for them first.
+    async fn complete(&self, claims: &mut Claims) -> Result<(), Error> {
+        if self.inner.rules.modules.is_empty() {
+            return Ok(());
+        }
+        let key = challenge_key(claims.account()?, ChallengeId::from_bytes(claims.id));
+        let driver = &self.inner.driver;
+        let records = driver.load(core::slice::from_ref(&key), driver.runtime.now()).await?;
+        if let Read::Live(challenge, _) = records.read::<Challenge>(&key) {
+            claims.module = Some(challenge.module);
+            if !challenge.lineage.is_empty() {
+                claims.lineage = challenge.lineage;
+            }
+        }
+        Ok(())
     }
 
     /// Returns what ties the form of a link's page to its token.

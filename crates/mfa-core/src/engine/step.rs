@@ -16,8 +16,8 @@ use crate::record::open::Open;
 use crate::record::{OPEN, challenge_key, user_key};
 use crate::reference::{Claims, Handle, Holder, session_hash};
 use crate::{
-    Begin, ChallengeId, Changed, Denied, DeniedReason, Error, Grant, Intent, Login, Reason, Reference,
-    RequestFacts, Response, Target, Verify,
+    Ancestor, Begin, ChallengeId, Changed, Denied, DeniedReason, Error, Grant, Intent, Login, Reason,
+    Reference, RequestFacts, Response, Target, Verify,
 };
 
 /// How many effects one call runs at most, such as a message and its fallback.
@@ -40,7 +40,11 @@ impl Engine {
             let settled = driver
                 .run(&turn, None, |records, now, draw| {
                     let rules = self.inner.rules.held(&lineage, Some(&login.module), records)?;
-                    begin::begin(&rules, &login, intent, known, records, now, draw)
+                    let mut decision = begin::begin(&rules, &login, intent, known, records, now, draw)?;
+                    if let Begun::Answer(Begin::NotRequired(_)) = decision.value {
+                        rules.hold_documents(&lineage, records, &mut decision.plan);
+                    }
+                    Ok(decision)
                 })
                 .await?;
             match settled.value {
@@ -189,6 +193,20 @@ impl Engine {
         Ok(Answered { grant: None, judged, records: settled.records })
     }
 
+    /// Reads what accounts have set again: an effect takes its time.
+    pub(super) async fn renew_documents(
+        &self,
+        records: &mut Records,
+        lineage: &[Ancestor],
+    ) -> Result<(), Error> {
+        let keys = self.inner.rules.document_keys(lineage);
+        if !keys.is_empty() {
+            let driver = &self.inner.driver;
+            records.renew(driver.load(&keys, driver.runtime.now()).await?);
+        }
+        Ok(())
+    }
+
     /// Judges by what holds for the account now.
     fn judged(
         &self,
@@ -254,6 +272,7 @@ impl Engine {
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
             };
+            self.renew_documents(&mut records, &claims.lineage).await?;
             let ask = Ask::Resume(&ran, &result);
             let decide = |records: &Records, now, draw: &mut crate::Draw| {
                 self.judged(claims, request, &ask, records, now, draw)

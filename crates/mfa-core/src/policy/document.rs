@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{KnobClass, KnobInfo, Policy};
-use crate::settings::{Origin, visible};
+use crate::settings::{MAX_DOCUMENT_BYTES, Origin, visible};
 use crate::{Ancestor, FieldError};
 
 /// The knobs that an account, or the system, sets, and which of them it enforces on the accounts below it.
@@ -51,6 +51,10 @@ impl PolicyDocument {
         let Some(fields) = document.as_object() else {
             return Err(vec![FieldError::new("policy", "type", "must be an object")]);
         };
+        if document.to_string().len() > MAX_DOCUMENT_BYTES {
+            let problem = format!("must not be longer than {MAX_DOCUMENT_BYTES} bytes");
+            return Err(vec![FieldError::new("policy", "maxLength", problem)]);
+        }
         let mut read =
             Self { values: Policy::recommended(), set: BTreeSet::new(), enforced: BTreeSet::new() };
         let mut errors = Vec::new();
@@ -111,33 +115,56 @@ impl Policy {
     /// the document of an account, or of the system, where it has one.
     ///
     /// The nearest document that sets a knob decides, up to and including the first reseller, then the system's. After
-    /// that each knob is made as strong as every account above, and the system, enforces it.
+    /// that each knob is made as strong as every account above, beyond resellers too, and the system, enforces it. Who
+    /// enforces that users must have a method enforces the day from which on, as it is for the one who enforces it.
     #[must_use]
     pub fn resolve<'a>(
         &self,
         lineage: &[Ancestor],
         set: impl Fn(&Origin) -> Option<&'a PolicyDocument>,
     ) -> EffectivePolicy {
-        let accounts = visible(lineage).iter().map(|ancestor| Origin::Account(ancestor.account.clone()));
-        let levels = accounts.chain([Origin::System]);
-        let levels: Vec<_> =
-            levels.filter_map(|origin| set(&origin).map(|document| (origin, document))).collect();
+        let inherited = visible(lineage).len();
+        let accounts = lineage.iter().map(|ancestor| Origin::Account(ancestor.account.clone()));
+        let levels: Vec<_> = accounts
+            .chain([Origin::System])
+            .enumerate()
+            .filter_map(|(level, origin)| {
+                let counts = level < inherited || origin == Origin::System;
+                set(&origin).map(|document| (origin, document, counts))
+            })
+            .collect();
         let mut effective = EffectivePolicy { policy: self.clone(), origins: BTreeMap::new() };
-        for (origin, document) in levels.iter().rev() {
-            for name in &document.set {
+        // The day as it is at each level, the farthest first.
+        let (mut day, mut days) = (self.enforced_from, Vec::new());
+        for (origin, document, counts) in levels.iter().rev() {
+            if document.set.contains("enforced_from") {
+                day = document.values.enforced_from;
+            }
+            days.push(day);
+            for name in document.set.iter().filter(|_| *counts) {
                 effective.policy.take(name, &document.values);
                 effective.origins.insert(name, origin.clone());
             }
         }
-        for (origin, document) in &levels {
+        for ((origin, document, _), day) in levels.iter().zip(days.into_iter().rev()) {
             for name in &document.enforced {
-                let before = effective.policy.value(name);
-                effective.policy.enforce(name, &document.values);
-                if effective.policy.value(name) != before {
-                    effective.origins.insert(name, origin.clone());
+                effective.enforce(name, &document.values, origin);
+                if *name == "enforced" && document.values.enforced {
+                    let from = Self { enforced_from: day, ..document.values.clone() };
+                    effective.enforce("enforced_from", &from, origin);
                 }
             }
         }
         effective
+    }
+}
+
+impl EffectivePolicy {
+    fn enforce(&mut self, name: &'static str, values: &Policy, origin: &Origin) {
+        let before = self.policy.value(name);
+        self.policy.enforce(name, values);
+        if self.policy.value(name) != before {
+            self.origins.insert(name, origin.clone());
+        }
     }
 }

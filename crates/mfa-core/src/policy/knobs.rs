@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::value::Knob;
 use super::{KnobClass, KnobInfo, RecoveryForm, Stronger, Trigger};
 use crate::FieldError;
-use crate::settings::Inheritance;
+use crate::settings::{Inheritance, short};
 
 macro_rules! knobs {
     ($(
@@ -67,11 +67,7 @@ macro_rules! knobs {
             pub(super) fn set(&mut self, name: &str, value: &Value) -> Result<(), FieldError> {
                 match name {
                     $( stringify!($name) => self.$name = Knob::read(stringify!($name), value, $clamp)?, )*
-                    // The name came from a document: it is cut, so that an error stays short.
-                    _ => {
-                        let name: String = name.chars().take(64).collect();
-                        return Err(FieldError::new(name, "unknown_knob", "is not a knob of the policy"));
-                    }
+                    _ => return Err(FieldError::new(short(name), "unknown_knob", "is not a knob of the policy")),
                 }
                 Ok(())
             }
@@ -106,7 +102,7 @@ macro_rules! knobs {
 knobs! {
     enforced: bool = false, Tenant, True, None, "false",
         "A user without a method must enrol one before logging in.";
-    enforced_from: u64 = 0, Tenant, Lower, Some((0, u64::MAX)), "0",
+    enforced_from: u64 = 0, Tenant, Lower, Some((0, 253_402_300_799)), "0",
         "From when on that holds, in unix seconds: until then a user without a method is let in and told.";
     offered: Option<BTreeSet<String>> = None, Tenant, Subset, None,
         "every registered provider but those by e-mail and telephone",

@@ -12,7 +12,8 @@ use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
 use crate::{
-    Channel, Charge, CodecError, EnrolmentId, KeyId, Module, ProviderName, Purpose, Strength, Versioned,
+    Ancestor, Channel, Charge, CodecError, EnrolmentId, KeyId, Module, ProviderName, Purpose, Strength,
+    Versioned,
 };
 
 /// How long the record stays after the challenge's own life.
@@ -25,6 +26,8 @@ pub(crate) struct Challenge {
     pub(crate) user: UserId,
     pub(crate) generation: String,
     pub(crate) module: Module,
+    /// The account and its ancestors when it began, where the engine has documents of accounts: a link names neither.
+    pub(crate) lineage: Vec<Ancestor>,
     pub(crate) purpose: Purpose,
     /// The id of the key that hashed the binder and the session.
     pub(crate) key: KeyId,

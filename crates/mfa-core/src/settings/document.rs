@@ -76,7 +76,7 @@ impl Settings {
         modules: &Modules,
         inheritance: Inheritance,
     ) -> Result<Self, Vec<FieldError>> {
-        let settings = Self::read(document, inheritance)?;
+        let settings = Self::checked(document, inheritance)?;
         let unknown = settings.modules.keys().filter(|module| !modules.contains(module));
         let errors: Vec<_> = unknown.map(|module| unexpected(format!("auth_modules.{module}"))).collect();
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
@@ -117,14 +117,29 @@ impl Settings {
         self.modules.iter()
     }
 
+    /// Returns whether a dotted path of a document is one of those that mean something here.
+    pub(crate) fn knows(path: &str) -> bool {
+        let mut steps = path.split('.').skip(2);
+        match (steps.next(), steps.next(), steps.next()) {
+            (None, ..) => true,
+            (Some("multi_factor"), Some(name), None) => MULTI_FACTOR.contains(&name),
+            (Some(name), None, _) => KNOWN.contains(&name),
+            _ => false,
+        }
+    }
+
     /// Returns whether nothing is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.modules.values().all(|module| *module == ModuleSettings::default())
     }
 
-    /// Reads a document whichever modules it names, as one that was stored when there were others.
-    pub(crate) fn read(document: &Value, inheritance: Inheritance) -> Result<Self, Vec<FieldError>> {
+    /// Reads a document as one that was stored, when there may have been other modules and another inheritance.
+    pub(crate) fn read(document: &Value) -> Result<Self, Vec<FieldError>> {
+        Self::checked(document, Inheritance::FirstDocument)
+    }
+
+    fn checked(document: &Value, inheritance: Inheritance) -> Result<Self, Vec<FieldError>> {
         let Some(fields) = document.as_object() else {
             return Err(vec![of_type("settings".to_owned(), "object")]);
         };
@@ -305,7 +320,7 @@ pub(crate) fn unexpected(path: String) -> FieldError {
     FieldError::new(path, "additionalProperties", "is not a setting")
 }
 
-/// A name from a document is cut, so that an error stays short.
-fn short(name: &str) -> String {
-    name.chars().take(64).collect()
+/// A name from a document is cut, and loses what a terminal or a log would obey.
+pub(crate) fn short(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -112,7 +112,11 @@ impl Effective {
         let Some(own) = lineage.first() else { return false };
         let reaches = match &self.account_id.value {
             None => true,
-            Some(owner) => own.master || *owner == own.account || self.include_subaccounts.value,
+            // What cannot be said of accounts below is not taken for a no: an owner that is none of those above asks.
+            Some(owner) => {
+                let above = lineage.iter().any(|ancestor| ancestor.account == *owner);
+                own.master || *owner == own.account || !above || self.include_subaccounts.value
+            }
         };
         self.multi_factor.value && reaches
     }
