@@ -3,6 +3,8 @@
 
 mod attempts;
 mod edges;
+mod kount;
+mod kount_wire;
 mod retention;
 mod rows;
 mod settings;
