@@ -8,3 +8,6 @@ mod kount_wire;
 mod retention;
 mod rows;
 mod settings;
+mod total_uptime;
+mod total_uptime_duo;
+mod total_uptime_methods;
