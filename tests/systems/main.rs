@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod attempts;
+mod b3_networks;
 mod edges;
 mod kount;
 mod kount_wire;
