@@ -121,24 +121,34 @@ on_stores! {
         assert!(company.engine.policy_resolve(&Account::new(acme())).await.unwrap().policy.enforced());
     }
 
-    /// The preset has SMS and e-mail in it, and whoever chose an app may have a code instead. It does not hold as
-    /// written for a company that leaves both out of `offered`: the library takes its word, and nothing keeps them in.
-    async fn d03_sms_and_email_are_offered_from_the_start_and_beside_whatever_a_user_chose(world) {
+    async fn d03_sms_and_email_stay_offered_whatever_else_the_company_offers(world) {
         let company = company(&world).await;
         let bob = bob(&world, &company).await;
-        let app = world.enrol_again(&bob).await;
-        switch_on(&company, json!({})).await;
-        let policy = company.engine.policy_resolve(&Account::new(acme())).await.unwrap().policy;
-        assert!(["email", "sms", "totp", "duo"].iter().all(|name| policy.lists(name)));
+        let _app = world.enrol_again(&bob).await;
+        let offers = async || {
+            let policy = company.engine.policy_resolve(&Account::new(acme())).await.unwrap().policy;
+            ["email", "sms", "totp", "duo"].map(|name| policy.lists(name))
+        };
+        assert_eq!(offers().await, [true; 4]);
+        for (offered, expected) in [
+            (json!(["totp", "duo"]), [true; 4]), (json!(["totp"]), [true, true, true, false]),
+            (json!([]), [true, true, false, false]),
+        ] {
+            switch_on(&company, json!({"offered": offered, "enforce": ["offered"]})).await;
+            assert_eq!(offers().await, expected, "{offered}");
+        }
+        // The fallback of whoever chose an app.
+        switch_on(&company, json!({"offered": ["totp", "duo"]})).await;
         company.engine.method_prefer(bob.account(), bob.user(), &method("totp"), &host()).await.unwrap();
         let challenge = company.begin(&bob).await;
         assert_eq!(challenge.method.provider.as_str(), "totp");
-        let offered: Vec<_> = challenge.methods.iter().map(|method| method.provider.as_str()).collect();
-        assert_eq!(offered, ["email", "sms", "totp"]);
         let changed = company.engine.switch(&challenge.reference, &method("email")).await.unwrap();
         assert!(matches!(changed, Changed::Done(_)), "{changed:?}");
         is_let_in(&company, &challenge, &company.code()).await;
-        drop(app);
+        // No document says otherwise of what the host keeps.
+        let asked = json!({"always_offered": []});
+        let refused = company.engine.policy_patch(&of_acme(), &asked, None, &host()).await.unwrap_err();
+        assert_eq!(refused.code(), "host_only");
     }
 
     /// A user who has no method yet is asked to set one up, which is by a code to the mailbox, and not sent a code
