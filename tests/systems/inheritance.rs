@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use audit_model::{Event, Profile};
 use mfa::settings::{Effective, Inheritance, Modules, Origin, Owner, Settings};
-use mfa::{Account, AccountId, Ancestor, Module, Policy};
+use mfa::{
+    Account, AccountId, Ancestor, Begin, Channel, Engine, FirstFactor, FirstFactorKind, Login, Module,
+    NotRequired, Policy, Response, Scope, Subject, Verify,
+};
+use mfa_tests::told::wrong_code;
 use mfa_tests::{World, acme, host, on_stores};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -91,6 +96,21 @@ proptest! {
     }
 }
 
+async fn kazoo(world: &World) -> Engine {
+    world.node().policy(Policy::kazoo()).modules(Modules::kazoo()).build().await.unwrap()
+}
+
+fn owner(name: &str) -> Owner {
+    Owner::Account(Account::new(AccountId::parse(name).unwrap()))
+}
+
+/// How a login of bob goes on, whose account is below `mid`, which is below `root`.
+async fn begun(engine: &Engine, bob: &Subject) -> Begin {
+    let lineage = vec![ancestor("acme"), ancestor("mid"), ancestor("root")];
+    let first = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, None);
+    engine.begin(Login::new(bob.clone().with_lineage(lineage).unwrap(), first, module())).await.unwrap()
+}
+
 async fn resolved(world: &World, policy: Policy, lineage: Vec<Ancestor>) -> (u32, bool, bool) {
     let engine = world.node().policy(policy).modules(Modules::kazoo()).build().await.unwrap();
     let account = Account::new(acme()).with_lineage(lineage).unwrap();
@@ -99,15 +119,63 @@ async fn resolved(world: &World, policy: Policy, lineage: Vec<Ancestor>) -> (u32
 }
 
 on_stores! {
+    async fn a08_accounts_below_are_asked_where_the_one_above_includes_them(world) {
+        let (bob, _app) = world.enrol("bob").await;
+        let engine = kazoo(&world).await;
+        for includes in [false, true, false] {
+            let second = json!({"enabled": true, "account_id": "root", "include_subaccounts": includes});
+            let document = json!({ "auth_modules": { MODULE: {"multi_factor": second} } });
+            engine.settings_put(&owner("root"), &document, None, &host()).await.unwrap();
+            let begun = begun(&engine, &bob).await;
+            assert_eq!(matches!(begun, Begin::Challenge(_)), includes, "{begun:?}");
+            assert_eq!(matches!(begun, Begin::NotRequired(NotRequired::ModuleDoesNotAsk)), !includes);
+        }
+    }
+
+    async fn b10_a_patch_switches_it_on_and_leaves_the_rest_as_it_was(world) {
+        let (bob, _app) = world.enrol("bob").await;
+        let engine = kazoo(&world).await;
+        let module = |fields: Value| json!({ "auth_modules": { MODULE: fields } });
+        engine.settings_put(&owner("acme"), &module(json!({"token_auth_expiry_s": 60})), None, &host()).await.unwrap();
+        assert!(matches!(begun(&engine, &bob).await, Begin::NotRequired(_)));
+        let on = module(json!({"multi_factor": {"enabled": true}}));
+        engine.settings_patch(&owner("acme"), &on, None, &host()).await.unwrap();
+        assert!(matches!(begun(&engine, &bob).await, Begin::Challenge(_)));
+        let stored = engine.settings(&Scope::Account(acme())).await.unwrap().unwrap();
+        let expected = module(json!({"token_auth_expiry_s": 60, "multi_factor": {"enabled": true}}));
+        assert_eq!(stored.document.to_json(), expected);
+    }
+
+    /// Which provider the system's configuration is of is not the settings' to say: there are no documents of
+    /// providers yet, and the engine asks by those that it was built with.
+    async fn b12_without_a_configuration_it_is_the_system_s(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let engine = kazoo(&world).await;
+        for (second, origin) in [
+            (json!({"enabled": true}), "system"),
+            (json!({"enabled": true, "account_id": "acme"}), "system"),
+            (json!({"enabled": true, "account_id": "acme", "configuration_id": "c757665dca55edba2395df3ca6423f4f"}), "acme"),
+        ] {
+            let document = json!({ "auth_modules": { MODULE: {"multi_factor": second} } });
+            engine.settings_put(&owner("acme"), &document, None, &host()).await.unwrap();
+            let Begin::Challenge(challenge) = begun(&engine, &bob).await else { panic!("no challenge") };
+            let wrong = Response::code(&wrong_code(&app, world.now()));
+            assert!(matches!(engine.verify(&challenge.reference, wrong).await.unwrap(), Verify::Rejected(_)));
+            world.clock.advance(std::time::Duration::from_secs(60));
+            let row = world.events().await.into_iter().rfind(Event::is_in_attempts_view).unwrap();
+            let row: Value = serde_json::from_str(&Profile::Seed2017.detail(&row).unwrap().to_json().unwrap()).unwrap();
+            assert_eq!((&row["mfa_config_origin"], &row["auth_config_origin"]), (&json!(origin), &json!("acme")));
+        }
+    }
+
     async fn a26_a_site_inherits_by_setting_or_by_document_as_its_policy_says(world) {
-        let engine = world.node().policy(Policy::kazoo()).modules(Modules::kazoo()).build().await.unwrap();
+        let engine = kazoo(&world).await;
         for (name, fields) in [
             ("root", json!({"token_auth_expiry_s": 60, "multi_factor": {"enabled": true}})),
             ("mid", json!({"log_failed_attempts": false})),
         ] {
-            let account = Account::new(AccountId::parse(name).unwrap());
             let document = json!({ "auth_modules": { MODULE: fields } });
-            engine.settings_put(&Owner::Account(account), &document, None, &host()).await.unwrap();
+            engine.settings_put(&owner(name), &document, None, &host()).await.unwrap();
         }
         let system = json!({ "auth_modules": { MODULE: {"token_auth_expiry_s": 90} } });
         engine.settings_put(&Owner::System, &system, None, &host()).await.unwrap();

@@ -6,6 +6,7 @@ mod attempts;
 mod b3_networks;
 mod crossbar;
 mod edges;
+mod edges_delivered;
 mod inheritance;
 mod kount;
 mod kount_wire;
