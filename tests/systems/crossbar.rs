@@ -152,6 +152,24 @@ async fn answered(engine: &Engine, challenge: &Challenge, code: &str) -> Option<
 }
 
 on_stores! {
+    /// A name that nothing is registered under is answered like one that is not offered.
+    async fn a24_a_provider_is_known_by_its_name(world) {
+        let engine = kazoo(&world, json!({})).await;
+        let bob = world.add("bob").await;
+        let starts = async |name: &str| {
+            let name = name.parse().unwrap();
+            let told = engine.enrol_begin(bob.account(), bob.user(), &name, &mfa::Choice::none(), &host()).await;
+            told.map(|started| started.prompt["kind"].clone()).map_err(|error| error.code())
+        };
+        assert_eq!(starts("totp").await, Ok(json!("totp")));
+        for name in ["duo", "otp", "totp2"] {
+            assert_eq!(starts(name).await, Err("method_not_offered"), "{name}");
+        }
+        // And no two have one name.
+        let twice = world.node().provider(mfa::totp::Totp::new("Another").unwrap()).build().await;
+        assert!(twice.map(drop).unwrap_err().to_string().contains("totp"));
+    }
+
     /// A method that the site does not have any more lets nobody in; that Kazoo does is not followed.
     async fn b17_without_a_provider_the_login_is_refused_and_the_row_says_so(world) {
         let (bob, app) = world.enrol("bob").await;

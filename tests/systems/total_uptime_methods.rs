@@ -165,8 +165,8 @@ on_stores! {
         assert!(matches!(company.engine.begin(asked).await.unwrap(), Begin::Challenge(_)));
     }
 
-    /// As [`d17`](self::d17_a_program_goes_on_by_the_key_of_its_account_and_each_use_is_logged): it is the issue of
-    /// the key that an administrator must give a reason for, and that is found in the log.
+    /// As in the row before, there is no exemption to give a reason for. The issue of a key has one that an
+    /// administrator may give, and need not.
     async fn d18_who_issued_the_key_of_a_program_and_why_is_in_the_log(world) {
         let company = company(&world).await;
         let (ann, app) = enrol_ranked(&world, "ann", 1).await;
