@@ -100,7 +100,6 @@ async fn enforce(portal: &Mailed, more: Value) {
 }
 
 on_stores! {
-    /// The code of the refusal is that of every method that cannot be set up.
     async fn e01_an_address_that_is_not_verified_turns_nothing_on_and_is_sent_nothing(world) {
         let portal = portal(&world).await;
         let bob = reachable("bob", vec![Contact::email("bob@acme.example").unwrap()]);

@@ -168,6 +168,21 @@ on_stores! {
         }
     }
 
+    /// Nothing makes such an id yet: documents of providers are to come.
+    async fn b27_the_id_of_a_configuration_is_32_lower_hex_digits(world) {
+        let engine = kazoo(&world).await;
+        let id = "c757665dca55edba2395df3ca6423f4f";
+        let choose = async |id: &str| {
+            let second = json!({"configuration_id": id, "account_id": "acme"});
+            let document = json!({ "auth_modules": { MODULE: {"multi_factor": second} } });
+            engine.settings_put(&owner("acme"), &document, None, &host()).await.err().map(|error| error.code())
+        };
+        assert_eq!(choose(id).await, None);
+        for text in [&id[1..], &format!("{id}0"), &id.to_uppercase(), &id.replace('c', "g"), "../x", "attempts", ""] {
+            assert_eq!(choose(text).await, Some("pattern"), "{text}");
+        }
+    }
+
     async fn a26_a_site_inherits_by_setting_or_by_document_as_its_policy_says(world) {
         let engine = kazoo(&world).await;
         for (name, fields) in [
