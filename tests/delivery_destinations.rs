@@ -53,7 +53,7 @@ on_stores! {
         let unverified = mfa::Contact::email("eve@acme.example").unwrap();
         let eve = reachable("eve", vec![unverified]);
         world.directory.put(&eve).await.unwrap();
-        assert_eq!(mailed.started(&eve, "email").await.unwrap_err().code(), "method_not_offered");
+        assert_eq!(mailed.started(&eve, "email").await.unwrap_err().code(), "contact_not_verified");
         assert!(mailed.inbox.take_tried().is_empty());
     }
 

@@ -429,7 +429,8 @@ pub mod on {
 /// Defines a test that runs on these stores: `name::memory`, `name::sqlite`, `name::processes`.
 #[macro_export]
 macro_rules! on_duo {
-    ($([$($store:ident),+] async fn $name:ident($world:ident) $body:block)*) => {$(
+    ($($(#[$meta:meta])* [$($store:ident),+] async fn $name:ident($world:ident) $body:block)*) => {$(
+        $(#[$meta])*
         mod $name {
             use super::*;
             async fn body($world: $crate::World) $body

@@ -273,7 +273,7 @@ on_stores! {
         assert!(world.store.event(&account("acme"), third[0].id()).await.unwrap().is_some());
     }
 
-    async fn b7_a_failure_is_the_documented_row_but_for_its_id_and_time(world) {
+    async fn b07_a_failure_is_the_documented_row_but_for_its_id_and_time(world) {
         let (bob, app) = world.enrol("bob").await;
         let challenge = world.begin(&bob).await;
         assert!(matches!(world.answer(&challenge, &wrong_code(&app, world.now())).await, Verify::Rejected(_)));
@@ -285,7 +285,7 @@ on_stores! {
         assert_eq!(Profile::Seed2017.summary(&row).unwrap().to_json().unwrap(), wanted);
     }
 
-    async fn b8_a_detail_says_where_the_configurations_were_found(world) {
+    async fn b08_a_detail_says_where_the_configurations_were_found(world) {
         for (auth, mfa) in [("root", "root"), ("system", "system"), ("root", "system")] {
             let message = "no multi factor authentication provider is configured";
             let row = audit_model::Attempt::new(audit_model::MULTI_FACTOR, message).with_origins(auth, mfa);
@@ -301,7 +301,7 @@ on_stores! {
         }
     }
 
-    async fn b9_errors_come_in_the_documented_envelope(world) {
+    async fn b09_errors_come_in_the_documented_envelope(world) {
         let id = "201702-00000000000000000000000000000000";
         assert!(world.store.event(&acme().into(), id.parse().unwrap()).await.unwrap().is_none());
         let reply: Value = serde_json::from_str(&ErrorReply::bad_identifier(id).to_json()).unwrap();

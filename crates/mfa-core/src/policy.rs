@@ -124,14 +124,19 @@ impl Policy {
     /// Returns whether a provider may be used.
     #[must_use]
     pub fn offers(&self, provider: &str) -> bool {
-        self.offered.as_ref().is_none_or(|set| set.contains(provider))
+        self.always_offers(provider) || self.offered.as_ref().is_none_or(|set| set.contains(provider))
     }
 
     /// Returns whether a provider is named in the list of what may be used, as providers that send codes by e-mail or
     /// telephone must be.
     #[must_use]
     pub fn lists(&self, provider: &str) -> bool {
-        self.offered.as_ref().is_some_and(|set| set.contains(provider))
+        self.always_offers(provider) || self.offered.as_ref().is_some_and(|set| set.contains(provider))
+    }
+
+    /// Returns whether the host's code keeps a provider, whatever documents say.
+    fn always_offers(&self, provider: &str) -> bool {
+        self.always_offered.as_ref().is_some_and(|set| set.contains(provider))
     }
 
     /// Returns whether methods by e-mail and telephone are hidden from whoever holds a stronger one.

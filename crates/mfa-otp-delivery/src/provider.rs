@@ -34,6 +34,7 @@ const DIGITS: usize = 2;
 /// | `target_url` | – | where the confirmed page goes on to, an absolute `https` URL; with `form` `link` |
 ///
 /// An enrolment is an address: one of the user's verified contacts, to which a code was sent and from which it came back.
+/// With one that is not verified, and none that is, a set-up is refused as `contact_not_verified`.
 /// Messages go to that address only. If it is not among the user's verified contacts any more, the method cannot be used.
 ///
 /// Evidence of e-mail is of AAL1 and has no AMR value (SP 800-63B-4 §3.1.3.1, RFC 8176). SMS is of AAL2, with `otp` and
@@ -127,6 +128,9 @@ impl Provider for Delivered {
             (Some(address), _) => (address, false),
             (None, StepEvent::Begin(choice)) => match self.chosen(cx.contacts, choice) {
                 Some(address) => (address, true),
+                None if self.is_unverified(cx.contacts, choice) => {
+                    return Err(ProviderError::Invalid(unverified()));
+                }
                 None => return Ok(Step::then(Then::Reject(Reason::NotOffered))),
             },
             (None, _) => return Err(ProviderError::Inappropriate),
@@ -157,6 +161,10 @@ impl Provider for Delivered {
 
 type DeliveredStep = StepOf<Delivered>;
 
+fn unverified() -> FieldError {
+    FieldError::new("contact", "contact_not_verified", "must be verified before codes go there")
+}
+
 impl Delivered {
     /// Finds the contact that an enrolment is for: the one that was named, or the first verified one.
     fn chosen(&self, contacts: &[Contact], choice: &Choice) -> Option<Address> {
@@ -165,6 +173,13 @@ impl Delivered {
         let named = choice.text("address");
         let mut fits = canonical.filter(|address| named.is_none_or(|named| named == address.expose_secret()));
         fits.next().map(Address::new)
+    }
+
+    /// Returns whether an enrolment could be for a contact, if that were verified.
+    fn is_unverified(&self, contacts: &[Contact], choice: &Choice) -> bool {
+        let named = choice.text("address");
+        let mut canonical = contacts.iter().filter_map(|contact| self.canonical(contact));
+        canonical.any(|address| named.is_none_or(|named| named == address.expose_secret()))
     }
 
     fn canonical(&self, contact: &Contact) -> Option<SecretText> {

@@ -107,6 +107,8 @@ knobs! {
     offered: Option<BTreeSet<String>> = None, Tenant, Subset, None,
         "every registered provider but those by e-mail and telephone",
         "The providers that may be used.";
+    always_offered: Option<BTreeSet<String>> = None, Host, Neither, None, "none",
+        "Providers that may be used whatever a document says of `offered`.";
     attempts: u64 = 5, Tenant, Lower, Some((1, 10)), "5",
         "Judged answers of one challenge or enrolment.";
     challenge_ttl_s: u64 = 300, Tenant, Lower, Some((30, 600)), "300",

@@ -38,11 +38,13 @@ impl Policy {
     }
 
     /// As Total Uptime: a company asks all its users, who choose among codes by SMS or e-mail, an authenticator app
-    /// and Duo, and have two minutes. E-mail stays the fallback of every user, whatever else they chose.
+    /// and Duo, and have two minutes. SMS and e-mail stay the fallback of every user, whatever else they chose, and
+    /// whatever else the company offers.
     #[must_use]
     pub fn total_uptime() -> Self {
         Self {
             offered: Some(names(&["duo", "email", "sms", "totp"])),
+            always_offered: Some(names(&["email", "sms"])),
             challenge_ttl_s: 120,
             stronger_hides_delivered: false,
             recovery: RecoveryForm::None,

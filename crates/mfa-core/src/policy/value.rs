@@ -49,7 +49,7 @@ impl Knob for u64 {
     }
 }
 
-/// Names of providers; `None` is all of them.
+/// Names of providers; `None` is whatever holds where nobody named any.
 impl Knob for Option<BTreeSet<String>> {
     fn read(field: &'static str, value: &Value, _: Option<(u64, u64)>) -> Result<Self, FieldError> {
         let problem = || FieldError::new(field, "type", "must be a list of provider names");
@@ -67,8 +67,9 @@ impl Knob for Option<BTreeSet<String>> {
         self.as_ref().map_or(Value::Null, |names| names.iter().cloned().collect())
     }
 
-    fn meet(&self, other: &Self, _: Stronger) -> Self {
+    fn meet(&self, other: &Self, stronger: Stronger) -> Self {
         match (self, other) {
+            _ if stronger != Stronger::Subset => self.clone(),
             (Some(a), Some(b)) => Some(a.intersection(b).cloned().collect()),
             (Some(names), None) | (None, Some(names)) => Some(names.clone()),
             (None, None) => None,
