@@ -6,21 +6,24 @@ use std::path::Path;
 
 use audit_model::Kind;
 use mfa::{
-    Authority, Choice, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation, Policy, Proof,
-    Reference, RequestFacts, Response, Subject, Ticket,
+    Authority, Choice, DeviceId, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation, Policy,
+    Proof, Reference, RequestFacts, Response, Subject, Ticket,
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{dump, records};
 use mfa_tests::handles::{of_another_holder, untouched};
-use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, may, prove_on};
+use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, keep_device, may, prove_on};
 use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 17] = [
+const WITHOUT_A_HANDLE: [&str; 20] = [
     "begin",
     "begin_decoy",
     "build",
+    "device_remember",
+    "device_trust",
+    "devices",
     "drain_notices",
     "explain",
     "key_activate",
@@ -88,6 +91,8 @@ fn operation_of(name: &str) -> Option<Operation> {
         "user_reset" => Operation::Reset,
         "bypass_issue" => Operation::Bypass,
         "forget_user" => Operation::Forget,
+        "device_revoke" | "device_revoke_all" => Operation::RevokeDevice,
+        "device_ban" => Operation::BanDevice,
         "revoke" => return None,
         other => panic!("{other} takes an authority and is new: say what it changes"),
     })
@@ -98,14 +103,15 @@ async fn by_authority(
     engine: &Engine,
     name: &str,
     bob: &Subject,
-    method: EnrolmentId,
+    (method, device): (EnrolmentId, DeviceId),
     by: &Authority,
 ) -> String {
     let (account, user) = (bob.account(), bob.user());
     let told = match (name, operation_of(name)) {
         ("user_invite", _) => engine.user_invite(account, user, &totp(), by).await.map(drop),
         ("revoke", _) => engine.revoke(account, user, by).await,
-        (_, Some(operation)) => Wanted::new(operation, bob, method).ask(engine, by).await,
+        ("device_revoke", _) => engine.device_revoke(account, user, device, by).await,
+        (_, Some(operation)) => Wanted::new(operation, bob, method).of_device(device).ask(engine, by).await,
         _ => panic!("{name} is new: say how it is asked"),
     };
     told.map_or_else(|error| error.code(), |()| "done").to_owned()
@@ -182,7 +188,11 @@ on_stores! {
             let there = elsewhere.enrol(&format!("bob-{name}")).await;
             let methods = enrolments(&world, &bob).await;
             let operation = operation_of(&name).unwrap_or(Operation::Reset);
-            let intent = Wanted::new(operation, &bob, methods[0]).intent();
+            let device = keep_device(&engine, &bob).await;
+            let intent = match name.as_str() {
+                "device_revoke" => Intent::revoke_device(&bob, Some(device)),
+                _ => Wanted::new(operation, &bob, methods[0]).of_device(device).intent(),
+            };
             let by_ann = may(operation).1;
             let by_app = login(&bob).with_method(MethodSelector::Enrolment(methods[1]));
             let (asks, who, with) = if by_ann { (login(&ann), &ann, &ann_app) } else { (by_app, &bob, &app) };
@@ -191,7 +201,7 @@ on_stores! {
             let (who_there, app_there) = if by_ann { (&ann_there, &app_there) } else { (&there.0, &there.1) };
             let unknown = prove_on(&elsewhere.engine, &elsewhere, login(who_there), app_there, &intent).await;
             let proof = |text: &str| Authority::proof(Proof::from_text(text), Some(&session(who)));
-            let answer = by_authority(&engine, &name, &bob, methods[0], &proof(unknown.expose_secret())).await;
+            let answer = by_authority(&engine, &name, &bob, (methods[0], device), &proof(unknown.expose_secret())).await;
             let expected = if operation_of(&name).is_some() { "step_up_required" } else { "not_permitted" };
             assert_eq!(answer, expected, "{name}");
             let challenge = world.begin(&bob).await;
@@ -204,16 +214,16 @@ on_stores! {
                 &of_another_holder(real.expose_secret()),
                 unknown.expose_secret(),
             ] {
-                let told = by_authority(&engine, &name, &bob, methods[0], &proof(text)).await;
+                let told = by_authority(&engine, &name, &bob, (methods[0], device), &proof(text)).await;
                 assert_eq!(told, answer, "{name}: {text:.40}");
                 let as_ticket = Authority::invited(Ticket::from_text(text), Some(&session(&bob)), Invitation::from_text(text));
-                assert_eq!(by_authority(&engine, &name, &bob, methods[0], &as_ticket).await, answer, "{name}: {text:.40}");
+                assert_eq!(by_authority(&engine, &name, &bob, (methods[0], device), &as_ticket).await, answer, "{name}: {text:.40}");
             }
             assert_eq!(records(&world).await, before, "{name}");
             let since = world.events().await.split_off(events);
             assert!(since.len() <= 1 && since.iter().all(|event| event.kind() == Kind::ChangeRefused), "{since:?}");
             // The one that all those were like is good.
-            let told = by_authority(&engine, &name, &bob, methods[0], &proof(real.expose_secret())).await;
+            let told = by_authority(&engine, &name, &bob, (methods[0], device), &proof(real.expose_secret())).await;
             assert_eq!(told == "done", operation_of(&name).is_some(), "{name}: {told}");
         }
     }
@@ -237,23 +247,23 @@ on_stores! {
         let before = records(&world).await;
         let none = EnrolmentId::from_bytes([7; 16]);
         for (name, ..) in entry_points().into_iter().filter(|(_, _, authority)| *authority) {
-            let answer = by_authority(&engine, &name, &bob, none, &as_ticket(&unknown.0, &unknown.1)).await;
+            let answer = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&unknown.0, &unknown.1)).await;
             assert_ne!(answer, "done", "{name}");
             for ticket in ["made-up", &of_another_holder(&real.0), &real.1] {
-                let told = by_authority(&engine, &name, &bob, none, &as_ticket(ticket, &real.1)).await;
+                let told = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(ticket, &real.1)).await;
                 assert!(told == answer || told == "step_up_required", "{name}: {told}, not {answer}");
             }
             for invitation in ["made-up", &of_another_holder(&real.1), &real.0, &unknown.1] {
-                let told = by_authority(&engine, &name, &bob, none, &as_ticket(&real.0, invitation)).await;
+                let told = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&real.0, invitation)).await;
                 assert_ne!(told, "done", "{name}");
             }
             if name != "enrol_begin" {
-                let told = by_authority(&engine, &name, &bob, none, &as_ticket(&real.0, &real.1)).await;
+                let told = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&real.0, &real.1)).await;
                 assert_ne!(told, "done", "{name}");
             }
         }
         assert_eq!(records(&world).await, before);
-        let told = by_authority(&engine, "enrol_begin", &bob, none, &as_ticket(&real.0, &real.1)).await;
+        let told = by_authority(&engine, "enrol_begin", &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&real.0, &real.1)).await;
         assert_eq!(told, "done");
     }
 }

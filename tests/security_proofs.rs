@@ -9,7 +9,9 @@ use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
 use mfa_tests::attack::{Shared, records};
 use mfa_tests::doubles::scripted;
-use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, in_session_of, may, never, prove_on, prove_with};
+use mfa_tests::rights::{
+    Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, never, prove_on, prove_with,
+};
 use mfa_tests::{World, login, on_stores, totp};
 
 /// A login of `whom` by password, in a session of this name.
@@ -44,7 +46,8 @@ on_stores! {
             let (bob, _) = world.enrol(&format!("bob-{made}")).await;
             let app = world.enrol_again(&bob).await;
             let of_bob = enrolments(&world, &bob).await;
-            let wanted = Wanted::new(made, &bob, of_bob[0]);
+            let device = keep_device(&engine, &bob).await;
+            let wanted = Wanted::new(made, &bob, of_bob[0]).of_device(device);
             let intent = wanted.intent();
             let own = prove_with(&world, &bob, (of_bob[1], &app), &intent).await;
             let by_ann = prove_on(&engine, &world, login(&ann), &ann_app, &intent).await;
@@ -54,7 +57,7 @@ on_stores! {
                 for asked in Operation::ALL {
                     let mut of_another = Wanted::new(asked, &bob, of_bob[1]);
                     of_another.provider = "scripted".parse().unwrap();
-                    let whom = [Wanted::new(asked, &bob, of_bob[0]), of_another, Wanted::new(asked, &carl, of_carl)];
+                    let whom = [Wanted::new(asked, &bob, of_bob[0]).of_device(device), of_another, Wanted::new(asked, &carl, of_carl)];
                     for about in whom {
                         let (oneself, another) = may(asked);
                         let permitted = if actor.user() == about.whom.user() { oneself } else { another };

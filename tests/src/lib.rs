@@ -3,6 +3,7 @@
 pub mod acting;
 pub mod attack;
 pub mod between;
+pub mod devices;
 pub mod doubles;
 pub mod duo;
 pub mod forks;

@@ -40,7 +40,7 @@ macro_rules! kinds {
 kinds! {
     EngineOpened = 1, "engine_opened", "An engine was built on this store.", ["preset", "dangers", "clock", "entropy", "ring"];
     ChallengeBegun = 2, "challenge_begun", "A login passed its first factor, or a change needs a proof, and a second step was asked for.", ["method", "first_factor", "purpose"];
-    LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor"];
+    LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor", "device"];
     LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];
     EnrolmentRequired = 5, "enrolment_required", "A login passed its first factor and must enrol a method first.", ["first_factor"];
     AnswerAccepted = 6, "answer_accepted", "An answer was right and completed its challenge.", ["method", "amr", "aal"];
@@ -85,6 +85,11 @@ kinds! {
     DecoyBegun = 46, "decoy_begun", "A second step was shown to somebody who is no user, or gave a wrong first factor.", [];
     DecoyAnswered = 47, "decoy_answered", "Something was done with a second step that nobody is behind; `step` is the kind of event it would have been.", ["step"];
     ChallengeFellBack = 48, "challenge_fell_back", "A message was refused for good, and the challenge went on with another method.", ["method", "from"];
+    DeviceTrusted = 49, "device_trusted", "A device is trusted from now on, perhaps in place of another.", ["device", "replaced"];
+    DeviceKept = 50, "device_kept", "A device is known from now on, perhaps in place of another.", ["device", "replaced"];
+    DeviceRevoked = 51, "device_revoked", "A device, or every one, is not trusted any more.", ["device", "authority"];
+    DeviceBanned = 52, "device_banned", "A device can never be trusted again.", ["device", "authority"];
+    DeviceReused = 53, "device_reused", "A token of a trusted device was given that had been replaced: the device is forgotten.", ["device"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

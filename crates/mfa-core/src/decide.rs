@@ -1,5 +1,6 @@
 //! The decisions: pure functions of (records, event, now, randomness) to writes, events and an answer.
 
+pub(crate) mod arrive;
 pub(crate) mod authorise;
 pub(crate) mod barrier;
 pub(crate) mod begin;
@@ -9,6 +10,7 @@ pub(crate) mod case;
 mod charge;
 pub(crate) mod confirm;
 pub(crate) mod decoy;
+pub(crate) mod device;
 pub(crate) mod effects;
 pub(crate) mod enrol;
 mod fallback;
@@ -28,6 +30,7 @@ pub(crate) mod sends;
 pub(crate) mod standing;
 mod succeed;
 pub(crate) mod survey;
+pub(crate) mod trust;
 pub(crate) mod unlock;
 mod unproven;
 mod wording;

@@ -56,6 +56,7 @@ impl StoredDirectory {
             lineage: lineage.collect(),
             contacts: None,
             rank: subject.rank(),
+            password_epoch: subject.password_epoch(),
         };
         let (ring, whose) = (&self.driver.ring, (subject.account(), subject.user()));
         let decide = |_: &_, _, draw: &mut _| {
@@ -101,7 +102,7 @@ impl Directory for StoredDirectory {
             .and_then(|subject| subject.with_generation(record.generation))
             .and_then(|subject| subject.with_lineage(record.lineage.into_iter().map(ancestor).collect()))
             .and_then(|subject| subject.with_contacts(contacts))
-            .map(|subject| subject.with_rank(record.rank));
+            .map(|subject| subject.with_rank(record.rank).with_password_epoch(record.password_epoch));
         subject.map(Some).map_err(DirectoryError::new)
     }
 }

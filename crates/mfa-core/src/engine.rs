@@ -4,6 +4,7 @@ mod act;
 mod admit;
 mod builder;
 mod destination;
+mod devices;
 mod enrol;
 mod keys;
 mod link;

@@ -8,10 +8,11 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use crate::driver::Receipt;
+use crate::keyring::Sealed;
 use crate::reference::session_hash;
 use crate::{
-    Aal, Amr, ChallengeId, Channel, EnrolmentId, FirstFactorKind, KeyId, KeyRing, ProviderName, SecretText,
-    Strength,
+    Aal, Amr, ChallengeId, Channel, DeviceId, EnrolmentId, FirstFactorKind, KeyId, KeyRing, ProviderName,
+    SecretText, Strength,
 };
 
 /// How long a grant may be redeemed.
@@ -19,8 +20,8 @@ pub(crate) const GRANT_LIFE: Duration = Duration::from_secs(60);
 
 /// Proof, inside one process and for a minute, that a second factor was verified and that this was committed.
 ///
-/// It is made by the engine alone, after the commit; it cannot be cloned, stored or built. A host spends it
-/// by [`Grant::redeem`], naming the user and session it is about to log in, and turns the
+/// It is made by the engine alone, after the commit; it cannot be cloned, stored or built. Until it is spent, the
+/// device it came from can be [trusted](crate::Engine::device_trust). A host spends it by [`Grant::redeem`], naming the user and session it is about to log in, and turns the
 /// [`Authenticated`] it gets into its own session.
 #[must_use = "a grant that is not redeemed logs nobody in"]
 pub struct Grant {
@@ -33,6 +34,7 @@ pub struct Grant {
     evidence: Evidence,
     issued_at: Timestamp,
     recovery_left: Option<u8>,
+    user_then: Box<UserThen>,
 }
 
 /// What was proven, by what and when.
@@ -64,12 +66,33 @@ pub(crate) struct GrantPlan {
     pub(crate) evidence: Evidence,
     pub(crate) issued_at: Timestamp,
     pub(crate) recovery_left: Option<u8>,
+    pub(crate) user_then: Box<UserThen>,
+}
+
+/// The user as the login left them, and what it showed of its device: what is kept of the device rests on it.
+#[derive(Clone, Debug)]
+pub(crate) struct UserThen {
+    pub(crate) generation: String,
+    pub(crate) trust_epoch: u64,
+    pub(crate) password_epoch: u64,
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) contacts: Option<Sealed>,
 }
 
 impl Grant {
     /// Turns the plan into a grant. The receipt exists only after a commit.
     pub(crate) fn issue(plan: GrantPlan, ring: &KeyRing, _committed: &Receipt) -> Self {
-        let GrantPlan { account, user, challenge, session, key, evidence, issued_at, recovery_left } = plan;
+        let GrantPlan {
+            account,
+            user,
+            challenge,
+            session,
+            key,
+            evidence,
+            issued_at,
+            recovery_left,
+            user_then,
+        } = plan;
         Self {
             account,
             user,
@@ -80,6 +103,7 @@ impl Grant {
             evidence,
             issued_at,
             recovery_left,
+            user_then,
         }
     }
 
@@ -117,6 +141,10 @@ impl Grant {
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         self.issued_at.plus(GRANT_LIFE)
+    }
+
+    pub(crate) const fn user_then(&self) -> &UserThen {
+        &self.user_then
     }
 
     /// Spends the grant for the user and the session that the host is about to log in. `session` is what

@@ -6,7 +6,7 @@ use audit_model::{AccountId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{EnrolmentId, ProviderName, Subject};
+use crate::{DeviceId, EnrolmentId, ProviderName, Subject};
 
 macro_rules! operations {
     ($( $(#[$doc:meta])* $variant:ident = $code:literal; )*) => {
@@ -20,7 +20,7 @@ macro_rules! operations {
 
         impl Operation {
             /// Every operation.
-            pub const ALL: [Self; 9] = [$( Self::$variant, )*];
+            pub const ALL: [Self; 11] = [$( Self::$variant, )*];
 
             /// Returns the stable name, as in `remove_method`.
             #[must_use]
@@ -56,6 +56,10 @@ operations! {
     Bypass = "bypass";
     /// Delete everything that is kept of a user.
     Forget = "forget";
+    /// Trust a device, or all of them, no more.
+    RevokeDevice = "revoke_device";
+    /// Never trust a device again.
+    BanDevice = "ban_device";
 }
 
 impl fmt::Display for Operation {
@@ -134,6 +138,19 @@ impl Intent {
     #[must_use]
     pub fn forget(whom: &Subject) -> Self {
         Self::new(Operation::Forget, whom)
+    }
+
+    /// Trusts the device `id` of `whom` no more; none of their devices without an id.
+    #[must_use]
+    pub fn revoke_device(whom: &Subject, id: Option<DeviceId>) -> Self {
+        let detail = id.map(|id| id.to_string()).unwrap_or_default();
+        Self::new(Operation::RevokeDevice, whom).about(&detail)
+    }
+
+    /// Never trusts the device `id` of `whom` again.
+    #[must_use]
+    pub fn ban_device(whom: &Subject, id: DeviceId) -> Self {
+        Self::new(Operation::BanDevice, whom).about(&id.to_string())
     }
 
     /// Returns the operation.

@@ -53,13 +53,20 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | disable | yes | unless enforced | never: that is a reset | – | – |
 /// | unlock, reset, bypass | yes | never | yes | – | – |
 /// | forget | yes | unless enforced | yes | – | – |
+/// | trust a device no more | yes | yes | yes | – | yes |
+/// | ban a device | yes | yes | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
-        (_, Right::Host) => Always,
+        // Whoever has the password alone may ask for a second step again, and change nothing else.
+        (_, Right::Host) | (Operation::RevokeDevice, Right::FirstFactor) => Always,
         (Operation::AddMethod, Right::Ticket | Right::FirstFactor) => FirstMethodOnly,
         (_, Right::Ticket | Right::FirstFactor) => PROOF,
         (
-            Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod,
+            Operation::AddMethod
+            | Operation::RemoveMethod
+            | Operation::PreferMethod
+            | Operation::RevokeDevice
+            | Operation::BanDevice,
             Right::Own | Right::Administrator,
         )
         | (Operation::IssueRecovery, Right::Own)
@@ -95,6 +102,8 @@ mod tests {
             (Operation::Reset, "ynypp"),
             (Operation::Bypass, "ynypp"),
             (Operation::Forget, "yuypp"),
+            (Operation::RevokeDevice, "yyypy"),
+            (Operation::BanDevice, "yyypp"),
         ];
         assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
         for (operation, row) in rows {

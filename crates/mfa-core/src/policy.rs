@@ -35,6 +35,8 @@ pub struct Policy {
     first_enrolment_needs_invitation: bool,
     recovery: RecoveryForm,
     recovery_low: u64,
+    trust: bool,
+    trust_days: u64,
 }
 
 /// What a user gets to keep for the day every method is lost.
@@ -65,6 +67,8 @@ pub enum KnobClass {
 pub enum Stronger {
     /// `true` is stronger.
     True,
+    /// `false` is stronger.
+    False,
     /// Fewer is stronger.
     Lower,
     /// A smaller set is stronger.
@@ -185,6 +189,15 @@ impl Policy {
             "3",
             "A login tells when this many recovery codes or fewer are left."
         ),
+        knob!(
+            "trust",
+            Tenant,
+            False,
+            None,
+            "false",
+            "A user may trust a device, which is then not asked for a second step."
+        ),
+        knob!("trust_days", Tenant, Lower, Some((1, 30)), "30", "How long a device is trusted, in days."),
     ];
 
     /// The preset for a service that has no reason to choose otherwise: whoever has a method is asked for it.
@@ -206,6 +219,8 @@ impl Policy {
             first_enrolment_needs_invitation: true,
             recovery: RecoveryForm::Codes,
             recovery_low: 3,
+            trust: false,
+            trust_days: 30,
         }
     }
 
@@ -248,6 +263,8 @@ impl Policy {
                 || other.first_enrolment_needs_invitation,
             recovery: self.recovery,
             recovery_low: self.recovery_low,
+            trust: self.trust && other.trust,
+            trust_days: self.trust_days.min(other.trust_days),
         }
     }
 
@@ -343,6 +360,18 @@ impl Policy {
         u8::try_from(self.recovery_low).unwrap_or(u8::MAX)
     }
 
+    /// Returns whether a user may trust a device.
+    #[must_use]
+    pub const fn trust(&self) -> bool {
+        self.trust
+    }
+
+    /// Returns for how long a device is trusted.
+    #[must_use]
+    pub const fn trust_life(&self) -> Duration {
+        Duration::from_secs(self.trust_days.saturating_mul(24 * 3600))
+    }
+
     fn set(&mut self, name: &str, value: &Value) -> Result<(), FieldError> {
         let Some(knob) = Self::KNOBS.iter().find(|knob| knob.name == name) else {
             // The name came from a document: it is cut, so that an error stays short.
@@ -357,6 +386,7 @@ impl Policy {
             "stronger_hides_delivered" => {
                 return switch(knob.name, value, &mut self.stronger_hides_delivered);
             }
+            "trust" => return switch(knob.name, value, &mut self.trust),
             "recovery" => {
                 let form = value.as_str().and_then(RecoveryForm::from_code);
                 let problem = || FieldError::new(knob.name, "type", "must be codes, key or none");
@@ -373,6 +403,7 @@ impl Policy {
             "failures_per_day" => &mut self.failures_per_day,
             "failures_per_month" => &mut self.failures_per_month,
             "recovery_low" => &mut self.recovery_low,
+            "trust_days" => &mut self.trust_days,
             "sends_per_hour" => &mut self.sends_per_hour,
             "sends_per_day" => &mut self.sends_per_day,
             "pushes" => &mut self.pushes,

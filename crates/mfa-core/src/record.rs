@@ -2,6 +2,7 @@
 
 pub(crate) mod challenge;
 pub(crate) mod destination;
+pub(crate) mod device;
 pub(crate) mod directory;
 pub(crate) mod envelope;
 pub(crate) mod login;
@@ -26,11 +27,24 @@ pub(crate) const INVITATION: RecordKind = RecordKind::new("invitation");
 pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
+pub(crate) const DEVICE: RecordKind = RecordKind::new("device");
+pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 11] =
-    [LOGIN, VAULT, OPEN, CHALLENGE, PENDING, PROOF, TICKET, INVITATION, NOTICE, DESTINATION, DIRECTORY_USER];
-pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
+pub(crate) const KINDS: [RecordKind; 12] = [
+    LOGIN,
+    VAULT,
+    OPEN,
+    CHALLENGE,
+    PENDING,
+    PROOF,
+    TICKET,
+    INVITATION,
+    NOTICE,
+    DEVICE,
+    DESTINATION,
+    DIRECTORY_USER,
+];
 
 /// Addresses the one record of `kind` that a user has.
 pub(crate) fn user_key(account: &AccountId, kind: RecordKind, user: &UserId) -> Key {

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use audit_model::EventBuilder;
 
-use crate::{Answer, Choice, EnrolmentId, FieldError, FirstFactor, Module, ProviderName, Reference, Subject};
+use crate::{
+    Answer, Choice, DeviceToken, EnrolmentId, FieldError, FirstFactor, Module, ProviderName, Reference,
+    Subject,
+};
 
 /// A login that has passed its first factor.
 #[derive(Clone, Debug)]
@@ -14,6 +17,7 @@ pub struct Login {
     pub(crate) first_factor: FirstFactor,
     pub(crate) module: Module,
     pub(crate) method: Option<MethodSelector>,
+    pub(crate) device: Option<DeviceToken>,
     pub(crate) request: RequestFacts,
 }
 
@@ -21,13 +25,22 @@ impl Login {
     /// States that `subject` has passed `first_factor` in `module`.
     #[must_use]
     pub fn new(subject: Subject, first_factor: FirstFactor, module: Module) -> Self {
-        Self { subject, first_factor, module, method: None, request: RequestFacts::default() }
+        Self { subject, first_factor, module, method: None, device: None, request: RequestFacts::default() }
     }
 
     /// Asks for a method; without it the preferred one, or else the oldest.
     #[must_use]
     pub fn with_method(mut self, method: MethodSelector) -> Self {
         self.method = Some(method);
+        self
+    }
+
+    /// Presents the token of the device that it comes from, as the browser's cookie has it. A trusted device is
+    /// not asked for a second step where the policy says so; one that is only known fails on a count of its own,
+    /// which nobody else can use up. Any other text changes nothing.
+    #[must_use]
+    pub fn with_device(mut self, token: DeviceToken) -> Self {
+        self.device = Some(token);
         self
     }
 

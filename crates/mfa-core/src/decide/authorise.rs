@@ -58,7 +58,9 @@ pub(crate) fn authorise(
     let held = Asking { rules, permit, target, records };
     let allowed = match right {
         Right::Host => Ok((Bound::Own, None)),
-        Right::FirstFactor if rules.policy.enforced() => Err(Forbidden::PolicyForbids),
+        Right::FirstFactor if rules.policy.enforced() && intent.operation() == Operation::AddMethod => {
+            Err(Forbidden::PolicyForbids)
+        }
         Right::FirstFactor => Ok((Bound::FirstFactor, None)),
         Right::Ticket => held.ticket(intent, plan)?.map(|bound| (bound, None)),
         Right::Own | Right::Administrator => held.proof(intent, right, plan)?,

@@ -81,6 +81,9 @@ pub(crate) fn begin(
         contacts: None,
         fell_back: false,
         decoy: Some(Box::new(record)),
+        device: None,
+        known: false,
+        password_epoch: 0,
     };
     let mut plan = Plan::default();
     plan.put(challenge_key(account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;

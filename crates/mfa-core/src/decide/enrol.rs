@@ -109,6 +109,7 @@ impl Changing<'_> {
                 locked: false,
                 notice: None,
                 of_answer: false,
+                own_count: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
                 before: None,
             }),

@@ -6,7 +6,7 @@ use super::case::Case;
 use super::judge::Judged;
 use super::standing::settle_bound;
 use super::{Rules, wording};
-use crate::grant::GrantPlan;
+use crate::grant::{GrantPlan, UserThen};
 use crate::record::login::Login;
 use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
 use crate::record::{PROOF, users_key};
@@ -93,6 +93,13 @@ fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
         issued_at: case.now,
         evidence,
         recovery_left: recovery_left(case.rules, &case.login.value),
+        user_then: Box::new(UserThen {
+            generation: case.login.value.generation.clone(),
+            trust_epoch: case.login.value.trust_epoch,
+            password_epoch: case.challenge.value.password_epoch,
+            device: case.challenge.value.device,
+            contacts: case.challenge.value.contacts.clone(),
+        }),
     })))
 }
 

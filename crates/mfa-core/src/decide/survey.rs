@@ -40,15 +40,27 @@ pub(crate) enum Verdict {
     Denied(Denied),
 }
 
+/// Who asks for what.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) subject: &'a Subject,
+    /// The method that is asked for.
+    pub(crate) wanted: Option<&'a MethodSelector>,
+    /// The change that a proof is asked for, where one is.
+    pub(crate) intent: Option<&'a Intent>,
+    /// A token of a device was shown that succeeded before.
+    pub(crate) known: bool,
+    /// The rules are to be told.
+    pub(crate) explain: bool,
+}
+
 pub(crate) fn survey(
     rules: &Rules,
-    subject: &Subject,
+    asked: Asked<'_>,
     (login, vault): (&Read<Login>, &Read<Vault>),
-    wanted: Option<&MethodSelector>,
-    intent: Option<&Intent>,
     now: Timestamp,
-    explain: bool,
 ) -> Survey {
+    let Asked { subject, wanted, intent, known, explain } = asked;
     let mut survey = Survey {
         verdict: denied(DeniedReason::Unavailable, None),
         usable: Vec::new(),
@@ -87,12 +99,12 @@ pub(crate) fn survey(
         survey.note("proves", survey.usable.len(), "policy");
     }
     survey.hide_delivered(rules, login);
-    survey.choose(rules, login, wanted, at);
+    survey.choose(rules, login, wanted, (at, known));
     survey
 }
 
 impl Survey {
-    fn note(&mut self, name: &'static str, value: impl fmt::Display, origin: &'static str) {
+    pub(crate) fn note(&mut self, name: &'static str, value: impl fmt::Display, origin: &'static str) {
         if let Some(rules) = &mut self.rules {
             rules.push(Rule { name, value: value.to_string(), origin });
         }
@@ -146,7 +158,13 @@ impl Survey {
         }
     }
 
-    fn choose(&mut self, rules: &Rules, login: &Login, wanted: Option<&MethodSelector>, at: Timestamp) {
+    fn choose(
+        &mut self,
+        rules: &Rules,
+        login: &Login,
+        wanted: Option<&MethodSelector>,
+        (at, known): (Timestamp, bool),
+    ) {
         if self.usable.is_empty() {
             let all_stopped = login.enrolments.iter().all(Enrolment::is_stopped);
             let reason = if all_stopped { DeniedReason::Locked } else { DeniedReason::Unavailable };
@@ -156,7 +174,7 @@ impl Survey {
         let mut waits = Vec::new();
         let mut open = Vec::new();
         for enrolment in login.enrolments.iter().filter(|e| self.usable.iter().any(|(id, _)| *id == e.id)) {
-            let wait = wait_for(rules, login, enrolment, at);
+            let wait = wait_for(rules, login, enrolment, at, known);
             if wait == Duration::ZERO { open.push(enrolment) } else { waits.push(wait) }
         }
         // A way back in is asked for only where nothing else can be.
@@ -211,15 +229,24 @@ fn usable(
     if provider.code.fits(&secret, subject.contacts()) { Ok(Some(secret)) } else { Err("contact_changed") }
 }
 
-/// Returns how long answers with an enrolment are refused without being judged; zero if they are judged.
-pub(crate) fn wait_for(rules: &Rules, login: &Login, enrolment: &Enrolment, at: Timestamp) -> Duration {
+/// Returns how long answers with an enrolment are refused without being judged; zero if they are judged. `known` for
+/// a login that showed the token of a device that succeeded before: what strangers have failed delays nobody there.
+pub(crate) fn wait_for(
+    rules: &Rules,
+    login: &Login,
+    enrolment: &Enrolment,
+    at: Timestamp,
+    known: bool,
+) -> Duration {
     let delay = enrolment.delayed_until().since(at);
     let low = rules.providers.get(&enrolment.provider).is_none_or(|p| p.code.describe().is_low_entropy());
     if !low {
         return delay;
     }
-    let policy = &rules.policy;
-    delay.max(login.failures.wait(at, policy.failures_per_day(), policy.failures_per_month()))
+    if known && login.wait_of_known(at, &rules.policy) == Duration::ZERO {
+        return Duration::ZERO;
+    }
+    delay.max(login.wait(at, &rules.policy, false))
 }
 
 pub(crate) const fn denied(reason: DeniedReason, retry_after: Option<Duration>) -> Verdict {

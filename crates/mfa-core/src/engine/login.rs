@@ -5,6 +5,8 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::step::not_found;
+use crate::decide::arrive::Arriving;
+use crate::decide::device::Seen;
 use crate::decide::judge::Ask;
 use crate::decide::survey::{Verdict, survey};
 use crate::decide::{begin, decoy};
@@ -91,7 +93,7 @@ impl Engine {
     /// As [`Engine::begin`].
     pub async fn begin_decoy(&self, login: Login) -> Result<Challenge, Error> {
         let span = crate::observe::span!("mfa.begin");
-        let turn = super::step::turn_of(&login, begin::keys(&login));
+        let turn = super::step::turn_of(&login, Arriving::new(self.ring(), &login, None).keys());
         let decide = |_: &_, now, draw: &mut _| decoy::begin(&self.inner.rules, &login, now, draw);
         Ok(self.inner.driver.run(&turn, None, decide).instrument(span).await?.value)
     }
@@ -338,25 +340,27 @@ impl Engine {
     /// An error of the store with code `unavailable`.
     pub async fn explain(&self, login: &Login) -> Result<Explanation, Error> {
         let now = self.inner.driver.runtime.now();
-        let records = self.inner.driver.load(&begin::keys(login), now).await?;
+        let arriving = Arriving::new(self.ring(), login, None);
+        let records = self.inner.driver.load(&arriving.keys(), now).await?;
         let (account, user) = (login.subject.account(), login.subject.user());
         let mut read = records.read(&user_key(account, LOGIN, user));
         begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
-        let survey = survey(
-            &self.inner.rules,
-            &login.subject,
-            (&read, &vault),
-            login.method.as_ref(),
-            None,
-            now,
-            true,
-        );
-        let outcome = match survey.verdict {
-            Verdict::Challenge(id) => ExplainedOutcome::Challenge(id),
-            Verdict::NotRequired(why) => ExplainedOutcome::NotRequired(why),
-            Verdict::EnrolmentRequired => ExplainedOutcome::EnrolmentRequired,
-            Verdict::Denied(denied) => ExplainedOutcome::Denied(denied.reason),
+        let rules = &self.inner.rules;
+        let seen = arriving.look(rules, &read, &records, now)?;
+        let mut survey = survey(rules, arriving.asked(&seen, true), (&read, &vault), now);
+        if login.device.is_some() {
+            survey.note("trust", rules.policy.trust(), "policy");
+            survey.note("device", seen.code(), "store");
+        }
+        let outcome = match (survey.verdict, &seen) {
+            (Verdict::Challenge(_), Seen::Trusted { device, .. }) => {
+                ExplainedOutcome::TrustedDevice(device.id)
+            }
+            (Verdict::Challenge(id), _) => ExplainedOutcome::Challenge(id),
+            (Verdict::NotRequired(why), _) => ExplainedOutcome::NotRequired(why),
+            (Verdict::EnrolmentRequired, _) => ExplainedOutcome::EnrolmentRequired,
+            (Verdict::Denied(denied), _) => ExplainedOutcome::Denied(denied.reason),
         };
         Ok(Explanation { outcome, rules: survey.rules.unwrap_or_default() })
     }
@@ -366,6 +370,7 @@ fn observe_begin(step: &'static str, span: &tracing::Span, begun: &Result<Begin,
     let outcome = match begun {
         Ok(Begin::Challenge(_)) => "challenge",
         Ok(Begin::NotRequired(_)) => "not_required",
+        Ok(Begin::TrustedDevice(trusted)) => trusted.code(),
         Ok(Begin::EnrolmentRequired(_)) => "enrolment_required",
         Ok(Begin::Denied(_)) => "denied",
         Err(error) => error.code(),

@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::act::Acted;
+use crate::decide::arrive::Arriving;
 use crate::decide::begin::{self, Begun};
 use crate::decide::case;
 use crate::decide::effects::EffectResult;
@@ -31,13 +32,14 @@ impl Engine {
     ) -> Result<Begin, Error> {
         let driver = &self.inner.driver;
         login.first_factor.at = Some(driver.runtime.now());
-        let turn = turn_of(&login, begin::keys(&login));
+        let arriving = Arriving::new(self.ring(), &login, intent);
+        let turn = turn_of(&login, arriving.keys());
         let mut ended = None;
         loop {
             let known = ended.as_deref();
             let settled = driver
                 .run(&turn, None, |records, now, draw| {
-                    begin::begin(&self.inner.rules, &login, intent, known, records, now, draw)
+                    begin::begin(&self.inner.rules, &arriving, known, records, now, draw)
                 })
                 .await?;
             match settled.value {
