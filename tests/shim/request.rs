@@ -2,8 +2,8 @@
 
 use mfa::audit::parse_address;
 use mfa::{
-    Answer, Channel, Choice, FirstFactor, FirstFactorKind, Login, MethodSelector, Module, Reference,
-    RequestFacts, Response, Subject,
+    Answer, Channel, Choice, DeviceToken, FirstFactor, FirstFactorKind, Login, MethodSelector, Module,
+    Reference, RequestFacts, Response, Subject,
 };
 
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::input::Input;
 use crate::node::{Holder, Node};
 
 /// Fields of a login that no library has a meaning for yet.
-const LATER: &[&str] = &["correlation_id", "device_token", "decision", "profile", "email", "phone"];
+const LATER: &[&str] = &["correlation_id", "decision", "profile", "email", "phone"];
 
 const CHANNELS: [Channel; 5] =
     [Channel::Direct, Channel::Device, Channel::Email, Channel::Phone, Channel::Push];
@@ -43,6 +43,7 @@ pub(crate) struct LoginFields {
     first: FirstFactor,
     session: Option<String>,
     method: Option<MethodSelector>,
+    device: Option<DeviceToken>,
     facts: RequestFacts,
 }
 
@@ -51,7 +52,8 @@ impl LoginFields {
         let (account, user) = (subject.account().clone(), subject.user().clone());
         let holder = Holder { account, user, session: self.session };
         let login = Login::new(subject, self.first, module).with_request(self.facts);
-        (self.method.into_iter().fold(login, Login::with_method), holder)
+        let login = self.method.into_iter().fold(login, Login::with_method);
+        (self.device.into_iter().fold(login, Login::with_device), holder)
     }
 }
 
@@ -59,7 +61,8 @@ pub(crate) fn login_fields(input: &Input<'_>) -> Result<LoginFields, Failure> {
     let (first, session) = first_factor(input)?;
     input.without(LATER)?;
     let method = input.optional_parsed("method", str::parse::<MethodSelector>)?;
-    Ok(LoginFields { first, session, method, facts: request_facts(input)? })
+    let device = input.optional_text("device_token")?.map(DeviceToken::from_text);
+    Ok(LoginFields { first, session, method, device, facts: request_facts(input)? })
 }
 
 /// Reads the answer of `response`. It names its kind; the others are refused before anything is judged.
