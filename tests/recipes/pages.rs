@@ -20,6 +20,7 @@ macro_rules! page {
 pub(crate) const LOCKED_OUT: Page = page!("locked-out-user", "locked_out_user");
 pub(crate) const RESTORED: Page = page!("restored-backup", "restored_backup");
 pub(crate) const ROTATING: Page = page!("rotating-keys", "rotating_keys");
+pub(crate) const TRUSTING: Page = page!("trusting-a-device", "trusting_a_device");
 pub(crate) const READING: Page = page!("reading-the-audit-log", "reading_the_audit_log");
 
 impl Page {
@@ -41,7 +42,7 @@ fn shown(code: &str) -> String {
 
 #[test]
 fn every_block_of_the_pages_is_code_that_the_tests_run() {
-    for page in [LOCKED_OUT, RESTORED, ROTATING, READING] {
+    for page in [LOCKED_OUT, RESTORED, ROTATING, TRUSTING, READING] {
         let code = shown(page.code);
         let blocks: Vec<_> = page.blocks("```rust\n").collect();
         assert!(!blocks.is_empty());
@@ -61,6 +62,12 @@ fn every_page_is_read_by_these_tests() {
     let mut pages: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     pages.sort();
-    let known = ["locked-out-user.md", "reading-the-audit-log.md", "restored-backup.md", "rotating-keys.md"];
+    let known = [
+        "locked-out-user.md",
+        "reading-the-audit-log.md",
+        "restored-backup.md",
+        "rotating-keys.md",
+        "trusting-a-device.md",
+    ];
     assert_eq!(pages, known);
 }
