@@ -11,7 +11,6 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
-use mfa_testkit::race::race;
 use mfa_tests::attack::{Shared, forged, overwrite, payload, records};
 use mfa_tests::devices::{called, devices, from, let_in, log_in, trusted, trusting, turned, with_trust};
 use mfa_tests::notified::{arrived, mail};
@@ -147,35 +146,6 @@ on_stores! {
         world.clock.advance(GRACE);
         assert_eq!(called(&engine, &bob, &next).await, "reused");
         assert!(let_in(&engine, &bob, &after).await.is_some());
-    }
-
-    async fn s15_of_64_that_show_one_token_one_gets_the_next_and_none_is_an_alarm(world) {
-        const EACH: usize = 64;
-        let (engine, bob, app) = bob(&world).await;
-        let kept = trusted(&engine, &world, &bob, &app).await;
-        let (gate, _) = mfa_tests::probe::nodes_behind_a_gate(&world, 0).await;
-        let mut nodes = Vec::new();
-        for _ in 0..EACH {
-            nodes.push(with_trust(node_on(&world, gate.clone()), &json!({})).build().await.unwrap());
-        }
-        // Every one has read the token's record before any of them goes on.
-        mfa_tests::probe::meet(&gate, EACH);
-        let answers = race(EACH, |i| {
-            let (node, login) = (&nodes[i], from(&bob, Some(&kept.token)));
-            async move { node.begin(login).await }
-        });
-        let mut next = Vec::new();
-        for answer in answers {
-            match answer {
-                Ok(Begin::TrustedDevice(trusted)) => next.extend(trusted.token),
-                Err(error) => assert_eq!(error.code(), "contention"),
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!(next.len(), 1);
-        assert!(world.events_of(Kind::DeviceReused).await.is_empty());
-        world.clock.advance(GRACE);
-        assert!(let_in(&engine, &bob, &next[0]).await.is_some());
     }
 
     async fn s15_trust_ends_after_thirty_days_however_often_it_is_used(world) {

@@ -1,28 +1,23 @@
 //! S15: everything that ends the trust in a device, and what does not.
 #![cfg(test)]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use audit_model::Kind;
-use mfa::Runtime as _;
 use mfa::{
-    Answer, Begin, Choice, DeviceId, DeviceState, DeviceToken, Engine, EnrolConfirm, Intent, MethodSelector,
-    Reason, RecoveryForm, Response, Subject, Unlocked, Verify,
+    Answer, Begin, DeviceState, DeviceToken, Engine, Intent, MethodSelector, Reason, RecoveryForm, Response,
+    Subject, Unlocked, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
-use mfa_testkit::runtime::VirtualRuntime;
 use mfa_testkit::scripted::{On, Say};
-use mfa_tests::between::{Between, Moment};
 use mfa_tests::devices::{
     called, devices, let_in, log_in, strangers_fail, trusted, trusting, turned, with_trust,
 };
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
-use mfa_tests::probe::node_on;
-use mfa_tests::rights::{enrolments, in_session_of, prove_with, scan};
+use mfa_tests::rights::{enrolments, in_session_of, prove_with};
 use mfa_tests::told::wrong_code;
-use mfa_tests::{STEP, World, begin, host, login, on_stores, subject, totp};
+use mfa_tests::{STEP, World, begin, host, login, on_stores, subject};
 use serde_json::json;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -135,27 +130,6 @@ async fn happens(what: &str, world: &World, it: &mut Trusting) {
     }
 }
 
-/// What another node may do between a login's read and its commit.
-const MEANWHILE: [&str; 6] = ["revoked", "device revoked", "all revoked", "banned", "added", "disabled"];
-
-async fn meanwhile(what: &str, engine: &Engine, clock: &VirtualRuntime, bob: &Subject, id: DeviceId) {
-    let (account, user) = (bob.account(), bob.user());
-    match what {
-        "revoked" => engine.revoke(account, user, &host()).await.unwrap(),
-        "device revoked" => engine.device_revoke(account, user, id, &host()).await.unwrap(),
-        "all revoked" => engine.device_revoke_all(account, user, &host()).await.unwrap(),
-        "banned" => engine.device_ban(account, user, id, &host()).await.unwrap(),
-        "disabled" => engine.disable(account, user, &host()).await.unwrap(),
-        _ => {
-            let begun = engine.enrol_begin(account, user, &totp(), &Choice::none(), &host()).await;
-            let started = begun.unwrap();
-            let code = Response::code(&scan(&started).code_at(clock.now()));
-            let confirmed = engine.enrol_confirm(&started.reference, &code).await.unwrap();
-            assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
-        }
-    }
-}
-
 async fn answer(engine: &Engine, bob: &Subject, answer: Answer) {
     let challenge = begin(engine, bob).await;
     let verified = engine.verify(&challenge.reference, Response::answer(answer)).await.unwrap();
@@ -262,25 +236,6 @@ on_stores! {
             trusted(&engine, &world, &second, &app).await;
         }
         assert_eq!(devices(&engine, &second).await.len(), 16);
-    }
-
-    async fn s15_what_ends_the_trust_while_a_login_is_let_in_comes_first(base) {
-        let engine = trusting(&base, &Inbox::new()).await;
-        // The latest value, and the one before, for which nothing of the device is written.
-        for (what, latest) in MEANWHILE.into_iter().flat_map(|what| [(what, true), (what, false)]) {
-            let (bob, app) = base.enrol(&format!("{}-{latest}", what.replace(' ', "-"))).await;
-            let kept = trusted(&engine, &base, &bob, &app).await;
-            let next = turned(&engine, &bob, &kept.token).await;
-            let between = Arc::new(Between::new(&base.store));
-            let node = with_trust(node_on(&base, between.clone()), &json!({})).build().await.unwrap();
-            let (engine, clock, id) = (engine.clone(), base.clock.clone(), kept.id);
-            let whom = bob.clone();
-            let deed = async move { meanwhile(what, &engine, &clock, &whom, id).await };
-            between.plan(Moment::Read("device"), deed);
-            let token = if latest { next } else { kept.token };
-            assert!(let_in(&node, &bob, &token).await.is_none(), "{what}, latest: {latest}");
-            assert!(between.is_done());
-        }
     }
 
     async fn s15_a_login_under_another_password_trusts_under_that(world) {

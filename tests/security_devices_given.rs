@@ -11,7 +11,7 @@ use mfa_tests::attack::records;
 use mfa_tests::devices::{called, devices, let_in, log_in, refused, trusted, trusting, with_trust};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::rights::{enrol_by, enrol_ranked, first_factor, prove_on};
-use mfa_tests::{World, begin, host, login, on_stores, session, totp};
+use mfa_tests::{World, begin, host, login, on_stores, session, subject, totp};
 use serde_json::json;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -130,6 +130,28 @@ on_stores! {
         assert_eq!(engine.device_trust(&grant, "a").await.unwrap_err().code(), "step_up_required");
     }
 
+    async fn s15_a_grant_of_the_former_person_keeps_no_device_of_the_next(world) {
+        let node = with_trust(world.node().provider(scripted(Vec::new())), &json!({}));
+        let engine = node.build().await.unwrap();
+        let mut former = None;
+        // Within one millisecond, so that nothing but the generation tells the two apart.
+        for generation in ["1", "2"] {
+            let bob = subject("bob").with_generation(generation).unwrap();
+            world.directory.put(&bob).await.unwrap();
+            enrol_in(&engine, &bob, "scripted", SCRIPTED_CODE).await;
+            let grant = answered(&engine, &bob, Answer::code(SCRIPTED_CODE)).await;
+            let Some(former) = former.replace(grant) else {
+                engine.forget_user(bob.account(), bob.user(), &host()).await.unwrap();
+                continue;
+            };
+            let (trust, keep) = (engine.device_trust(&former, "a").await, engine.device_remember(&former, "a").await);
+            assert_eq!(refused(&world, "trust_device", trust).await, "step_up_required");
+            assert_eq!(refused(&world, "remember_device", keep).await, "step_up_required");
+        }
+        nothing_kept(&world).await;
+        engine.device_trust(&former.unwrap(), "a").await.unwrap();
+    }
+
     async fn s15_a_device_has_a_name_that_fits(world) {
         let (engine, bob, app) = bob(&world).await;
         let grant = log_in(&engine, &world, &bob, &app, None).await;
@@ -165,6 +187,19 @@ on_stores! {
         // Another login, which shows no token, is another device.
         let other = trusted(&engine, &world, &bob, &app).await;
         assert_ne!(other.id, known.id);
+    }
+
+    async fn s15_a_device_is_known_for_thirty_days(world) {
+        let (engine, bob, app) = bob(&world).await;
+        let grant = log_in(&engine, &world, &bob, &app, None).await;
+        let kept = engine.device_remember(&grant, "a laptop").await.unwrap();
+        assert_eq!(kept.expires_at, world.now().plus(30 * DAY));
+        world.clock.set(kept.expires_at.minus(INSTANT));
+        assert_eq!(called(&engine, &bob, &kept.token).await, "not_trusted");
+        assert_eq!(devices(&engine, &bob).await[0].id, kept.id);
+        world.clock.set(kept.expires_at);
+        assert_eq!(called(&engine, &bob, &kept.token).await, "unknown");
+        assert!(devices(&engine, &bob).await.is_empty());
     }
 
     async fn s15_a_user_has_sixteen_devices_and_the_one_used_longest_ago_goes_first(world) {
