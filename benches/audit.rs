@@ -1,12 +1,12 @@
-//! What a page of the audit log costs when the log grows a hundredfold: 50 events of one account, by time and by
-//! address, among ten thousand events and among a million, a thousand in each account.
+//! What a page of the audit log costs when the log grows a hundredfold: 50 events of one account, by time, by
+//! address and of the attempts view, among ten thousand events and among a million, a thousand in each account.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use criterion::Criterion;
 use futures::executor::block_on;
-use mfa::audit::{AuditLog, Query};
+use mfa::audit::{AttemptsQuery, AuditLog, CursorKey, Outcome, Query};
 use mfa::sqlite::SqliteStore;
 use mfa::{Committed, Store};
 use mfa_benches::Mode;
@@ -32,6 +32,7 @@ fn main() {
             let mut group = harness.benchmark_group(format!("audit/{} events", log.accounts * ROWS));
             group.bench_function("by time", |b| b.iter(|| log.by_time()));
             group.bench_function("by address", |b| b.iter(|| log.by_address()));
+            group.bench_function("attempts", |b| b.iter(|| log.attempts()));
             group.finish();
         }
     };
@@ -51,6 +52,8 @@ fn ratios(mode: Mode, small: &Log, large: &Log) {
             Lane::new("1,000,000 events: a page by time", CALLS, || large.by_time()),
             Lane::new("10,000 events: a page by address", CALLS, || small.by_address()),
             Lane::new("1,000,000 events: a page by address", CALLS, || large.by_address()),
+            Lane::new("10,000 events: a page of attempts", CALLS, || small.attempts()),
+            Lane::new("1,000,000 events: a page of attempts", CALLS, || large.attempts()),
         ],
     );
     if mode == Mode::Measure {
@@ -65,6 +68,7 @@ fn ratios(mode: Mode, small: &Log, large: &Log) {
         "",
         Target::AtMost(2.5),
     );
+    report(mode, "audit, the attempts view: 10⁶ events / 10⁴ events", ratio(5, 4), "", Target::AtMost(2.5));
 }
 
 /// A log of a thousand events in each of its accounts.
@@ -72,6 +76,7 @@ struct Log {
     store: SqliteStore,
     accounts: usize,
     built: Duration,
+    key: CursorKey,
     /// How many pages were read; the next page is of another account.
     pages: Cell<usize>,
     // Deleted after the store is closed.
@@ -92,7 +97,8 @@ impl Log {
                 }
             }
         });
-        Self { store, accounts, built, pages: Cell::new(0), _folder: folder }
+        let key = CursorKey::from_bytes([7; 32]);
+        Self { store, accounts, built, key, pages: Cell::new(0), _folder: folder }
     }
 
     fn by_time(&self) {
@@ -105,6 +111,15 @@ impl Log {
     fn by_address(&self) {
         let page = self.next();
         self.read(&Query::new(self.scope(page)).ip(address(page % ADDRESSES)));
+    }
+
+    /// As an administrator is shown it: the last 31 days, failures alone, with the key of the next page.
+    fn attempts(&self) {
+        let number = self.next();
+        let account = self.scope(number).account().unwrap().clone();
+        let asked = AttemptsQuery::new(account).outcome(Outcome::Failure);
+        let page = block_on(asked.read(&self.store, time(ROWS), &self.key, ROWS)).unwrap();
+        assert!(page.events.len() == PAGE && page.next.is_some());
     }
 
     fn read(&self, query: &Query) {

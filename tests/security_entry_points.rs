@@ -5,11 +5,13 @@
 use std::path::Path;
 
 use audit_model::Kind;
+use mfa::settings::{Change, Modules, Owner};
 use mfa::{
-    Authority, Choice, DeviceId, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation, Policy,
-    Proof, Reference, RequestFacts, Response, Subject, Ticket,
+    Account, Authority, Choice, DeviceId, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation,
+    Policy, Proof, Reference, RequestFacts, Response, Subject, Ticket,
 };
 use mfa_testkit::inbox::Inbox;
+use mfa_tests::api_keys::{account, readable};
 use mfa_tests::attack::{dump, records};
 use mfa_tests::handles::{of_another_holder, untouched};
 use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, keep_device, may, prove_on};
@@ -17,7 +19,8 @@ use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 20] = [
+const WITHOUT_A_HANDLE: [&str; 25] = [
+    "api_key_verify",
     "begin",
     "begin_decoy",
     "build",
@@ -33,8 +36,12 @@ const WITHOUT_A_HANDLE: [&str; 20] = [
     "link_not_me",
     "link_open",
     "methods",
+    "policy_document",
+    "policy_resolve",
     "reseal",
     "restore_barrier",
+    "settings",
+    "settings_resolve",
     "status",
     "step_up_begin",
     "unlock_with_codes",
@@ -93,6 +100,11 @@ fn operation_of(name: &str) -> Option<Operation> {
         "forget_user" => Operation::Forget,
         "device_revoke" | "device_revoke_all" => Operation::RevokeDevice,
         "device_ban" => Operation::BanDevice,
+        "api_key_create" | "api_key_reset" => Operation::IssueApiKey,
+        "api_key_show" => Operation::ShowApiKey,
+        "api_key_remove" => Operation::RemoveApiKey,
+        "settings_put" | "settings_patch" | "settings_delete" => Operation::ChangeSettings,
+        "policy_put" | "policy_patch" | "policy_delete" => Operation::ChangePolicy,
         "revoke" => return None,
         other => panic!("{other} takes an authority and is new: say what it changes"),
     })
@@ -111,10 +123,38 @@ async fn by_authority(
         ("user_invite", _) => engine.user_invite(account, user, &totp(), by).await.map(drop),
         ("revoke", _) => engine.revoke(account, user, by).await,
         ("device_revoke", _) => engine.device_revoke(account, user, device, by).await,
+        ("api_key_create", _) => {
+            let account = Wanted::new(Operation::IssueApiKey, bob, method).account();
+            engine.api_key_create(&account, by).await.map(drop)
+        }
+        ("settings_patch", _) => engine.settings_patch(&owner(bob), &json!({}), None, by).await.map(drop),
+        ("settings_delete", _) => engine.settings_delete(&owner(bob), None, by).await,
+        ("policy_patch", _) => engine.policy_patch(&owner(bob), &json!({}), None, by).await.map(drop),
+        ("policy_delete", _) => engine.policy_delete(&owner(bob), None, by).await,
         (_, Some(operation)) => Wanted::new(operation, bob, method).of_device(device).ask(engine, by).await,
         _ => panic!("{name} is new: say how it is asked"),
     };
     told.map_or_else(|error| error.code(), |()| "done").to_owned()
+}
+
+fn owner(of: &Subject) -> Owner {
+    Owner::Account(Account::from(of))
+}
+
+/// The change that a call makes, in the form in which [`by_authority`] asks for it.
+fn intent_of(name: &str, bob: &Subject, (method, device): (EnrolmentId, DeviceId)) -> Intent {
+    let (account, nothing) = (Account::from(bob), json!({}));
+    match name {
+        "settings_patch" => Intent::change_settings(&account, Change::Patch(&nothing)),
+        "settings_delete" => Intent::change_settings(&account, Change::Delete),
+        "policy_patch" => Intent::change_policy(&account, Change::Patch(&nothing)),
+        "policy_delete" => Intent::change_policy(&account, Change::Delete),
+        "device_revoke" => Intent::revoke_device(bob, Some(device)),
+        _ => {
+            let operation = operation_of(name).unwrap_or(Operation::Reset);
+            Wanted::new(operation, bob, method).of_device(device).intent()
+        }
+    }
 }
 
 #[test]
@@ -177,7 +217,7 @@ on_stores! {
 
     async fn s01_every_call_by_proof_answers_strangers_as_if_nothing_were_there(world) {
         let inbox = Inbox::new();
-        let engine = world.recovery_node(&inbox).build().await.unwrap();
+        let engine = world.recovery_node(&inbox).policy(readable()).modules(Modules::kazoo()).build().await.unwrap();
         let elsewhere = World::memory().await;
         let (ann, ann_app) = enrol_ranked(&world, "ann", 5).await;
         let (ann_there, app_there) = enrol_ranked(&elsewhere, "ann", 5).await;
@@ -189,10 +229,7 @@ on_stores! {
             let methods = enrolments(&world, &bob).await;
             let operation = operation_of(&name).unwrap_or(Operation::Reset);
             let device = keep_device(&engine, &bob).await;
-            let intent = match name.as_str() {
-                "device_revoke" => Intent::revoke_device(&bob, Some(device)),
-                _ => Wanted::new(operation, &bob, methods[0]).of_device(device).intent(),
-            };
+            let intent = intent_of(&name, &bob, (methods[0], device));
             let by_ann = may(operation).1;
             let by_app = login(&bob).with_method(MethodSelector::Enrolment(methods[1]));
             let (asks, who, with) = if by_ann { (login(&ann), &ann, &ann_app) } else { (by_app, &bob, &app) };
@@ -204,6 +241,13 @@ on_stores! {
             let answer = by_authority(&engine, &name, &bob, (methods[0], device), &proof(unknown.expose_secret())).await;
             let expected = if operation_of(&name).is_some() { "step_up_required" } else { "not_permitted" };
             assert_eq!(answer, expected, "{name}");
+            if ["api_key_show", "api_key_remove"].contains(&&*name) {
+                engine.api_key_reset(&account(), &host()).await.unwrap();
+            }
+            if name.ends_with("_delete") {
+                engine.settings_put(&owner(&bob), &json!({}), None, &host()).await.unwrap();
+                engine.policy_put(&owner(&bob), &json!({}), None, &host()).await.unwrap();
+            }
             let challenge = world.begin(&bob).await;
             let invited = engine.user_invite(bob.account(), bob.user(), &totp(), &host()).await.unwrap();
             let (before, events) = (records(&world).await, world.events().await.len());

@@ -10,7 +10,7 @@ use mfa_testkit::race::{GateStore, race};
 use mfa_tests::attack::{Shared, records};
 use mfa_tests::doubles::scripted;
 use mfa_tests::rights::{
-    Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, never, prove_on, prove_with,
+    TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, never, prove_on, prove_with,
 };
 use mfa_tests::{World, login, on_stores, totp};
 
@@ -42,7 +42,7 @@ on_stores! {
         let (ann, ann_app) = enrol_ranked(&world, "ann", 5).await;
         let (carl, _) = world.enrol("carl").await;
         let of_carl = enrolments(&world, &carl).await[0];
-        for made in Operation::ALL {
+        for made in TO_A_USER {
             let (bob, _) = world.enrol(&format!("bob-{made}")).await;
             let app = world.enrol_again(&bob).await;
             let of_bob = enrolments(&world, &bob).await;
@@ -54,7 +54,7 @@ on_stores! {
             let before = records(&world).await;
             for (actor, proof) in [(&bob, &own), (&ann, &by_ann)] {
                 let (same, other) = (in_session_of(actor, proof), in_session_of(&carl, proof));
-                for asked in Operation::ALL {
+                for asked in TO_A_USER {
                     let mut of_another = Wanted::new(asked, &bob, of_bob[1]);
                     of_another.provider = "scripted".parse().unwrap();
                     let whom = [Wanted::new(asked, &bob, of_bob[0]).of_device(device), of_another, Wanted::new(asked, &carl, of_carl)];

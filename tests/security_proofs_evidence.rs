@@ -11,7 +11,7 @@ use mfa::{
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 use mfa_tests::attack::records;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
-use mfa_tests::rights::{Wanted, enrol_by, enrolments, first_factor, in_session_of, prove_on};
+use mfa_tests::rights::{TO_A_USER, Wanted, enrol_by, enrolments, first_factor, in_session_of, prove_on};
 use mfa_tests::{STEP, World, host, login, on_stores, subject, totp};
 
 /// A provider of AAL1 that accepts [`SCRIPTED_CODE`], and completes a challenge at a poll.
@@ -48,7 +48,7 @@ async fn answered(engine: &Engine, reference: &Reference, response: Response) ->
 /// Every operation for bob, of his first enrolment.
 async fn wanted(world: &World, bob: &Subject) -> Vec<Wanted> {
     let method = enrolments(world, bob).await[0];
-    Operation::ALL.map(|operation| Wanted::new(operation, bob, method)).into()
+    TO_A_USER.map(|operation| Wanted::new(operation, bob, method)).into()
 }
 
 on_stores! {
@@ -94,7 +94,7 @@ on_stores! {
             assert_eq!(grant.challenge(), logs_in.id);
         }
         let proofs = world.events_of(Kind::ProofIssued).await.len();
-        assert_eq!(proofs, 2 * (Operation::ALL.len() - 1));
+        assert_eq!(proofs, 2 * (TO_A_USER.len() - 1));
     }
 
     async fn s09_a_weaker_method_proves_nothing_beside_a_stronger_one(world) {

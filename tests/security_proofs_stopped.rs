@@ -5,7 +5,9 @@ use mfa::{Aal, Begin, DeniedReason, MethodSelector, Operation, Provider as _, Re
 use mfa_testkit::host::recovery;
 use mfa_tests::attack::{records, set_failures};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
-use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, prove_on};
+use mfa_tests::rights::{
+    TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, prove_on,
+};
 use mfa_tests::{host, login, on_stores};
 
 /// How many failures in a row stop a method.
@@ -16,7 +18,7 @@ on_stores! {
         let plain = world.node().provider(scripted(Vec::new())).build().await.unwrap();
         let engine = world.node().provider(scripted(Vec::new())).provider(recovery()).build().await.unwrap();
         let (ann, ann_app) = enrol_ranked(&world, "ann", 9).await;
-        for operation in Operation::ALL {
+        for operation in TO_A_USER {
             for (by_ann, permitted) in [(false, may(operation).0), (true, may(operation).1)] {
                 if !permitted {
                     continue;
@@ -58,7 +60,7 @@ on_stores! {
         let [strong, weak] = enrolments(&world, &bob).await[..] else { panic!("two methods") };
         for failures in [STOP - 1, STOP] {
             set_failures(&world, &bob, "totp", failures).await;
-            for operation in Operation::ALL {
+            for operation in TO_A_USER {
                 let intent = Wanted::new(operation, &bob, strong).intent();
                 let asked = login(&bob).with_method(MethodSelector::Enrolment(weak));
                 let begun = engine.step_up_begin(asked, &intent).await.unwrap();

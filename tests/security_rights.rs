@@ -11,7 +11,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{dump, records};
 use mfa_tests::rights::{
-    Wanted, enrolments, first_factor, in_session_of, keep_device, may, never, prove_on, subject_of,
+    TO_A_USER, Wanted, enrolments, first_factor, in_session_of, keep_device, may, never, prove_on, subject_of,
 };
 use mfa_tests::{STEP, World, host, login, on_stores, session, totp};
 
@@ -108,7 +108,7 @@ on_stores! {
         let (eve, eve_app) = world.enrol("eve").await;
         let method = enrolments(&world, &bob).await[0];
         let of_eve = enrolments(&world, &eve).await[0];
-        for operation in Operation::ALL {
+        for operation in TO_A_USER {
             let wanted = Wanted::new(operation, &bob, method);
             let for_bob = prove_on(&engine, &world, login(&eve), &eve_app, &wanted.intent()).await;
             // Eve's one method cannot prove its own removal.
@@ -166,7 +166,7 @@ on_stores! {
         let engine = world.recovery_node(&Inbox::new()).build().await.unwrap();
         let administrators = administrators(&world).await;
         let (bob, method) = target(&world, "bob").await;
-        for operation in Operation::ALL {
+        for operation in TO_A_USER {
             for (ann, app) in &administrators {
                 let actor = actor(ann);
                 let in_tree = ["acme", "hq"].contains(&ann.account().as_str());
@@ -223,7 +223,7 @@ on_stores! {
         let engine = world.recovery_node(&inbox).build().await.unwrap();
         let strict = Policy::recommended().with_document(&serde_json::json!({"enforced": true})).unwrap();
         let strict = world.recovery_node(&inbox).policy(strict).build().await.unwrap();
-        for operation in Operation::ALL {
+        for operation in TO_A_USER {
             for (n, engine) in [&engine, &strict].into_iter().enumerate() {
                 if n == 1 && !gives_up(operation) {
                     continue;

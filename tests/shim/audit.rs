@@ -1,7 +1,7 @@
 //! The ops of the audit log.
 
 use mfa::UserId;
-use mfa::audit::{AttemptsQuery, AuditLog, Cursor, Event, EventId, Profile, Query, Scope, all, export, page};
+use mfa::audit::{AttemptsQuery, AuditLog, Cursor, Event, EventId, Profile, Query, Scope, export, page};
 use serde_json::{Value, json};
 
 use crate::answer::add;
@@ -40,18 +40,11 @@ impl Node {
             asked = asked.ascending();
         }
         self.host.check_account(&account).await?;
-        let query = asked.to_query(self.now(), &self.cursor_key)?;
-        let log: &dyn AuditLog = &*self.store;
-        let (events, next) = if asked.paginates() {
-            let page = page(log, &query, asked.start_key(), &self.cursor_key).await?;
-            (page.events, page.next)
-        } else {
-            (all(log, &query, CEILING).await?, None)
-        };
-        let rows: Vec<_> = events.iter().filter_map(|event| profile.summary(event)).collect();
+        let page = asked.read(&*self.store, self.now(), &self.cursor_key, CEILING).await?;
+        let rows: Vec<_> = page.events.iter().filter_map(|event| profile.summary(event)).collect();
         let mut answer = json!({ "data": rows, "page_size": rows.len() });
         add(&mut answer, "start_key", asked.start_key());
-        add(&mut answer, "next_start_key", next.as_ref().map(Cursor::as_str));
+        add(&mut answer, "next_start_key", page.next.as_ref().map(Cursor::as_str));
         Ok(answer)
     }
 

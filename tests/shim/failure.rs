@@ -80,6 +80,7 @@ impl From<mfa::Error> for Failure {
     fn from(error: mfa::Error) -> Self {
         match error {
             mfa::Error::Invalid(field) => field.into(),
+            mfa::Error::InvalidDocument(fields) => fields.into(),
             other => Self::of(other.code(), &other),
         }
     }
@@ -100,13 +101,7 @@ impl From<Vec<FieldError>> for Failure {
 
 impl From<AuditError> for Failure {
     fn from(error: AuditError) -> Self {
-        let field = match &error {
-            AuditError::Invalid { field, .. } | AuditError::Time { field, .. } => Some(*field),
-            AuditError::RangeReversed { .. } | AuditError::RangeTooLong { .. } => Some("created_from"),
-            AuditError::InvalidCursor => Some("start_key"),
-            _ => None,
-        };
-        Self { field: field.map(str::to_owned), ..Self::of(error.code(), &error) }
+        Self { field: error.field().map(str::to_owned), ..Self::of(error.code(), &error) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mfa::{
-    AccountId, Ancestor, Commit, Contact, Directory, DirectoryError, Entropy, Expect, Key, KeyRing,
+    Account, AccountId, Ancestor, Commit, Contact, Directory, DirectoryError, Entropy, Expect, Key, KeyRing,
     OsEntropy, RecordKind, Runtime, Scope, Store, StoreError, StoredDirectory, Subject, UserId, Version,
     Write,
 };
@@ -82,6 +82,12 @@ impl Host {
         self.account(account).await?.map(|_| ()).ok_or_else(Failure::unknown_user)
     }
 
+    /// Returns the account with its parents; fails with `unknown_user` unless it is known.
+    pub(crate) async fn known_account(&self, account: &AccountId) -> Result<Account, Failure> {
+        let row = self.account(account).await?.ok_or_else(Failure::unknown_user)?;
+        Ok(Account::new(account.clone()).with_lineage(self.lineage_from(account, &row).await?)?)
+    }
+
     pub(crate) async fn remove_user(&self, account: &AccountId, user: &UserId) -> Result<(), Failure> {
         Ok(self.users.remove(account, user).await?)
     }
@@ -146,6 +152,17 @@ impl Directory for Host {
         let lost = |_| DirectoryError::new(StoreError::Corrupt("an account's parents"));
         let lineage = self.lineage_from(account, &row).await.map_err(lost)?;
         subject.with_lineage(lineage).map(Some).map_err(DirectoryError::new)
+    }
+
+    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError> {
+        let row = Self::account(self, account).await.map_err(DirectoryError::new)?;
+        if row.is_none_or(|row| !row.enabled) {
+            return Ok(None);
+        }
+        self.known_account(account)
+            .await
+            .map(Some)
+            .map_err(|_| DirectoryError::new(StoreError::Corrupt("an account")))
     }
 }
 

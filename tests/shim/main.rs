@@ -15,6 +15,7 @@
 )]
 
 mod answer;
+mod api_keys;
 mod audit;
 mod authority;
 mod checkpoint;
@@ -38,6 +39,7 @@ mod pure;
 mod recovery;
 mod request;
 mod runtime;
+mod settings;
 mod step_up;
 mod store;
 mod upkeep;

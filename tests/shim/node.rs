@@ -7,10 +7,11 @@ use std::sync::Arc;
 use mfa::audit::{CheckpointKey, CursorKey};
 use mfa::duo::{ApiHosts, Duo, UserNames};
 use mfa::recovery::Recovery;
+use mfa::settings::Modules;
 use mfa::totp::Totp;
 use mfa::{
-    AccountId, Directory, Engine, EngineBuilder, KeyId, KeyRing, Policy, Runtime, SecretBytes, Subject,
-    Timestamp, Transport, UserId,
+    AccountId, Directory, Engine, EngineBuilder, KeyId, KeyRing, Module, Policy, Runtime, SecretBytes,
+    Subject, Timestamp, Transport, UserId,
 };
 use serde_json::{Value, json};
 
@@ -76,6 +77,7 @@ impl Node {
         let transport: Arc<dyn Transport> = post.clone();
         let engine = Engine::builder(store.clone(), host.clone(), ring.clone(), clock)
             .policy(policy)
+            .modules(modules(input)?)
             .provider(Totp::new(ISSUER)?)
             .provider(Recovery::new(ISSUER)?)
             .transport(transport)
@@ -134,16 +136,34 @@ fn checkpoint_key(input: &Input<'_>) -> Result<Option<CheckpointKey>, Failure> {
 }
 
 fn policy(input: &Input<'_>) -> Result<Policy, Failure> {
-    if input.optional_text("preset")?.is_some_and(|preset| preset != "recommended") {
-        return Err(Failure::not_served().at("preset"));
-    }
-    let policy = Policy::recommended();
+    let policy = match input.optional_text("preset")?.unwrap_or("recommended") {
+        "recommended" => Policy::recommended(),
+        "kazoo" => Policy::kazoo(),
+        "kazoo_2017" => Policy::kazoo_2017(),
+        "kount" => Policy::kount(),
+        "total_uptime" => Policy::total_uptime(),
+        "b3_networks" => Policy::b3_networks(),
+        _ => return Err(input.mistyped("preset", "the name of a preset")),
+    };
     match input.get("policy") {
         Some(document) => {
             policy.with_document(document).map_err(|errors| Failure::from(errors).within("policy"))
         }
         None => Ok(policy),
     }
+}
+
+/// The modules that accounts may have settings for: Kazoo's, and those that the examples use, unless the request names
+/// others.
+fn modules(input: &Input<'_>) -> Result<Modules, Failure> {
+    let parse = |name: &str| Module::parse(name).map_err(|error| Failure::from(error).at("modules"));
+    if input.get("modules").is_none() {
+        return Ok(Modules::kazoo().with(parse("user_auth")?).with_quiet(parse("api_auth")?));
+    }
+    input.list("modules")?.iter().try_fold(Modules::new(), |modules, name| {
+        let name = name.as_str().ok_or_else(|| input.mistyped("modules", "a list of names"))?;
+        Ok(modules.with(parse(name)?))
+    })
 }
 
 fn with_dangers(mut engine: EngineBuilder, input: &Input<'_>) -> Result<EngineBuilder, Failure> {

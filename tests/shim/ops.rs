@@ -11,23 +11,12 @@ use crate::{json, pure};
 /// Ops that libraries to come will serve.
 const NOT_SERVED: &[&str] = &[
     "account.forget",
-    "api_key.create",
-    "api_key.reset",
-    "api_key.show",
-    "api_key.verify",
-    "policy.put",
-    "policy.resolve",
     "provider.create",
     "provider.delete",
     "provider.get",
     "provider.list",
     "provider.patch",
     "provider.replace",
-    "settings.delete",
-    "settings.get",
-    "settings.patch",
-    "settings.put",
-    "settings.resolve",
 ];
 
 /// The process: at most one open engine.
@@ -128,6 +117,13 @@ engine_ops! {
     "device.ban" => device_ban,
     "recovery.issue" => recovery_issue,
     "mfa.disable" => mfa_disable,
+    "settings.put" => settings_put,
+    "settings.get" => settings_get,
+    "settings.patch" => settings_patch,
+    "settings.delete" => settings_delete,
+    "settings.resolve" => settings_resolve,
+    "policy.put" => policy_put,
+    "policy.resolve" => policy_resolve,
     "audit.attempts" => audit_attempts,
     "audit.attempt" => audit_attempt,
     "audit.events" => audit_events,
@@ -147,6 +143,11 @@ engine_ops! {
     "restore_barrier" => restore_barrier,
     "counters" => counters,
     "fault" => fault,
+    "api_key.create" => api_key_create,
+    "api_key.show" => api_key_show,
+    "api_key.reset" => api_key_reset,
+    "api_key.remove" => api_key_remove,
+    "api_key.verify" => api_key_verify,
 }
 
 /// Answers a line past the limit.

@@ -21,6 +21,9 @@ impl Node {
     }
 
     async fn intent(&self, operation: Operation, about: &About<'_>) -> Result<Intent, Failure> {
+        if let Some(intent) = self.intent_of_account(operation, about).await? {
+            return Ok(intent);
+        }
         let whom = self.directory.subject(&about.account, &about.user).await?;
         let whom = &whom.ok_or_else(Failure::unknown_user)?;
         Ok(match operation {
@@ -44,6 +47,21 @@ impl Node {
             }
             _ => return Err(Failure::not_served().at("purpose")),
         })
+    }
+
+    /// Returns what is meant where the operation is about an account and none of its users.
+    async fn intent_of_account(
+        &self,
+        operation: Operation,
+        about: &About<'_>,
+    ) -> Result<Option<Intent>, Failure> {
+        let intent = match operation {
+            Operation::IssueApiKey => Intent::issue_api_key,
+            Operation::ShowApiKey => Intent::show_api_key,
+            Operation::RemoveApiKey => Intent::remove_api_key,
+            _ => return Ok(None),
+        };
+        Ok(Some(intent(&self.host.known_account(&about.account).await?)))
     }
 
     /// Finds the enrolment that a method's id, or a provider's name where it is unique, means.

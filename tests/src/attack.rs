@@ -18,7 +18,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 11] = [
+pub const KINDS: [RecordKind; 13] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -30,6 +30,8 @@ pub const KINDS: [RecordKind; 11] = [
     RecordKind::new("notice"),
     RecordKind::new("device"),
     RecordKind::new("directory_user"),
+    RecordKind::new("api_key"),
+    RecordKind::new("api_key_hint"),
 ];
 
 /// A world's store, shared so that it can be wrapped.

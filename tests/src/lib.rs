@@ -1,6 +1,7 @@
 //! What the workspace's tests share: a test host on each store.
 
 pub mod acting;
+pub mod api_keys;
 pub mod attack;
 pub mod between;
 pub mod devices;

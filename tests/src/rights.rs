@@ -2,14 +2,31 @@
 
 use std::time::Duration;
 
+use mfa::settings::{Change, Owner};
 use mfa::{
-    AccountId, Answer, Authority, Begin, Channel, Choice, DeviceId, Engine, EnrolConfirm, EnrolmentId,
-    EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login, MethodSelector, Operation, Proof,
-    ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
+    Account, AccountId, Answer, Authority, Begin, Channel, Choice, DeviceId, Engine, EnrolConfirm,
+    EnrolmentId, EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login, MethodSelector,
+    Operation, Proof, ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
+use serde_json::json;
 
 use crate::{STEP, World, host, login, session, subject, totp};
+
+/// The changes to what protects a user; the others are to what an account has.
+pub const TO_A_USER: [Operation; 11] = [
+    Operation::AddMethod,
+    Operation::RemoveMethod,
+    Operation::PreferMethod,
+    Operation::IssueRecovery,
+    Operation::Disable,
+    Operation::Unlock,
+    Operation::Reset,
+    Operation::Bypass,
+    Operation::Forget,
+    Operation::RevokeDevice,
+    Operation::BanDevice,
+];
 
 /// One change that somebody asks for.
 #[derive(Clone, Debug)]
@@ -65,6 +82,11 @@ impl Wanted {
             Operation::Forget => Intent::forget(whom),
             Operation::RevokeDevice => Intent::revoke_device(whom, None),
             Operation::BanDevice => Intent::ban_device(whom, self.device),
+            Operation::IssueApiKey => Intent::issue_api_key(&self.account()),
+            Operation::ShowApiKey => Intent::show_api_key(&self.account()),
+            Operation::RemoveApiKey => Intent::remove_api_key(&self.account()),
+            Operation::ChangeSettings => Intent::change_settings(&self.account(), Change::Put(&json!({}))),
+            Operation::ChangePolicy => Intent::change_policy(&self.account(), Change::Put(&json!({}))),
             other => panic!("{other} is new: say how it is asked for"),
         }
     }
@@ -96,12 +118,33 @@ impl Wanted {
             Operation::Disable => engine.disable(account, user, authority).await,
             Operation::Unlock => engine.user_unlock(account, user, authority).await,
             Operation::Reset => engine.user_reset(account, user, authority).await,
+            Operation::IssueApiKey => engine.api_key_reset(&self.account(), authority).await.map(drop),
+            Operation::ShowApiKey => engine.api_key_show(&self.account(), authority).await.map(drop),
+            Operation::RemoveApiKey => engine.api_key_remove(&self.account(), authority).await,
+            Operation::ChangeSettings => {
+                let owner = Owner::Account(self.account());
+                engine.settings_put(&owner, &json!({}), None, authority).await.map(drop)
+            }
+            Operation::ChangePolicy => {
+                let owner = Owner::Account(self.account());
+                engine.policy_put(&owner, &json!({}), None, authority).await.map(drop)
+            }
             Operation::Bypass => engine.bypass_issue(account, user, life, authority).await.map(drop),
             Operation::Forget => engine.forget_user(account, user, authority).await,
             Operation::RevokeDevice => engine.device_revoke_all(account, user, authority).await,
             Operation::BanDevice => engine.device_ban(account, user, self.device, authority).await,
             other => panic!("{other} is new: say how it is asked for"),
         }
+    }
+
+    /// Returns the account of whoever it is for, for a change to what the account has.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let account = Account::new(self.whom.account().clone());
+        account.with_lineage(self.whom.lineage().to_vec()).expect("a lineage")
     }
 
     /// As [`Wanted::ask`], in a word: `done`, or the code of the error.
@@ -125,7 +168,14 @@ pub fn may(operation: Operation) -> (bool, bool) {
         | Operation::RevokeDevice
         | Operation::BanDevice => (true, true),
         Operation::IssueRecovery | Operation::Disable => (true, false),
-        Operation::Unlock | Operation::Reset | Operation::Bypass => (false, true),
+        Operation::Unlock
+        | Operation::Reset
+        | Operation::Bypass
+        | Operation::IssueApiKey
+        | Operation::ShowApiKey
+        | Operation::RemoveApiKey
+        | Operation::ChangeSettings
+        | Operation::ChangePolicy => (false, true),
         other => panic!("{other} is new: say who may"),
     }
 }

@@ -21,10 +21,10 @@ const MAX_BYTES: usize = 64;
 /// use audit_model::parse_address;
 /// assert_eq!(parse_address("10.1.0.2:8000").unwrap().to_string(), "10.1.0.2");
 /// assert_eq!(parse_address("[2001:0db8:0::1]:443").unwrap(), parse_address("2001:db8::1").unwrap());
-/// assert_eq!(parse_address("10.1.0").unwrap_err().code(), "invalid");
+/// assert_eq!(parse_address("10.1.0").unwrap_err().code(), "invalid_ip");
 /// ```
 pub fn parse_address(text: &str) -> Result<IpAddr, AuditError> {
-    let invalid = |problem: String| AuditError::Invalid { field: "ip", problem };
+    let invalid = |problem: String| AuditError::InvalidIp { problem };
     if text.len() > MAX_BYTES {
         return Err(invalid(format!("has {} bytes, the limit is {MAX_BYTES}", text.len())));
     }

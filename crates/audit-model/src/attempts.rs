@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use crate::cursor::Opened;
 use crate::{
-    AccountId, AuditError, CursorKey, GREGORIAN_OFFSET_SECONDS, Order, Outcome, Query, Scope, TimeError,
-    Timestamp, parse_address,
+    AccountId, AuditError, AuditLog, CursorKey, GREGORIAN_OFFSET_SECONDS, Order, Outcome, Page, Query, Scope,
+    TimeError, Timestamp, all, page, parse_address,
 };
 
 /// The longest text of a filter, in bytes.
@@ -136,14 +136,15 @@ impl AttemptsQuery {
     /// Other names are left alone, as a host has parameters of its own, unless they begin with `filter_`.
     ///
     /// # Errors
-    /// [`AuditError::Invalid`] names the parameter and what it must be; the value is not repeated.
+    /// [`AuditError::WrongType`], [`AuditError::InvalidIp`] and [`AuditError::Invalid`] name the parameter and
+    /// what it must be; the value is not repeated.
     pub fn parameter(mut self, name: &str, value: &str) -> Result<Self, AuditError> {
         let plain = name.strip_prefix("filter_").unwrap_or(name);
         match (name, plain) {
             ("created_from", _) => self.created_from = Some(seconds("created_from", value)?),
             ("created_to", _) => self.created_to = Some(seconds("created_to", value)?),
             ("page_size", _) => {
-                let problem = || invalid("page_size", format!("must be 1 to {}", Query::MAX_LIMIT));
+                let problem = || wrong_type("page_size", "a whole number, 1 to 1000");
                 return self.page_size(digits(value).and_then(|n| n.try_into().ok()).ok_or_else(problem)?);
             }
             ("start_key", _) => self.start_key = Some(value.to_owned()),
@@ -164,13 +165,13 @@ impl AttemptsQuery {
         Ok(self)
     }
 
-    /// Returns the cursor to continue behind, as the client sent it; for [`page`](crate::page()).
+    /// Returns the cursor to continue behind, as the client sent it; for [`page`].
     #[must_use]
     pub fn start_key(&self) -> Option<&str> {
         self.start_key.as_deref()
     }
 
-    /// Returns whether the client wants pages; otherwise everything at once, for [`all`](crate::all()).
+    /// Returns whether the client wants pages; otherwise everything at once, for [`all`].
     #[must_use]
     pub const fn paginates(&self) -> bool {
         self.paginate
@@ -200,6 +201,28 @@ impl AttemptsQuery {
         let to = self.created_to.or_else(|| first_page(|opened| opened.to));
         let (from, to) = range(from, to, now)?;
         query.between(from, to)
+    }
+}
+
+impl AttemptsQuery {
+    /// Reads what is asked for, as of `now`: one page, or with `paginate=false` everything at once, which is at
+    /// most `ceiling` attempts. Dropping the future has no effect.
+    ///
+    /// # Errors
+    /// As [`AttemptsQuery::to_query`] and [`page`]; [`AuditError::RangeTooLarge`] if everything is more than
+    /// `ceiling`.
+    pub async fn read(
+        &self,
+        log: &dyn AuditLog,
+        now: Timestamp,
+        key: &CursorKey,
+        ceiling: usize,
+    ) -> Result<Page, AuditError> {
+        let query = self.to_query(now, key)?;
+        if self.paginate {
+            return page(log, &query, self.start_key(), key).await;
+        }
+        Ok(Page { events: all(log, &query, ceiling).await?, next: None })
     }
 }
 
@@ -234,7 +257,7 @@ fn time(field: &'static str, seconds: u64) -> Result<Timestamp, AuditError> {
 }
 
 fn seconds(field: &'static str, value: &str) -> Result<u64, AuditError> {
-    let problem = || invalid(field, "must be a positive whole number of gregorian seconds".to_owned());
+    let problem = || wrong_type(field, "a positive whole number of gregorian seconds");
     digits(value).filter(|seconds| *seconds > 0).ok_or_else(problem)
 }
 
@@ -245,7 +268,7 @@ fn digits(value: &str) -> Option<u64> {
 }
 
 fn truth(field: &'static str, value: &str) -> Result<bool, AuditError> {
-    value.parse().map_err(|_| invalid(field, "must be true or false".to_owned()))
+    value.parse().map_err(|_| wrong_type(field, "true or false"))
 }
 
 fn status(value: &str) -> Result<Outcome, AuditError> {
@@ -261,6 +284,10 @@ fn filter(field: &'static str, value: &str) -> Result<String, AuditError> {
         return Ok(value.to_owned());
     }
     Err(invalid(field, format!("has {} bytes, must have 1 to {MAX_FILTER_BYTES}", value.len())))
+}
+
+const fn wrong_type(field: &'static str, expected: &'static str) -> AuditError {
+    AuditError::WrongType { field, expected }
 }
 
 const fn invalid(field: &'static str, problem: String) -> AuditError {

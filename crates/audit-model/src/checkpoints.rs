@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{AuditError, Checkpoint, CheckpointKey, Event, Timestamp};
+use crate::{AuditError, Checkpoint, CheckpointKey, Dropped, Event, Timestamp};
 
 /// Makes checkpoints over a store's events, and gives out all that is needed to verify them elsewhere.
 ///
@@ -76,13 +76,21 @@ pub struct Leaf {
     pub event: Option<Event>,
     /// Whether the store finds it by what it says: what is kept beside the event to search by agrees with it.
     pub is_findable: bool,
+    /// What stands here instead of an event that a [`Retention`](crate::Retention) dropped.
+    pub dropped: Option<Dropped>,
 }
 
 impl Leaf {
     /// Puts a stored event at its place.
     #[must_use]
     pub const fn new(place: u64, event: Option<Event>, is_findable: bool) -> Self {
-        Self { place, event, is_findable }
+        Self { place, event, is_findable, dropped: None }
+    }
+
+    /// Puts what is left of a dropped event at its place.
+    #[must_use]
+    pub const fn of_dropped(place: u64, dropped: Dropped) -> Self {
+        Self { place, event: None, is_findable: true, dropped: Some(dropped) }
     }
 }
 

@@ -108,6 +108,20 @@ pub enum AuditError {
         /// What is wrong, with the limit.
         problem: String,
     },
+    /// A text that should hold a value of some type holds none.
+    #[error("{field}: must be {expected}")]
+    WrongType {
+        /// The field's name.
+        field: &'static str,
+        /// What it must be, with the limit.
+        expected: &'static str,
+    },
+    /// A text that should hold an address holds none; the field is `ip`.
+    #[error("ip: {problem}")]
+    InvalidIp {
+        /// What is wrong, with the limit.
+        problem: String,
+    },
     /// The cursor was not made for this query by this installation.
     #[error("cursor does not belong to this query; start again without one")]
     InvalidCursor,
@@ -152,18 +166,34 @@ pub enum AuditError {
 }
 
 impl AuditError {
-    /// Returns a stable code: `invalid`, `invalid_cursor`, `range_too_large`, `date_range`, `corrupt`,
+    /// Returns a stable code: `invalid`, `type`, `invalid_ip`, `invalid_cursor`, `range_too_large`, `date_range`, `corrupt`,
     /// `unavailable`, or a code of [`TimeError`].
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Invalid { .. } => "invalid",
+            Self::WrongType { .. } => "type",
+            Self::InvalidIp { .. } => "invalid_ip",
             Self::InvalidCursor => "invalid_cursor",
             Self::RangeTooLarge { .. } => "range_too_large",
             Self::RangeReversed { .. } | Self::RangeTooLong { .. } => "date_range",
             Self::Time { source, .. } => source.code(),
             Self::Corrupt(_) => "corrupt",
             Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// Returns the name of the field it is about, where it is about one.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid { field, .. } | Self::WrongType { field, .. } | Self::Time { field, .. } => {
+                Some(field)
+            }
+            Self::InvalidIp { .. } => Some("ip"),
+            Self::InvalidCursor => Some("start_key"),
+            Self::RangeReversed { .. } | Self::RangeTooLong { .. } => Some("created_from"),
+            Self::RangeTooLarge { .. } | Self::Corrupt(_) | Self::Unavailable(_) => None,
         }
     }
 }

@@ -21,6 +21,9 @@ pub use builder::EventBuilder;
 type Text = Cow<'static, str>;
 
 pub(crate) const FORMAT: u8 = 1;
+/// As [`FORMAT`], with one byte of flags at the end: only events that need a flag are written so.
+pub(crate) const FORMAT_WITH_FLAGS: u8 = 2;
+const HIDDEN: u8 = 1;
 /// Room for most events, so that they are encoded without growing.
 const USUAL_BYTES: usize = 384;
 
@@ -53,7 +56,35 @@ pub(crate) struct Core {
     pub(crate) attempt: Option<Attempt>,
     #[serde(with = "serde_bytes")]
     pub(crate) commitment: Option<[u8; 32]>,
+    /// Kept out of the attempts view. invariant: there is an attempt, and the format is the one with flags.
+    #[serde(skip)]
+    pub(crate) hidden: bool,
 }
+
+impl Core {
+    /// Writes what is kept and hashed.
+    fn encode(&self) -> Result<Vec<u8>, AuditError> {
+        let mut bytes = encode(self)?;
+        if self.format == FORMAT_WITH_FLAGS {
+            bytes.push(if self.hidden { HIDDEN } else { 0 });
+        }
+        Ok(bytes)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Box<Self>, AuditError> {
+        let (mut core, flags): (Box<Self>, _) = postcard::take_from_bytes(bytes).map_err(|_| NOT_ENCODED)?;
+        core.hidden = match (core.format, flags) {
+            (FORMAT, []) => false,
+            (FORMAT_WITH_FLAGS, [HIDDEN]) => true,
+            (FORMAT | FORMAT_WITH_FLAGS, _) => return Err(NOT_ENCODED),
+            _ => return Err(UNKNOWN),
+        };
+        if core.hidden && core.attempt.is_none() { Err(NOT_ENCODED) } else { Ok(core) }
+    }
+}
+
+const NOT_ENCODED: AuditError = AuditError::Corrupt("not an encoded event");
+const UNKNOWN: AuditError = AuditError::Corrupt("unknown format, id, kind or outcome");
 
 /// The position of an event in the stream of the record that its commit put: a gap in `seq` is a lost event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,10 +289,17 @@ impl Event {
         self.core.stream
     }
 
-    /// Returns the row of the attempts view, if it is one.
+    /// Returns what it says as a row of the attempts view, if it is one; also where it is kept out of the view.
     #[must_use]
     pub fn attempt(&self) -> Option<&Attempt> {
         self.core.attempt.as_ref()
+    }
+
+    /// Returns whether the attempts view shows it: it is an attempt, and logging was on for such attempts when
+    /// it happened. What is switched later changes nothing about it.
+    #[must_use]
+    pub fn is_in_attempts_view(&self) -> bool {
+        self.core.attempt.is_some() && !self.core.hidden
     }
 
     /// Returns the personal values, unless they were erased or never there.
@@ -305,7 +343,7 @@ impl Event {
     #[must_use]
     pub fn hash_holds(&self) -> bool {
         let values_hold = self.personal.as_ref().is_none_or(|p| p.commitment() == self.core.commitment);
-        values_hold && encode(&self.core).is_ok_and(|core| hash_core(&core) == self.hash)
+        values_hold && self.core.encode().is_ok_and(|core| hash_core(&core) == self.hash)
     }
 
     /// Encodes the event for a store.
@@ -314,7 +352,7 @@ impl Event {
     /// [`AuditError::Invalid`] if it cannot be encoded, which no event built here does.
     pub fn to_stored(&self) -> Result<StoredEvent, AuditError> {
         let personal = self.personal.as_ref().map(encode).transpose()?;
-        Ok(StoredEvent { core: encode(&self.core)?, personal, hash: self.hash })
+        Ok(StoredEvent { core: self.core.encode()?, personal, hash: self.hash })
     }
 
     /// Reads what a store kept. The hash is taken as it is: ask [`Event::hash_holds`].
@@ -322,13 +360,12 @@ impl Event {
     /// # Errors
     /// [`AuditError::Corrupt`] if it cannot be decoded.
     pub fn from_stored(stored: &StoredEvent) -> Result<Self, AuditError> {
-        let core: Box<Core> = decode(&stored.core)?;
-        let known = core.format == FORMAT
-            && EventId::from_bytes(&core.id).is_ok()
+        let core = Core::decode(&stored.core)?;
+        let known = EventId::from_bytes(&core.id).is_ok()
             && Kind::from_number(core.kind).is_some()
             && Outcome::from_number(core.outcome).is_some();
         if !known {
-            return Err(AuditError::Corrupt("unknown format, id, kind or outcome"));
+            return Err(UNKNOWN);
         }
         let personal = stored.personal.as_deref().map(decode).transpose()?;
         Ok(Self { core, personal, hash: stored.hash })
@@ -352,6 +389,6 @@ fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, AuditError> {
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, AuditError> {
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
-        _ => Err(AuditError::Corrupt("not an encoded event")),
+        _ => Err(NOT_ENCODED),
     }
 }

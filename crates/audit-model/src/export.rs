@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `format` | the number 1 |
+//! | `format` | the number 1, or 2 where something is hidden |
 //! | `id` | `YYYYMM-` and 32 lower-case hexadecimal digits |
 //! | `at` | milliseconds since the Unix epoch, a number |
 //! | `scope` | an account id, or `~system`, `~index`, `~destinations` |
@@ -12,7 +12,7 @@
 //! | `subject` | 16 bytes in hexadecimal; left out where there is none |
 //! | `fields` | an array of `[name, value]`, in the order they were added |
 //! | `stream` | `{"id": 16 bytes in hexadecimal, "seq": number}`; left out where there is none |
-//! | `attempt` | `{"auth_type", "message", "auth_config_origin", "mfa_config_origin"}`, the origins only where known; left out for events outside the attempts view |
+//! | `attempt` | `{"auth_type", "message", "auth_config_origin", "mfa_config_origin", "hidden"}`, the origins only where known, `hidden` only where `true`: the view does not show it; left out for events outside the attempts view |
 //! | `commitment` | 32 bytes in hexadecimal, the commitment to the personal values; left out where there never were any |
 //! | `personal` | `{"salt": 16 bytes in hexadecimal, "user", "ip", "headers": array of [name, value], "request_id"}`; left out once erased and where there never was anything |
 //! | `hash` | 32 bytes in hexadecimal |
@@ -55,6 +55,16 @@
 //! | `at` | milliseconds since the Unix epoch |
 //! | `count`, `total` | numbers of events |
 //! | `root`, `previous`, `mac` | 32 bytes each in hexadecimal |
+//!
+//! In the place of an event that a [`Retention`](crate::Retention) dropped stands what is left of it:
+//!
+//! | key of a dropped event | value |
+//! |---|---|
+//! | `dropped` | its place, counted from 1; this key comes first |
+//! | `hash` | 32 bytes in hexadecimal, the event's hash |
+//! | `stream` | as in the event; left out where there was none |
+//! | `by` | 32 bytes in hexadecimal, the hash of the event of kind `events_dropped` that tells of it |
+//! | `mac` | 32 bytes in hexadecimal |
 //!
 //! In the place of an event that cannot be read in its store stands `{"unreadable":` and its place`}`.
 
@@ -150,7 +160,7 @@ impl<'a> LineOut<'a> {
             actor: event.actor(),
             fields: event.fields().collect(),
             stream: event.stream().map(StreamLine::of),
-            attempt: event.attempt().map(AttemptLine::of),
+            attempt: event.attempt().map(|attempt| AttemptLine::of(attempt, event.core.hidden)),
             commitment: event.commitment().map(|digest| HEXLOWER.encode(digest)),
             personal: event.personal().map(PersonalLine::of),
             hash: HEXLOWER.encode(event.hash()),

@@ -85,11 +85,21 @@ kinds! {
     DecoyBegun = 46, "decoy_begun", "A second step was shown to somebody who is no user, or gave a wrong first factor.", [];
     DecoyAnswered = 47, "decoy_answered", "Something was done with a second step that nobody is behind; `step` is the kind of event it would have been.", ["step"];
     ChallengeFellBack = 48, "challenge_fell_back", "A message was refused for good, and the challenge went on with another method.", ["method", "from"];
-    DeviceTrusted = 49, "device_trusted", "A device is trusted from now on, perhaps in place of another.", ["device", "replaced"];
-    DeviceKept = 50, "device_kept", "A device is known from now on, perhaps in place of another.", ["device", "replaced"];
-    DeviceRevoked = 51, "device_revoked", "A device, or every one, is not trusted any more.", ["device", "authority"];
-    DeviceBanned = 52, "device_banned", "A device can never be trusted again.", ["device", "authority"];
-    DeviceReused = 53, "device_reused", "A token of a trusted device was given that had been replaced: the device is forgotten.", ["device"];
+    EventsDropped = 49, "events_dropped", "Events older than their time to be kept were dropped; what proves the rest stayed.", ["before", "events"];
+    ApiKeyCreated = 60, "api_key_created", "An account got an API key.", ["authority", "kept"];
+    ApiKeyReset = 61, "api_key_reset", "An account got another API key; the one before is dead.", ["authority", "kept"];
+    ApiKeyShown = 62, "api_key_shown", "An account's API key was shown.", ["authority"];
+    ApiKeyRemoved = 63, "api_key_removed", "An account's API key was removed.", ["authority"];
+    ApiKeyVoided = 64, "api_key_voided", "An account's API key was voided until another is issued, because a backup came back.", [];
+    ApiKeyAccepted = 65, "api_key_accepted", "An API key was right.", [];
+    ApiKeyRejected = 66, "api_key_rejected", "An API key was refused: written once a minute for an account whose key it was, and once for all others.", [];
+    SettingsChanged = 70, "settings_changed", "The settings of an account's modules, or the system's, were written or deleted.", ["change", "paths", "revision", "authority"];
+    PolicyChanged = 71, "policy_changed", "The policy of an account, or the system's, was written or deleted.", ["change", "paths", "revision", "authority"];
+    DeviceTrusted = 80, "device_trusted", "A device is trusted from now on, perhaps in place of another.", ["device", "replaced"];
+    DeviceKept = 81, "device_kept", "A device is known from now on, perhaps in place of another.", ["device", "replaced"];
+    DeviceRevoked = 82, "device_revoked", "A device, or every one, is not trusted any more.", ["device", "authority"];
+    DeviceBanned = 83, "device_banned", "A device can never be trusted again.", ["device", "authority"];
+    DeviceReused = 84, "device_reused", "A token of a trusted device was given that had been replaced: the device is forgotten.", ["device"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

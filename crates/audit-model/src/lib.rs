@@ -30,6 +30,8 @@
 //! [`Verifier`] then finds what was changed, taken out or put in, in the store or in a log that was
 //! [exported](mod@export). What no checkpoint covered yet when it was changed is not found, but for what its
 //! stream tells.
+//!
+//! Who has the key may drop months that were kept long enough ([`Retain`]): of each event stays what proves the others.
 
 mod address;
 mod attempts;
@@ -43,6 +45,8 @@ mod ids;
 mod kind;
 mod log;
 mod page;
+mod reply;
+mod retention;
 mod time;
 mod verifier;
 mod wire;
@@ -61,6 +65,8 @@ pub use ids::{AccountId, EventId, Scope, UserId};
 pub use kind::{Kind, KindInfo, Outcome};
 pub use log::{AuditLog, Order, Position, Query, View};
 pub use page::{Page, all, page};
+pub use reply::ErrorReply;
+pub use retention::{Dropped, Retain, Retention};
 pub use time::{GREGORIAN_OFFSET_SECONDS, Timestamp};
 pub use verifier::{Flaw, Problem, Report, Spot, Verifier};
 pub use wire::{AttemptRow, MULTI_FACTOR, Profile};

@@ -95,7 +95,7 @@ pub struct Query {
 pub enum View {
     /// Every event.
     Events,
-    /// Only the tenant's attempts view.
+    /// Only the tenant's attempts view: attempts that were not hidden from it when they happened.
     Attempts,
 }
 
@@ -236,7 +236,7 @@ impl Query {
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         *event.scope() == self.scope
-            && (self.view == View::Events || event.attempt().is_some())
+            && (self.view == View::Events || event.is_in_attempts_view())
             && self.user.as_ref().is_none_or(|user| event.user() == Some(user))
             && self.module.as_deref().is_none_or(|module| event.module() == Some(module))
             && self.kind.is_none_or(|kind| event.kind() == kind)

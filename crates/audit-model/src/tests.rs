@@ -9,6 +9,7 @@ mod export;
 mod ids;
 mod log_export;
 mod page;
+mod reply;
 mod verifier;
 mod verifier_pages;
 mod wire;
@@ -131,7 +132,7 @@ prop_compose! {
         user in proptest::option::of("[a-zäö@.]{1,20}"),
         ip in proptest::option::of(any::<std::net::IpAddr>()),
         headers in proptest::collection::vec(any::<String>(), 0..3),
-        request_id in any_text(),
+        (request_id, hidden) in (any_text(), any::<bool>()),
     ) -> Event {
         let at = Timestamp::from_unix_millis(millis).unwrap();
         let outcome = [Outcome::Success, Outcome::Failure, Outcome::Info][outcome];
@@ -152,6 +153,7 @@ prop_compose! {
         if let Some(user) = user { builder = builder.user(UserId::parse(&user).unwrap()); }
         if let Some(ip) = ip { builder = builder.ip(ip); }
         for value in headers { builder = builder.header("user-agent", &value); }
+        if hidden { builder = builder.hidden_from_attempts(); }
         if let Some(id) = request_id { builder = builder.request_id(&id); }
         builder.build(EventId::new(at, random), salt).unwrap()
     }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, NaiveTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::TimeError;
@@ -103,6 +103,20 @@ impl Timestamp {
     pub fn year_month(self) -> u32 {
         let date = self.to_chrono();
         date.year().unsigned_abs().saturating_mul(100).saturating_add(date.month())
+    }
+
+    /// Returns the first millisecond of the UTC month it lies in.
+    ///
+    /// ```
+    /// use audit_model::Timestamp;
+    /// let t = Timestamp::from_unix_seconds(1_487_814_038).unwrap();
+    /// assert_eq!(t.start_of_month().to_string(), "2017-02-01T00:00:00.000Z");
+    /// ```
+    #[must_use]
+    pub fn start_of_month(self) -> Self {
+        let first = self.to_chrono().date_naive().with_day(1).unwrap_or_default();
+        let millis = first.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
+        Self(u64::try_from(millis).unwrap_or(0))
     }
 
     fn to_chrono(self) -> DateTime<Utc> {

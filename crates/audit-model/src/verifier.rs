@@ -9,7 +9,7 @@ use crate::checkpoint::root;
 use crate::checkpoints::{Entry, Walk};
 use crate::export::Line;
 use crate::{
-    AuditError, Checkpoint, CheckpointKey, Checkpoints, Event, Kind, Leaf, Scope, Stream, Timestamp,
+    AuditError, Checkpoint, CheckpointKey, Checkpoints, Dropped, Event, Kind, Leaf, Scope, Stream, Timestamp,
 };
 
 pub use report::{Flaw, Problem, Report, Spot};
@@ -73,6 +73,8 @@ pub struct Verifier {
     streams: HashMap<[u8; 16], u64>,
     /// By scope, where the first erased event stands that no forgetting behind it accounts for.
     erased: HashMap<Scope, (u64, Spot)>,
+    /// By the hash of the event that must tell of it, where the first dropped event stands.
+    dropped: HashMap<[u8; 32], (u64, Spot)>,
 }
 
 impl Verifier {
@@ -99,6 +101,7 @@ impl Verifier {
             gap: None,
             streams: HashMap::new(),
             erased: HashMap::new(),
+            dropped: HashMap::new(),
         }
     }
 
@@ -134,6 +137,9 @@ impl Verifier {
         } else if leaf.place > place {
             self.found(Flaw::Missing, at(place));
         }
+        if let Some(dropped) = &leaf.dropped {
+            return self.judge_dropped(place, dropped);
+        }
         match &leaf.event {
             Some(event) if leaf.is_findable => self.judge_event(place, event),
             Some(event) => self.found(Flaw::Changed, Spot::Event { place, id: Some(event.id()) }),
@@ -145,9 +151,16 @@ impl Verifier {
     pub fn line(&mut self, line: &Line) {
         match line {
             Line::Event(event) => self.event(event),
+            Line::Dropped(dropped) => self.dropped(dropped),
             Line::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
             Line::Unreadable => self.unreadable(),
         }
+    }
+
+    /// Takes what stays of the next event, which was dropped.
+    pub fn dropped(&mut self, dropped: &Dropped) {
+        let place = self.next_place();
+        self.judge_dropped(place, dropped);
     }
 
     /// Takes the next event where it cannot even be read.
@@ -200,13 +213,17 @@ impl Verifier {
     pub fn finish(mut self) -> Report {
         let late = self.report.head.and_then(|head| self.too_early(head.at));
         // The event of a forgetting commits with it, so it stands behind whatever it erased.
-        let unannounced = self.erased.values().min_by_key(|(place, _)| *place).map(|(_, spot)| *spot);
+        let first = |(place, _): &&(u64, Spot)| *place;
+        let unannounced = self.erased.values().min_by_key(first).map(|(_, spot)| *spot);
+        let untold = self.dropped.values().min_by_key(first).map(|(_, spot)| *spot);
         if let Some(spot) = self.gap {
             self.found(Flaw::StreamGap, spot);
         } else if let Some(spot) = late {
             self.found(Flaw::Backdated, spot);
         } else if let Some(spot) = unannounced {
             self.found(Flaw::Erased, spot);
+        } else if let Some(spot) = untold {
+            self.found(Flaw::Dropped, spot);
         }
         if let Some(trusted) = self.trusted {
             self.compare_with(&trusted);
@@ -237,14 +254,38 @@ impl Verifier {
         if event.kind() == Kind::UserForgotten {
             self.erased.remove(event.scope());
         }
-        if self.uncovered.len() < MOST_UNCOVERED {
-            self.uncovered.push(*event.hash());
+        if event.kind() == Kind::EventsDropped && self.dropped.remove(event.hash()).is_some() {
+            self.report.retentions = self.report.retentions.saturating_add(1);
         }
+        self.cover(event.hash());
         if self.earliest.is_none_or(|(earliest, _)| event.at() < earliest) {
             self.earliest = Some((event.at(), spot));
         }
         if !event.stream().is_none_or(|stream| self.goes_on(stream)) {
             self.gap.get_or_insert(spot);
+        }
+    }
+
+    fn judge_dropped(&mut self, place: u64, dropped: &Dropped) {
+        if self.report.problem.is_some() {
+            return;
+        }
+        let spot = Spot::Event { place, id: None };
+        if self.key.as_ref().is_some_and(|key| !dropped.is_authentic(place, key)) {
+            return self.found(Flaw::Dropped, spot);
+        }
+        self.report.dropped = self.report.dropped.saturating_add(1);
+        // The event of an order commits with it, so it stands behind whatever it dropped.
+        self.dropped.entry(dropped.by).or_insert((place, spot));
+        self.cover(&dropped.hash);
+        if !dropped.stream.is_none_or(|stream| self.goes_on(stream)) {
+            self.gap.get_or_insert(spot);
+        }
+    }
+
+    fn cover(&mut self, hash: &[u8; 32]) {
+        if self.uncovered.len() < MOST_UNCOVERED {
+            self.uncovered.push(*hash);
         }
     }
 

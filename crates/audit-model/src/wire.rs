@@ -62,7 +62,7 @@ impl Profile {
     /// Returns the event as one row of a list; `None` if it is not in the attempts view.
     #[must_use]
     pub fn summary(self, event: &Event) -> Option<AttemptRow<'_>> {
-        let row = event.attempt().map(|attempt| match self {
+        let row = shown(event).map(|attempt| match self {
             Self::Seed2017 => Row::SeedSummary(SeedSummary::new(event, attempt)),
             Self::Kazoo4 => Row::KazooSummary(KazooSummary::new(event, attempt)),
         });
@@ -72,12 +72,17 @@ impl Profile {
     /// Returns the event with its details; `None` if it is not in the attempts view.
     #[must_use]
     pub fn detail(self, event: &Event) -> Option<AttemptRow<'_>> {
-        let row = event.attempt().map(|attempt| match self {
+        let row = shown(event).map(|attempt| match self {
             Self::Seed2017 => Row::SeedDetail(SeedDetail::new(event, attempt)),
             Self::Kazoo4 => Row::KazooDetail(KazooDetail::new(event, attempt)),
         });
         row.map(AttemptRow)
     }
+}
+
+/// Returns the attempt, unless the view must not show it.
+fn shown(event: &Event) -> Option<&Attempt> {
+    event.attempt().filter(|_| event.is_in_attempts_view())
 }
 
 impl fmt::Display for Profile {

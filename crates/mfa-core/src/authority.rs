@@ -140,11 +140,14 @@ pub enum Forbidden {
     /// For a day after a recovery code was used, the user cannot do this.
     #[error("not within a day of the use of a recovery code")]
     RecoveryHold,
+    /// It was done too often within a day.
+    #[error("it was done too often within a day")]
+    TooOften,
 }
 
 impl Forbidden {
-    /// Returns the stable name: `step_up_required`, `not_permitted`, `policy_forbids`, `invitation_required` or
-    /// `recovery_hold`.
+    /// Returns the stable name: `step_up_required`, `not_permitted`, `policy_forbids`, `invitation_required`,
+    /// `recovery_hold` or `too_often`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -153,6 +156,7 @@ impl Forbidden {
             Self::PolicyForbids => "policy_forbids",
             Self::InvitationRequired => "invitation_required",
             Self::RecoveryHold => "recovery_hold",
+            Self::TooOften => "too_often",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The decisions: pure functions of (records, event, now, randomness) to writes, events and an answer.
 
+pub(crate) mod api_key;
 pub(crate) mod arrive;
 pub(crate) mod authorise;
 pub(crate) mod barrier;
@@ -11,10 +12,12 @@ mod charge;
 pub(crate) mod confirm;
 pub(crate) mod decoy;
 pub(crate) mod device;
+pub(crate) mod document;
 pub(crate) mod effects;
 pub(crate) mod enrol;
 mod fallback;
 pub(crate) mod forget;
+pub(crate) mod held;
 pub(crate) mod judge;
 pub(crate) mod link;
 mod make;
@@ -41,16 +44,23 @@ use std::sync::{Arc, OnceLock};
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, UserId};
 use serde_json::Value;
 
+use self::held::{Documents, Kept};
 use crate::provider::AnyProvider;
 use crate::record::login::{Enrolment, Login};
+use crate::settings::Modules;
 use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName, RecoveryForm, Role, SecretBytes, bypass};
 
-/// What every decision knows of the engine.
+/// What every decision knows of the engine, and of what holds for the account that it is about.
+#[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) ring: KeyRing,
     pub(crate) policy: Policy,
-    pub(crate) providers: BTreeMap<ProviderName, Registered>,
+    pub(crate) providers: Arc<BTreeMap<ProviderName, Registered>>,
     pub(crate) dangers: Dangers,
+    /// Those that there are settings for. Without any, no documents are read.
+    pub(crate) modules: Arc<Modules>,
+    pub(crate) documents: Documents,
+    pub(crate) parsed: Arc<Kept>,
 }
 
 /// What host code has allowed that lets users in without proof.

@@ -11,7 +11,7 @@ use crate::entropy::CheckedEntropy;
 use crate::plan::Plan;
 use crate::record::directory::{self, DirectoryUser};
 use crate::record::{DIRECTORY_USER, user_key};
-use crate::{Ancestor, DirectoryError, Error, Expect, KeyRing, OsEntropy, Runtime, Store, Subject};
+use crate::{Account, Ancestor, DirectoryError, Error, Expect, KeyRing, OsEntropy, Runtime, Store, Subject};
 
 /// Resolves the ids that management calls are given. Not used by logins.
 ///
@@ -25,6 +25,16 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`DirectoryError`] if the directory cannot answer.
     async fn subject(&self, account: &AccountId, user: &UserId) -> Result<Option<Subject>, DirectoryError>;
+
+    /// Returns an account with its ancestors, for API keys, which name an account alone; `None` for one that there is
+    /// none of any more, or that is disabled. Without a method of your own it has no ancestors, and what those set for
+    /// modules does not reach its API key.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] if the directory cannot answer.
+    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError> {
+        Ok(Some(Account::new(account.clone())))
+    }
 }
 
 const _: Option<&dyn Directory> = None;

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use async_lock::Mutex;
-use audit_model::{AccountId, Kind, Outcome, Scope, Timestamp, UserId};
+use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, UserId};
 
 use crate::entropy::CheckedEntropy;
 use crate::observe::Rounds;
@@ -87,10 +87,24 @@ impl Driver {
         &self,
         turn: &Turn,
         known: Option<Records>,
+        decide: impl FnMut(&Records, Timestamp, &mut Draw) -> Result<Decision<T>, Error> + Send,
+    ) -> Result<Settled<T>, Error> {
+        let scope = Scope::Account(turn.account.clone());
+        self.run_in(&scope, Some(&turn.user), &turn.keys, known, decide).await
+    }
+
+    /// The same for what is of no user, or of no account.
+    pub(crate) async fn run_in<T: Send>(
+        &self,
+        scope: &Scope,
+        user: Option<&UserId>,
+        keys: &[Key],
+        known: Option<Records>,
         mut decide: impl FnMut(&Records, Timestamp, &mut Draw) -> Result<Decision<T>, Error> + Send,
     ) -> Result<Settled<T>, Error> {
         let mut patience = Patience::new(&*self.runtime);
-        let _one_round_per_user = patience.bound(self.stripe(turn).lock()).await.ok_or(Error::Contention)?;
+        let stripe = self.stripe(scope, user);
+        let _one_round_per_user = patience.bound(stripe.lock()).await.ok_or(Error::Contention)?;
         let mut known = known;
         let mut rounds = Rounds::of_current_span();
         loop {
@@ -98,19 +112,18 @@ impl Driver {
             let now = self.runtime.now();
             let mut records = match known.take() {
                 Some(records) => records,
-                None => rounds.store(self.load(&turn.keys, now)).await?,
+                None => rounds.store(self.load(keys, now)).await?,
             };
             let mut draw = self.entropy.draw();
             let Decision { mut plan, value } = match decide(&records, now, &mut draw) {
                 Ok(decision) => decision,
-                Err(error) => return Err(self.tell_refused(turn, &records, now, error).await),
+                Err(error) => return Err(self.tell_refused(scope, user, &records, now, error).await),
             };
             if plan.is_empty() {
                 return Ok(Settled { value, receipt: Receipt(()), records });
             }
             let version = Version::from_bytes(draw.take()?);
-            let scope = Scope::Account(turn.account.clone());
-            let commit = plan.seal(&self.ring, scope, version, now, &mut draw)?;
+            let commit = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
             // Events alone are the same however often they are written: an unknown outcome is made a known one.
             let again = plan.writes_nothing().then(|| commit.clone());
             match rounds.store(self.store().commit(commit)).await {
@@ -149,13 +162,20 @@ impl Driver {
 
     /// Writes down, once a record and minute, that a record of a step that failed cannot be trusted. Returns the
     /// step's own error.
-    async fn tell_refused(&self, turn: &Turn, records: &Records, now: Timestamp, error: Error) -> Error {
+    async fn tell_refused(
+        &self,
+        scope: &Scope,
+        user: Option<&UserId>,
+        records: &Records,
+        now: Timestamp,
+        error: Error,
+    ) -> Error {
         let minute = (now.unix_seconds() / 60).to_be_bytes();
         let mut plan = Plan::default();
         for (key, problem) in records.refused() {
             let kind = key.kind.as_str();
-            let event =
-                crate::decide::event(&turn.account, &turn.user, Kind::RecordRefused, Outcome::Failure, now);
+            let event = EventBuilder::new(scope.clone(), Kind::RecordRefused, Outcome::Failure, now);
+            let event = user.iter().fold(event, |event, user| event.user((*user).clone()));
             let event = event.field("record", kind).field("problem", problem);
             plan.merged_event(event, crate::codec::tuple(&[&key.encode(), &minute]));
         }
@@ -165,8 +185,7 @@ impl Driver {
         let mut draw = self.entropy.draw();
         let told = async {
             let version = Version::from_bytes(draw.take()?);
-            let commit =
-                plan.seal(&self.ring, Scope::Account(turn.account.clone()), version, now, &mut draw)?;
+            let commit = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
             match self.store().commit(commit).await? {
                 Committed::Done => Ok(()),
                 Committed::Conflict(_) => Err(Error::Contention),
@@ -196,8 +215,8 @@ impl Driver {
         }
     }
 
-    fn stripe(&self, turn: &Turn) -> &Mutex<()> {
-        let hash = self.hasher.hash_one((&turn.account, &turn.user));
+    fn stripe(&self, scope: &Scope, user: Option<&UserId>) -> &Mutex<()> {
+        let hash = self.hasher.hash_one((scope.as_str(), user));
         let index = usize::try_from(hash).unwrap_or(usize::MAX).checked_rem(self.stripes.len()).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "invariant: the index is below the number of stripes")]
         &self.stripes[index]
@@ -281,6 +300,14 @@ impl Records {
                 envelope::unwrap(&self.ring, key, *version, body).ok().map(|_| *version)
             }
             (_, Slot::Written { version, .. }) => Some(*version),
+            (_, Slot::Absent) => None,
+        }
+    }
+
+    /// Returns the version of a record that is there, whether it can be trusted or not.
+    pub(crate) fn stored_version(&self, key: &Key) -> Option<Version> {
+        match self.slots.iter().find(|(of, _)| of == key)? {
+            (_, Slot::Stored { version, .. } | Slot::Written { version, .. }) => Some(*version),
             (_, Slot::Absent) => None,
         }
     }

@@ -2,9 +2,12 @@
 
 mod act;
 mod admit;
+mod api_key;
+mod api_key_hint;
 mod builder;
 mod destination;
 mod devices;
+mod document;
 mod enrol;
 mod keys;
 mod link;
@@ -19,6 +22,7 @@ mod upkeep;
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use audit_model::CursorKey;
 
@@ -73,6 +77,8 @@ struct Inner {
     transport: Option<Arc<dyn Transport>>,
     slow_answers: SlowAnswers,
     dangers: Vec<&'static str>,
+    /// The minute in which an unknown API key was last written down.
+    unknown_key_noted: AtomicU64,
 }
 
 impl Engine {

@@ -32,6 +32,15 @@ pub enum Error {
     /// A value given by the caller is not possible.
     #[error(transparent)]
     Invalid(#[from] FieldError),
+    /// A document is not possible: every field that is wrong.
+    #[error("the document is wrong: {}", .0.first().map(ToString::to_string).unwrap_or_default())]
+    InvalidDocument(Vec<FieldError>),
+    /// The document was changed by somebody else since the revision that was given.
+    #[error("the document was changed since; read it again")]
+    Conflict,
+    /// There is no such document to delete.
+    #[error("there is no such document")]
+    NoDocument,
     /// The change was not made: whoever asks may not, or must prove more.
     #[error("the change is refused")]
     Forbidden(#[from] Forbidden),
@@ -53,8 +62,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns a stable code: `contention`, `busy`, `unavailable`, `unknown_user`, `invalid` or the code of
-    /// the field error or the refusal.
+    /// Returns a stable code: `contention`, `busy`, `unavailable`, `unknown_user`, `invalid`, `conflict`, `no_document`
+    /// or the code of the first field error or of the refusal.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -62,6 +71,12 @@ impl Error {
             Self::Busy => "busy",
             Self::UnknownUser => "unknown_user",
             Self::Invalid(field) => field.code,
+            Self::InvalidDocument(fields) => match fields.as_slice() {
+                [field, ..] => field.code,
+                [] => "invalid",
+            },
+            Self::Conflict => "conflict",
+            Self::NoDocument => "no_document",
             Self::Forbidden(why) => why.code(),
             Self::KeyRing(error @ (KeyRingError::InUse { .. } | KeyRingError::Active)) => error.code(),
             Self::Unavailable(_)

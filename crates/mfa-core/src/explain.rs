@@ -1,5 +1,7 @@
 //! Why a login is asked for what it is asked for.
 
+use std::borrow::Cow;
+
 use crate::{DeniedReason, DeviceId, EnrolmentId, NotRequired};
 
 /// One rule that took part in a decision.
@@ -10,8 +12,9 @@ pub struct Rule {
     pub name: &'static str,
     /// Its value.
     pub value: String,
-    /// Where the value came from: `policy`, `store`, `budget`, `host` or `user`.
-    pub origin: &'static str,
+    /// Where the value came from: `policy`, `store`, `budget`, `host` or `user`; of what a document set, the id of the
+    /// account or `system`; of settings that none did, `builtin`.
+    pub origin: Cow<'static, str>,
 }
 
 /// What a begin would answer, and the rules that lead there, in order. Nothing was written.

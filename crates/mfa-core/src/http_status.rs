@@ -78,9 +78,10 @@ fn of_begin(begin: &Begin) -> HttpStatus {
             DeniedReason::Locked | DeniedReason::TooManyOpen | DeniedReason::SendLimit => {
                 waiting(StatusCode::TOO_MANY_REQUESTS, denied.retry_after)
             }
-            DeniedReason::Unavailable | DeniedReason::Generation | DeniedReason::ProviderDenied => {
-                plain(StatusCode::FORBIDDEN)
-            }
+            DeniedReason::Unavailable
+            | DeniedReason::Generation
+            | DeniedReason::ProviderDenied
+            | DeniedReason::ModuleDisabled => plain(StatusCode::FORBIDDEN),
         },
     }
 }
@@ -97,7 +98,8 @@ fn of_verify(verify: &Verify) -> HttpStatus {
             | Reason::Fraud
             | Reason::Unavailable
             | Reason::NotOffered
-            | Reason::UnknownToProvider => plain(StatusCode::FORBIDDEN),
+            | Reason::UnknownToProvider
+            | Reason::ModuleDisabled => plain(StatusCode::FORBIDDEN),
             _ => plain(StatusCode::UNAUTHORIZED),
         },
     }
@@ -108,6 +110,7 @@ fn of_error(error: &Error) -> HttpStatus {
         Error::Contention => waiting(StatusCode::CONFLICT, Some(Duration::from_secs(1))),
         Error::UnknownUser => plain(StatusCode::UNAUTHORIZED),
         Error::Forbidden(Forbidden::StepUpRequired) => step_up(),
+        Error::Forbidden(Forbidden::TooOften) => waiting(StatusCode::TOO_MANY_REQUESTS, None),
         Error::Invalid(_) | Error::Forbidden(_) => plain(StatusCode::FORBIDDEN),
         _ => waiting(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
     }

@@ -6,6 +6,7 @@ use core::str::FromStr;
 use std::borrow::Cow;
 
 use arrayvec::ArrayString;
+use data_encoding::HEXLOWER;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
@@ -82,6 +83,47 @@ random_id!(
     /// Names one of a user's devices, for lists and logs. A label: whoever knows it can do nothing with it.
     DeviceId, "device"
 );
+
+/// Names a provider configuration of an account: 32 lower-case hexadecimal digits, as in Kazoo.
+///
+/// ```
+/// use mfa_core::ConfigurationId;
+/// let id = ConfigurationId::parse("c757665dca55edba2395df3ca6423f4f").unwrap();
+/// assert_eq!(id.to_string(), "c757665dca55edba2395df3ca6423f4f");
+/// assert!(ConfigurationId::parse("../c757665d").is_none());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConfigurationId(#[serde(with = "serde_bytes")] [u8; 16]);
+
+impl ConfigurationId {
+    /// Takes 16 random bytes.
+    #[must_use]
+    pub const fn from_random(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads the 32 digits; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        let fits = text.len() == 32;
+        let decoded = fits.then(|| HEXLOWER.decode_mut(text.as_bytes(), &mut bytes))?;
+        decoded.is_ok().then_some(Self(bytes))
+    }
+}
+
+impl fmt::Display for ConfigurationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        HEXLOWER.encode_display(&self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for ConfigurationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {

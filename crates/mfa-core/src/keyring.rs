@@ -59,11 +59,18 @@ pub(crate) enum Label {
     MacCode,
     /// Makes the ids of the records that count messages per destination.
     MacDestination,
+    /// Seals API keys that can be shown again.
+    SealApiKey,
+    /// Hashes API keys.
+    MacApiKey,
+    /// Makes the ids of the hints at whose an API key is.
+    MacApiKeyHint,
 }
 
 impl Label {
-    const SEALS: [Self; 4] = [Self::SealVault, Self::SealContacts, Self::SealDirectory, Self::SealLink];
-    const MACS: [Self; 7] = [
+    const SEALS: [Self; 5] =
+        [Self::SealVault, Self::SealContacts, Self::SealDirectory, Self::SealLink, Self::SealApiKey];
+    const MACS: [Self; 9] = [
         Self::MacRecord,
         Self::MacBinder,
         Self::MacSession,
@@ -71,6 +78,8 @@ impl Label {
         Self::MacMerge,
         Self::MacCode,
         Self::MacDestination,
+        Self::MacApiKey,
+        Self::MacApiKeyHint,
     ];
 
     const fn text(self) -> &'static str {
@@ -86,6 +95,9 @@ impl Label {
             Self::MacMerge => "mac/merge",
             Self::MacCode => "mac/code",
             Self::MacDestination => "mac/destination",
+            Self::SealApiKey => "seal/api_key",
+            Self::MacApiKey => "mac/api_key",
+            Self::MacApiKeyHint => "mac/api_key_hint",
         }
     }
 }

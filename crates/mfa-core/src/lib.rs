@@ -22,6 +22,7 @@
 //!
 //! * `metrics` — counts steps and conflicts through the `metrics` facade; off by default.
 
+mod api_key;
 mod authority;
 mod budget;
 mod bypass;
@@ -58,11 +59,13 @@ mod reference;
 mod request;
 mod runtime;
 mod secret;
+pub mod settings;
 mod store;
 mod subject;
 
 pub use audit_model::{AccountId, Scope, Timestamp, UserId};
 
+pub use api_key::{ApiKey, ApiKeyVerify, IssuedApiKey, VerifiedApiKey};
 pub use authority::{Authority, Forbidden, Invitation, Proof, Ticket};
 pub use codec::{CodecError, Versioned};
 pub use contact::Contact;
@@ -74,7 +77,7 @@ pub use error::{DirectoryError, Error, FieldError};
 pub use explain::{ExplainedOutcome, Explanation, Rule};
 pub use grant::{Authenticated, Evidence, Grant, GrantMismatch};
 pub use http_status::{HttpOutcome, HttpStatus, http_status};
-pub use ids::{ChallengeId, DeviceId, EnrolmentId, Module, NameError, ProviderName};
+pub use ids::{ChallengeId, ConfigurationId, DeviceId, EnrolmentId, Module, NameError, ProviderName};
 pub use keyed::KeyedHash;
 pub use keyring::{KeyId, KeyRing, KeyRingError, KeySource, KeySourceError};
 pub use link::{LinkAct, LinkConfirm, LinkEvent, LinkOpen, LinkProof, LinkToken, LinkView};
@@ -86,7 +89,9 @@ pub use outcome::{
     EnrolmentRequired, EnrolmentStarted, IssuedBypass, IssuedInvitation, IssuedRecovery, Method, NotRequired,
     Pending, Proven, Rejected, Resealed, Unlocked, Verify,
 };
-pub use policy::{KnobClass, KnobInfo, Policy, RecoveryForm, Stronger};
+pub use policy::{
+    EffectivePolicy, KnobClass, KnobInfo, Policy, PolicyDocument, RecoveryForm, Stronger, Trigger,
+};
 pub use provider::{
     Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind,
     Factor, HashJob, Held, HeldOf, HttpCall, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message,
@@ -95,11 +100,11 @@ pub use provider::{
 };
 pub use reason::{Purpose, Reason};
 pub use reference::Reference;
-pub use request::{Login, MethodSelector, RequestFacts, Response, Target};
+pub use request::{Login, MethodSelector, RequestFacts, Response, RiskDecision, Target};
 pub use runtime::{RunError, Runtime, SlowJob};
 pub use secret::{SecretBytes, SecretText};
 pub use store::{
     Commit, Committed, Expect, Key, MAX_BODY_BYTES, MemoryStore, Record, RecordKind, Store, StoreError,
     Version, Write,
 };
-pub use subject::{Ancestor, FirstFactor, FirstFactorKind, Subject};
+pub use subject::{Account, Ancestor, FirstFactor, FirstFactorKind, Subject};

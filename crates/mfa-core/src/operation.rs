@@ -6,11 +6,12 @@ use audit_model::{AccountId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{DeviceId, EnrolmentId, ProviderName, Subject};
+use crate::settings::Change;
+use crate::{Account, DeviceId, EnrolmentId, ProviderName, Subject};
 
 macro_rules! operations {
     ($( $(#[$doc:meta])* $variant:ident = $code:literal; )*) => {
-        /// A kind of change to what protects a user. Each is a purpose of its own: a proof for one is good for
+        /// A kind of change to what protects a user, or an account. Each is a purpose of its own: a proof for one is good for
         /// no other.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
@@ -20,7 +21,7 @@ macro_rules! operations {
 
         impl Operation {
             /// Every operation.
-            pub const ALL: [Self; 11] = [$( Self::$variant, )*];
+            pub const ALL: [Self; 16] = [$( Self::$variant, )*];
 
             /// Returns the stable name, as in `remove_method`.
             #[must_use]
@@ -60,6 +61,16 @@ operations! {
     RevokeDevice = "revoke_device";
     /// Never trust a device again.
     BanDevice = "ban_device";
+    /// Issue an API key to an account; the one before is dead.
+    IssueApiKey = "issue_api_key";
+    /// Show an account's API key.
+    ShowApiKey = "show_api_key";
+    /// Remove an account's API key.
+    RemoveApiKey = "remove_api_key";
+    /// Change what an account sets for modules.
+    ChangeSettings = "change_settings";
+    /// Change what an account sets of the policy.
+    ChangePolicy = "change_policy";
 }
 
 impl fmt::Display for Operation {
@@ -68,7 +79,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// One change: the operation, whose methods it changes, and what of them. A proof is bound to all of it.
+/// One change: the operation, of whom or of which account, and what of them. A proof is bound to all of it.
 ///
 /// ```
 /// use mfa_core::{AccountId, Intent, Operation, ProviderName, Subject, UserId};
@@ -81,7 +92,8 @@ impl fmt::Display for Operation {
 pub struct Intent {
     operation: Operation,
     account: AccountId,
-    user: UserId,
+    /// Nobody for what an account has.
+    user: Option<UserId>,
     detail: String,
 }
 
@@ -153,6 +165,36 @@ impl Intent {
         Self::new(Operation::BanDevice, whom).about(&id.to_string())
     }
 
+    /// Issues an API key to `account`, in place of the one it has.
+    #[must_use]
+    pub fn issue_api_key(account: &Account) -> Self {
+        Self::of_account(Operation::IssueApiKey, account)
+    }
+
+    /// Shows the API key of `account`.
+    #[must_use]
+    pub fn show_api_key(account: &Account) -> Self {
+        Self::of_account(Operation::ShowApiKey, account)
+    }
+
+    /// Removes the API key of `account`.
+    #[must_use]
+    pub fn remove_api_key(account: &Account) -> Self {
+        Self::of_account(Operation::RemoveApiKey, account)
+    }
+
+    /// Makes this very change to the settings of `account`.
+    #[must_use]
+    pub fn change_settings(account: &Account, change: Change<'_>) -> Self {
+        Self::of_account(Operation::ChangeSettings, account).about(&of_change(change))
+    }
+
+    /// Makes this very change to the policy of `account`.
+    #[must_use]
+    pub fn change_policy(account: &Account, change: Change<'_>) -> Self {
+        Self::of_account(Operation::ChangePolicy, account).about(&of_change(change))
+    }
+
     /// Returns the operation.
     #[must_use]
     pub const fn operation(&self) -> Operation {
@@ -160,8 +202,21 @@ impl Intent {
     }
 
     fn new(operation: Operation, whom: &Subject) -> Self {
-        let (account, user) = (whom.account().clone(), whom.user().clone());
+        let (account, user) = (whom.account().clone(), Some(whom.user().clone()));
         Self { operation, account, user, detail: String::new() }
+    }
+
+    fn of_account(operation: Operation, account: &Account) -> Self {
+        Self { operation, account: account.id().clone(), user: None, detail: String::new() }
+    }
+
+    pub(crate) const fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    /// Returns the user it is about; nobody for what an account has.
+    pub(crate) const fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
     }
 
     fn about(mut self, detail: &str) -> Self {
@@ -179,7 +234,17 @@ impl Intent {
 
     /// Returns what a challenge and a proof keep of it: two changes that differ in anything differ in this.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        let parts = [self.operation.code(), self.account.as_str(), self.user.as_str(), &self.detail];
+        // No user's id is empty.
+        let user = self.user.as_ref().map_or("", UserId::as_str);
+        let parts = [self.operation.code(), self.account.as_str(), user, &self.detail];
         Sha256::digest(crate::codec::tuple(&parts.map(str::as_bytes))).into()
+    }
+}
+
+/// Says what a change to a document is: what is done, and with which words.
+fn of_change(change: Change<'_>) -> String {
+    match change {
+        Change::Put(document) | Change::Patch(document) => format!("{} {document}", change.code()),
+        Change::Delete => change.code().to_owned(),
     }
 }

@@ -80,8 +80,15 @@ pub struct Method {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotRequired {
-    /// The user has no method, and the policy does not ask for one.
+    /// The user has no method, and neither policy nor module asks for one.
     NoMethod,
+    /// The user has no method yet, and the policy will ask for one from a day that has not come
+    /// ([`Policy::enforced_from`](crate::Policy::enforced_from)): to be told.
+    Grace,
+    /// The module does not ask for a second factor, by its settings and the policy's trigger.
+    ModuleDoesNotAsk,
+    /// The host decided not to challenge this login, and the policy leaves that to the host.
+    NotChallenged,
     /// The provider let the user in by its own rules, without having proven anything, and the host has said that
     /// this is enough ([`danger_accept_provider_bypass`](crate::EngineBuilder::danger_accept_provider_bypass)).
     ProviderBypass,
@@ -91,11 +98,14 @@ pub enum NotRequired {
 }
 
 impl NotRequired {
-    /// Returns the stable name: `no_method`, `provider_bypass` or `bypassed_because_unavailable`.
+    /// Returns the stable name, as in `no_method`.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
             Self::NoMethod => "no_method",
+            Self::Grace => "grace",
+            Self::ModuleDoesNotAsk => "module_does_not_ask",
+            Self::NotChallenged => "not_challenged",
             Self::ProviderBypass => "provider_bypass",
             Self::BypassedBecauseUnavailable => "bypassed_because_unavailable",
         }
@@ -140,6 +150,8 @@ pub enum DeniedReason {
     SendLimit,
     /// The provider's service refuses the user.
     ProviderDenied,
+    /// Nobody may log in through this module: its settings disable it.
+    ModuleDisabled,
 }
 
 impl DeniedReason {
@@ -153,6 +165,7 @@ impl DeniedReason {
             Self::TooManyOpen => "too_many_open",
             Self::SendLimit => "send_limit",
             Self::ProviderDenied => "provider_denied",
+            Self::ModuleDisabled => "module_disabled",
         }
     }
 }
@@ -223,7 +236,7 @@ impl Rejected {
             }
             Reason::EnrolmentExpired => "This set-up has ended. Start again.",
             Reason::AlreadyVerified => "This method is set up already.",
-            Reason::Denied | Reason::Fraud => "The sign-in was refused.",
+            Reason::Denied | Reason::Fraud | Reason::ModuleDisabled => "The sign-in was refused.",
             Reason::WrongCode | Reason::Replayed | Reason::AlreadyUsed | Reason::NotFound => {
                 "That did not work. Check the code and try the next one."
             }

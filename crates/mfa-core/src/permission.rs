@@ -55,6 +55,8 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | forget | yes | unless enforced | yes | – | – |
 /// | trust a device no more | yes | yes | yes | – | yes |
 /// | ban a device | yes | yes | yes | – | – |
+/// | change settings or policy of an account | yes | never: an account has no proof of its own | yes | – | – |
+/// | issue, show, remove an API key | yes | never: an account has no proof of its own | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
         // Whoever has the password alone may ask for a second step again, and change nothing else.
@@ -71,13 +73,31 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
         )
         | (Operation::IssueRecovery, Right::Own)
         | (
-            Operation::Unlock | Operation::Reset | Operation::Bypass | Operation::Forget,
+            Operation::Unlock
+            | Operation::Reset
+            | Operation::Bypass
+            | Operation::Forget
+            | Operation::IssueApiKey
+            | Operation::ShowApiKey
+            | Operation::RemoveApiKey
+            | Operation::ChangeSettings
+            | Operation::ChangePolicy,
             Right::Administrator,
         ) => Always,
         (Operation::Disable | Operation::Forget, Right::Own) => UnlessEnforced,
         // Another's proof is as good as none.
         (Operation::IssueRecovery, Right::Administrator) => PROOF,
-        (Operation::Unlock | Operation::Reset | Operation::Bypass, Right::Own)
+        (
+            Operation::Unlock
+            | Operation::Reset
+            | Operation::Bypass
+            | Operation::IssueApiKey
+            | Operation::ShowApiKey
+            | Operation::RemoveApiKey
+            | Operation::ChangeSettings
+            | Operation::ChangePolicy,
+            Right::Own,
+        )
         | (Operation::Disable, Right::Administrator) => NO,
     }
 }
@@ -104,6 +124,11 @@ mod tests {
             (Operation::Forget, "yuypp"),
             (Operation::RevokeDevice, "yyypy"),
             (Operation::BanDevice, "yyypp"),
+            (Operation::IssueApiKey, "ynypp"),
+            (Operation::ShowApiKey, "ynypp"),
+            (Operation::RemoveApiKey, "ynypp"),
+            (Operation::ChangeSettings, "ynypp"),
+            (Operation::ChangePolicy, "ynypp"),
         ];
         assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
         for (operation, row) in rows {

@@ -58,11 +58,13 @@ pub enum Reason {
     SendLimit,
     /// The provider's service does not know the user.
     UnknownToProvider,
+    /// The module that the login comes through was disabled meanwhile.
+    ModuleDisabled,
 }
 
 impl Reason {
     /// Every reason, in the table's order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::WrongCode,
         Self::Malformed,
         Self::Replayed,
@@ -81,6 +83,7 @@ impl Reason {
         Self::AlreadyVerified,
         Self::SendLimit,
         Self::UnknownToProvider,
+        Self::ModuleDisabled,
     ];
 
     /// Returns the stable name, as in `wrong_code`.
@@ -105,6 +108,7 @@ impl Reason {
             Self::AlreadyVerified => "already_verified",
             Self::SendLimit => "send_limit",
             Self::UnknownToProvider => "user_not_found",
+            Self::ModuleDisabled => "module_disabled",
         }
     }
 
@@ -175,7 +179,8 @@ impl Cost {
             | Reason::EnrolmentExpired
             | Reason::AlreadyVerified
             | Reason::SendLimit
-            | Reason::UnknownToProvider => Self::FREE,
+            | Reason::UnknownToProvider
+            | Reason::ModuleDisabled => Self::FREE,
         }
     }
 }

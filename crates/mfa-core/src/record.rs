@@ -1,9 +1,11 @@
 //! What the engine keeps in a store: one file a kind of record.
 
+pub(crate) mod api_key;
 pub(crate) mod challenge;
 pub(crate) mod destination;
 pub(crate) mod device;
 pub(crate) mod directory;
+pub(crate) mod document;
 pub(crate) mod envelope;
 pub(crate) mod login;
 pub(crate) mod notice;
@@ -30,8 +32,11 @@ pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
 pub(crate) const DEVICE: RecordKind = RecordKind::new("device");
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
+pub(crate) const API_KEY: RecordKind = RecordKind::new("api_key");
+pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
+
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 12] = [
+pub(crate) const KINDS: [RecordKind; 16] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -44,6 +49,10 @@ pub(crate) const KINDS: [RecordKind; 12] = [
     DEVICE,
     DESTINATION,
     DIRECTORY_USER,
+    document::SETTINGS,
+    document::POLICY,
+    API_KEY,
+    API_KEY_HINT,
 ];
 
 /// Addresses the one record of `kind` that a user has.

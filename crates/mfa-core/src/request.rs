@@ -18,6 +18,7 @@ pub struct Login {
     pub(crate) module: Module,
     pub(crate) method: Option<MethodSelector>,
     pub(crate) device: Option<DeviceToken>,
+    pub(crate) decision: RiskDecision,
     pub(crate) request: RequestFacts,
 }
 
@@ -25,7 +26,8 @@ impl Login {
     /// States that `subject` has passed `first_factor` in `module`.
     #[must_use]
     pub fn new(subject: Subject, first_factor: FirstFactor, module: Module) -> Self {
-        Self { subject, first_factor, module, method: None, device: None, request: RequestFacts::default() }
+        let (decision, request) = (RiskDecision::Challenge, RequestFacts::default());
+        Self { subject, first_factor, module, method: None, device: None, decision, request }
     }
 
     /// Asks for a method; without it the preferred one, or else the oldest.
@@ -44,11 +46,41 @@ impl Login {
         self
     }
 
+    /// Says what the host's own judgement of the risk came to; without it a challenge. It counts where the policy's
+    /// trigger is [`Trigger::OnDecision`](crate::Trigger::OnDecision), and lifts nothing that is enforced.
+    #[must_use]
+    pub const fn with_decision(mut self, decision: RiskDecision) -> Self {
+        self.decision = decision;
+        self
+    }
+
     /// Adds the facts of the request, for the audit log.
     #[must_use]
     pub fn with_request(mut self, request: RequestFacts) -> Self {
         self.request = request;
         self
+    }
+}
+
+/// What a host's judgement of a login's risk came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RiskDecision {
+    /// To be challenged. Whatever is not known to be harmless is this.
+    #[default]
+    Challenge,
+    /// To be let in by the first factor alone, where nothing enforces a second one.
+    Allow,
+}
+
+impl RiskDecision {
+    /// Returns the stable name: `challenge` or `allow`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Challenge => "challenge",
+            Self::Allow => "allow",
+        }
     }
 }
 

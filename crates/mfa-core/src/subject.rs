@@ -6,7 +6,7 @@ use audit_model::{AccountId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::contact::MAX_CONTACTS;
-use crate::{Amr, Channel, Contact, Factor, FieldError, SecretText};
+use crate::{Amr, Channel, Contact, Error, Factor, FieldError, SecretText};
 
 /// The most accounts in a lineage.
 const MAX_LINEAGE: usize = 32;
@@ -108,18 +108,7 @@ impl Subject {
     /// [`FieldError`] if the first is not the subject's account, an account comes twice, or there are more
     /// than 32.
     pub fn with_lineage(mut self, lineage: Vec<Ancestor>) -> Result<Self, FieldError> {
-        if lineage.first().map(|first| &first.account) != Some(self.account()) {
-            return Err(FieldError::new("lineage", "invalid", "must begin with the subject's account"));
-        }
-        if lineage.len() > MAX_LINEAGE {
-            let problem = format!("has {} accounts, the limit is {MAX_LINEAGE}", lineage.len());
-            return Err(FieldError::new("lineage", "too_long", problem));
-        }
-        let twice = |(i, a): (usize, &Ancestor)| lineage.iter().take(i).any(|b| b.account == a.account);
-        if lineage.iter().enumerate().any(twice) {
-            return Err(FieldError::new("lineage", "cycle", "names an account twice"));
-        }
-        self.lineage = lineage;
+        self.lineage = checked_lineage(self.account(), lineage)?;
         Ok(self)
     }
 
@@ -201,6 +190,88 @@ impl Subject {
     pub const fn password_epoch(&self) -> u64 {
         self.password_epoch
     }
+}
+
+/// An account, as the host's own row has it: for calls about an account and none of its users.
+///
+/// ```
+/// use mfa_core::{Account, AccountId, Ancestor};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (branch, hq) = (AccountId::parse("branch")?, AccountId::parse("hq")?);
+/// let lineage = vec![Ancestor::new(branch.clone()), Ancestor::new(hq.clone())];
+/// let account = Account::new(branch).with_lineage(lineage.clone())?;
+/// assert_eq!(account.id().as_str(), "branch");
+/// assert_eq!(Account::new(hq).with_lineage(lineage).unwrap_err().code, "invalid");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// invariant: not empty.
+    lineage: Vec<Ancestor>,
+}
+
+impl Account {
+    /// Names an account that has no parents.
+    #[must_use]
+    pub fn new(account: AccountId) -> Self {
+        Self { lineage: vec![Ancestor::new(account)] }
+    }
+
+    /// Sets the account and its ancestors, the account first. Administrators of those above may change it.
+    ///
+    /// # Errors
+    /// As [`Subject::with_lineage`].
+    pub fn with_lineage(mut self, lineage: Vec<Ancestor>) -> Result<Self, FieldError> {
+        self.lineage = checked_lineage(self.id(), lineage)?;
+        Ok(self)
+    }
+
+    /// Returns the account's id.
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "invariant: a lineage always begins with the account")]
+    pub fn id(&self) -> &AccountId {
+        &self.lineage[0].account
+    }
+
+    /// Returns the account and its ancestors, the account first.
+    #[must_use]
+    pub fn lineage(&self) -> &[Ancestor] {
+        &self.lineage
+    }
+
+    /// Returns it in the place of whom a change is about, under a name that is nobody's.
+    pub(crate) fn as_subject(&self) -> Result<Subject, Error> {
+        let nobody = UserId::parse("~account").map_err(|_| Error::Unavailable("a name for nobody"))?;
+        Ok(Subject { lineage: self.lineage.clone(), ..Subject::new(self.id().clone(), nobody) })
+    }
+}
+
+impl From<AccountId> for Account {
+    fn from(account: AccountId) -> Self {
+        Self::new(account)
+    }
+}
+
+/// The account of a user.
+impl From<&Subject> for Account {
+    fn from(subject: &Subject) -> Self {
+        Self { lineage: subject.lineage().to_vec() }
+    }
+}
+
+fn checked_lineage(account: &AccountId, lineage: Vec<Ancestor>) -> Result<Vec<Ancestor>, FieldError> {
+    if lineage.first().map(|first| &first.account) != Some(account) {
+        return Err(FieldError::new("lineage", "invalid", "must begin with the account itself"));
+    }
+    if lineage.len() > MAX_LINEAGE {
+        let problem = format!("has {} accounts, the limit is {MAX_LINEAGE}", lineage.len());
+        return Err(FieldError::new("lineage", "too_long", problem));
+    }
+    let twice = |(i, a): (usize, &Ancestor)| lineage.iter().take(i).any(|b| b.account == a.account);
+    if lineage.iter().enumerate().any(twice) {
+        return Err(FieldError::new("lineage", "cycle", "names an account twice"));
+    }
+    Ok(lineage)
 }
 
 pub(crate) fn checked_text(

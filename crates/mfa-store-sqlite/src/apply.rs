@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use audit_model::{AuditError, Checkpoint, CheckpointKey, Event, Scope, StoredEvent, Timestamp};
+use audit_model::{AuditError, Checkpoint, CheckpointKey, Event, Retention, Scope, StoredEvent, Timestamp};
 use mfa_core::{Commit, Committed, Expect, Key, StoreError, Version, Write};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use crate::checkpoints;
 use crate::error::Failure;
+use crate::retention;
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
@@ -156,6 +157,25 @@ impl<'c> Transaction<'c> {
         }
     }
 
+    /// Drops the events that the order takes. The answer is as that of [`Transaction::apply`].
+    pub(crate) fn retain(
+        &mut self,
+        order: &Retention,
+        key: &CheckpointKey,
+    ) -> Result<Result<u64, StoreError>, Failure> {
+        // Asked before the last event may be dropped: places are not given twice.
+        self.next_seq()?;
+        let (count, told) = match retention::drop_events(self.connection, order, key) {
+            Err(failure) if failure.is_of_one_value() => return Ok(Err(failure.into())),
+            dropped => dropped?,
+        };
+        if let Some(told) = told {
+            let stored = told.to_stored().map_err(|_| Failure::Corrupt("an order to drop events"))?;
+            self.append(order.told_in(), &told, &stored)?;
+        }
+        Ok(Ok(count))
+    }
+
     fn version_of(&mut self, key: &Key, now: Timestamp) -> Result<Option<Version>, Failure> {
         let place = (key.kind.as_str(), key.scope.as_str(), &*key.id, millis(now));
         let found: Option<[u8; 16]> = self.version_of.query_row(place, |row| row.get(0)).optional()?;
@@ -189,7 +209,7 @@ impl<'c> Transaction<'c> {
             seq,
             event.kind().code(),
             event.outcome().code(),
-            event.attempt().is_some(),
+            event.is_in_attempts_view(),
             event.attempt().map(|attempt| &*attempt.auth_type),
             event.module(),
             event.user().map(|user| user.as_str()),

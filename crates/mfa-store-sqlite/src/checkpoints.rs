@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::apply::{LAST_SEQ, Octets, millis};
 use crate::error::Failure;
+use crate::retention;
 
 pub(crate) const LOG_ID: &str = "SELECT value FROM meta WHERE name = 'log'";
 pub(crate) const LAST: &str = "SELECT number, log, at, count, total, root, previous, mac FROM checkpoints
@@ -68,7 +69,8 @@ pub(crate) fn make(
     Ok(made)
 }
 
-const FOREIGN: Failure = Failure::Corrupt("the last checkpoint, which is of another key or was changed");
+pub(crate) const FOREIGN: Failure =
+    Failure::Corrupt("the last checkpoint, which is of another key or was changed");
 
 /// Reads the hashes of the `count` events behind the number `after`, all of which must be there.
 fn hashes(connection: &Connection, after: u64, count: u64) -> Result<Vec<[u8; 32]>, Failure> {
@@ -94,7 +96,7 @@ pub(crate) fn page(connection: &Connection, after: u64, limit: usize) -> Result<
     Ok(found)
 }
 
-fn checkpoint(row: &Row<'_>) -> Result<Checkpoint, Failure> {
+pub(crate) fn checkpoint(row: &Row<'_>) -> Result<Checkpoint, Failure> {
     const BROKEN: Failure = Failure::Corrupt("a checkpoint");
     let positive = |at: usize| u64::try_from(row.get::<_, i64>(at)?).map_err(|_| BROKEN);
     let at = Timestamp::from_unix_millis(positive(2)?).map_err(|_| BROKEN)?;
@@ -104,6 +106,8 @@ fn checkpoint(row: &Row<'_>) -> Result<Checkpoint, Failure> {
 
 /// Reads a page of leaves; the first one begins with a row that has no place in the log, if there is one.
 pub(crate) fn leaves(connection: &Connection, after: u64, limit: usize) -> Result<Vec<Leaf>, Failure> {
+    // From one state of the file: an event is dropped in one commit with what stays in its place.
+    let connection = connection.unchecked_transaction()?;
     let mut found = Vec::new();
     if after == 0 {
         let mut select = connection.prepare_cached(STRAY)?;
@@ -114,13 +118,16 @@ pub(crate) fn leaves(connection: &Connection, after: u64, limit: usize) -> Resul
     }
     let mut select = connection.prepare_cached(LEAVES)?;
     let mut rows = select.query((number(after), number(limit)))?;
+    let mut placed = retention::behind(&connection, after, limit)?;
     while let Some(row) = rows.next()? {
-        found.push(leaf(row)?);
+        placed.push(leaf(row)?);
     }
+    placed.sort_by_key(|leaf| leaf.place);
+    found.extend(placed.into_iter().take(limit));
     Ok(found)
 }
 
-fn leaf(row: &Row<'_>) -> Result<Leaf, Failure> {
+pub(crate) fn leaf(row: &Row<'_>) -> Result<Leaf, Failure> {
     let place = u64::try_from(row.get::<_, i64>(0)?).map_err(|_| NUMBERS)?;
     let stored = StoredEvent::new(
         lenient(row, 1)?.unwrap_or_default(),
@@ -133,7 +140,7 @@ fn leaf(row: &Row<'_>) -> Result<Leaf, Failure> {
 }
 
 /// Reads a column that somebody may have put anything into: what is of another type counts as nothing.
-fn lenient<T: FromSql>(row: &Row<'_>, at: usize) -> Result<Option<T>, Failure> {
+pub(crate) fn lenient<T: FromSql>(row: &Row<'_>, at: usize) -> Result<Option<T>, Failure> {
     match row.get::<_, Option<T>>(at).map_err(Failure::from) {
         Err(failure) if failure.is_of_one_value() => Ok(None),
         read => read,
@@ -150,7 +157,7 @@ fn agrees(row: &Row<'_>, event: &Event) -> rusqlite::Result<bool> {
         && row.get_ref(6)?.as_blob()? == id
         && text(7)? == Some(event.kind().code())
         && text(8)? == Some(event.outcome().code())
-        && row.get_ref(9)?.as_i64()? == i64::from(event.attempt().is_some())
+        && row.get_ref(9)?.as_i64()? == i64::from(event.is_in_attempts_view())
         && text(10)? == event.attempt().map(|attempt| &*attempt.auth_type)
         && text(11)? == event.module()
         && text(12)? == event.user().map(|user| user.as_str())
@@ -158,6 +165,6 @@ fn agrees(row: &Row<'_>, event: &Event) -> rusqlite::Result<bool> {
 }
 
 /// A number as SQLite holds it; none in a file is greater than the greatest of these.
-fn number<T: TryInto<i64>>(number: T) -> i64 {
+pub(crate) fn number<T: TryInto<i64>>(number: T) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }

@@ -97,6 +97,9 @@
 //! * copies of rows that SQLite left in unused parts of pages when it split them. They are overwritten as
 //!   pages fill; [`SqliteStore::compact`] removes them all at once.
 //!
+//! Dropping old events ([`Retain`](audit_model::Retain)) overwrites and cuts the log the same way. Of each event
+//! stay its place, its hash and a MAC, about 120 bytes.
+//!
 //! What the file system or the disk keeps of overwritten blocks, and backups, are out of reach.
 
 mod apply;
@@ -110,6 +113,7 @@ mod options;
 mod queue;
 mod readers;
 mod records;
+mod retention;
 mod stats;
 mod store;
 #[cfg(test)]

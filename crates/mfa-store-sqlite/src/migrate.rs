@@ -9,9 +9,12 @@ use crate::error::Failure;
 /// `mfaS`, in the file's header.
 const APPLICATION_ID: u32 = 0x6d66_6153;
 /// The newest version this program knows: the number of its migrations.
-const KNOWN: u32 = 2;
-const MIGRATIONS: [&str; KNOWN as usize] =
-    [include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_checkpoints.sql")];
+const KNOWN: u32 = 3;
+const MIGRATIONS: [&str; KNOWN as usize] = [
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_checkpoints.sql"),
+    include_str!("../migrations/0003_dropped.sql"),
+];
 
 /// Refuses a file that is not ours or newer than this program; changes nothing. Returns the file's version.
 pub(crate) fn inspect(connection: &Connection) -> Result<u32, OpenError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use audit_model::{
     AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
-    Scope, Timestamp,
+    Retain, Retention, Scope, Timestamp,
 };
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 
@@ -200,6 +200,13 @@ impl Checkpoints for SqliteStore {
     async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
         let read = move |connection: &_| checkpoints::leaves(connection, after, limit);
         Ok(self.inner.readers.away(read).await?)
+    }
+}
+
+#[async_trait]
+impl Retain for SqliteStore {
+    async fn retain(&self, retention: &Retention, key: &CheckpointKey) -> Result<u64, AuditError> {
+        self.inner.writer.retain(retention, key).await.map_err(unfixed)
     }
 }
 

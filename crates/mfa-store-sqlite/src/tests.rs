@@ -6,7 +6,7 @@ use audit_model::{CheckpointKey, Timestamp};
 use rusqlite::Connection;
 
 use crate::connection::{open_reader, open_writer};
-use crate::{apply, checkpoints, events, file, migrate, records};
+use crate::{apply, checkpoints, events, file, migrate, records, retention};
 
 /// Returns the steps of a plan. The tables are empty and never analysed, as they are in a new file.
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -92,6 +92,17 @@ fn nothing_that_makes_or_reads_checkpoints_scans_or_sorts() {
     // Every row of this index, without the rows of the table.
     let steps = plan(&connection, checkpoints::STRAY);
     assert!(steps.iter().all(|step| step.contains("SCAN events USING INDEX events_seq")), "{steps:#?}");
+}
+
+#[test]
+fn nothing_that_drops_events_scans_or_sorts() {
+    let connection = database();
+    for sql in [retention::TAKEN, retention::NEXT_SCOPE, retention::DROP, retention::LEAVE, retention::BEHIND]
+    {
+        assert_searches(&connection, sql);
+    }
+    let steps = plan(&connection, retention::TAKEN);
+    assert!(steps.iter().any(|step| step.contains("USING PRIMARY KEY (scope=? AND at<?)")), "{steps:#?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
-use audit_model::{Checkpoint, CheckpointKey, Timestamp};
+use audit_model::{Checkpoint, CheckpointKey, Retention, Timestamp};
 use futures_channel::oneshot::{self, Receiver, Sender};
 use mfa_core::{Commit, Committed, StoreError};
 use rusqlite::Connection;
@@ -50,6 +50,7 @@ enum Task {
     Commit(Prepared, Sender<Result<Committed, StoreError>>),
     Purge(Timestamp, usize, Sender<Result<u64, StoreError>>),
     Checkpoint(CheckpointKey, Timestamp, Sender<Result<Checkpoint, StoreError>>),
+    Retain(Retention, CheckpointKey, Sender<Result<u64, StoreError>>),
     Compact(Sender<Result<(), StoreError>>),
     #[cfg(test)]
     Panic(Sender<Result<(), StoreError>>),
@@ -80,6 +81,11 @@ impl Writer {
     ) -> Result<Checkpoint, StoreError> {
         let key = key.clone();
         self.send(|reply| Task::Checkpoint(key, now, reply)).await
+    }
+
+    pub(crate) async fn retain(&self, order: &Retention, key: &CheckpointKey) -> Result<u64, StoreError> {
+        let (order, key) = (order.clone(), key.clone());
+        self.send(|reply| Task::Retain(order, key, reply)).await
     }
 
     pub(crate) async fn compact(&self) -> Result<(), StoreError> {
@@ -158,6 +164,7 @@ impl Task {
             Self::Commit(_, reply) => drop(reply.send(Err(error.clone()))),
             Self::Purge(_, _, reply) => drop(reply.send(Err(error.clone()))),
             Self::Checkpoint(_, _, reply) => drop(reply.send(Err(error.clone()))),
+            Self::Retain(_, _, reply) => drop(reply.send(Err(error.clone()))),
             Self::Compact(reply) => drop(reply.send(Err(error.clone()))),
             #[cfg(test)]
             Self::Panic(reply) => drop(reply.send(Err(error.clone()))),
@@ -168,7 +175,7 @@ impl Task {
 /// What a task of the transaction will be told once the COMMIT is through.
 enum Answer {
     Committed(Sender<Result<Committed, StoreError>>, Result<Committed, StoreError>),
-    Purged(Sender<Result<u64, StoreError>>, u64),
+    Counted(Sender<Result<u64, StoreError>>, Result<u64, StoreError>),
     Fixed(Sender<Result<Checkpoint, StoreError>>, Result<Checkpoint, StoreError>),
 }
 
@@ -176,7 +183,7 @@ impl Answer {
     fn send(self) {
         match self {
             Self::Committed(reply, answer) => drop(reply.send(answer)),
-            Self::Purged(reply, count) => drop(reply.send(Ok(count))),
+            Self::Counted(reply, count) => drop(reply.send(count)),
             Self::Fixed(reply, made) => drop(reply.send(made)),
         }
     }
@@ -184,7 +191,7 @@ impl Answer {
     fn fail(self, error: &StoreError) {
         match self {
             Self::Committed(reply, _) => drop(reply.send(Err(error.clone()))),
-            Self::Purged(reply, _) => drop(reply.send(Err(error.clone()))),
+            Self::Counted(reply, _) => drop(reply.send(Err(error.clone()))),
             Self::Fixed(reply, _) => drop(reply.send(Err(error.clone()))),
         }
     }
@@ -241,12 +248,19 @@ impl Session<'_> {
                     Err(failure) => Err((Task::Commit(prepared, reply), failure)),
                 },
                 Task::Purge(before, limit, reply) => match transaction.purge(before, limit) {
-                    Ok(count) => Ok(Answer::Purged(reply, count)),
+                    Ok(count) => Ok(Answer::Counted(reply, Ok(count))),
                     Err(failure) => Err((Task::Purge(before, limit, reply), failure)),
                 },
                 Task::Checkpoint(key, now, reply) => match transaction.checkpoint(&key, now) {
                     Ok(made) => Ok(Answer::Fixed(reply, made)),
                     Err(failure) => Err((Task::Checkpoint(key, now, reply), failure)),
+                },
+                Task::Retain(order, key, reply) => match transaction.retain(&order, &key) {
+                    Ok(count) => {
+                        erasing.push(Answer::Counted(reply, count));
+                        continue;
+                    }
+                    Err(failure) => Err((Task::Retain(order, key, reply), failure)),
                 },
                 Task::Compact(_) => continue,
                 #[cfg(test)]
@@ -293,7 +307,7 @@ impl Answer {
     const fn is_done(&self) -> Option<bool> {
         match self {
             Self::Committed(_, answer) => Some(matches!(answer, Ok(Committed::Done))),
-            Self::Purged(..) | Self::Fixed(..) => None,
+            Self::Counted(..) | Self::Fixed(..) => None,
         }
     }
 }

@@ -126,7 +126,10 @@ fn a_file_of_the_first_schema_gets_its_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mfa.db");
     write(&SqliteStore::open(&path).unwrap(), 3);
-    sql(&path, "DROP TABLE checkpoints; DELETE FROM meta WHERE name = 'log'; PRAGMA user_version = 1;");
+    sql(
+        &path,
+        "DROP TABLE checkpoints; DROP TABLE dropped; DELETE FROM meta WHERE name = 'log'; PRAGMA user_version = 1;",
+    );
     let store = SqliteStore::open(&path).unwrap();
     write(&store, 2);
     assert_eq!((fix(&store).number, fix(&store).total), (1, 5));

@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use audit_model::{AccountId, AuditLog, Event, Query, Scope, Timestamp, UserId};
+use mfa_core::settings::Modules;
 use mfa_core::{
     Answer, Authority, Begin, Challenge, Channel, Choice, Contact, Engine, EngineBuilder, EnrolConfirm,
     FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, Login, MemoryStore, Module, Proof, ProviderName,
@@ -76,6 +77,13 @@ impl TestHost {
         let directory = Arc::new(directory);
         let engine = builder(&store, &directory, &clock, &ring).build().await.expect("an engine");
         Self { engine, clock, directory, store, ring }
+    }
+
+    /// Makes a host in memory whose accounts may have settings for `modules`, and policies.
+    pub async fn with_modules(modules: Modules) -> Self {
+        let mut host = Self::in_memory().await;
+        host.engine = host.node().modules(modules).build().await.expect("an engine");
+        host
     }
 
     /// Makes a host in memory that issues recovery codes with a first method, and whose notices arrive in the

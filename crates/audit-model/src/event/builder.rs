@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{Attempt, Core, Event, FORMAT, Personal, Stream, Text, encode, hash_core};
+use super::{Attempt, Core, Event, FORMAT, FORMAT_WITH_FLAGS, Personal, Stream, Text, hash_core};
 use crate::{AuditError, EventId, Kind, Outcome, Scope, Timestamp, UserId};
 
 /// The longest text of one field, in bytes; longer text is cut and ends in `…`.
 const MAX_TEXT_BYTES: usize = 1024;
 /// The most request headers one event keeps.
 const MAX_HEADERS: usize = 16;
+/// Stands where something was left out.
+const MARK: char = '…';
 const ALLOWED_HEADERS: [&str; 3] = ["user-agent", "host", "accept-language"];
 
 /// Collects what an event says.
@@ -38,6 +40,7 @@ impl EventBuilder {
             stream: None,
             attempt: None,
             commitment: None,
+            hidden: false,
         };
         Self { core: Box::new(core), personal: Box::default() }
     }
@@ -95,6 +98,14 @@ impl EventBuilder {
         self
     }
 
+    /// Keeps the attempt out of the attempts view, for good: the account logs no attempts of this kind at this
+    /// moment. The event is written all the same, and the view of all events has it. Without an attempt it
+    /// changes nothing.
+    pub fn hidden_from_attempts(mut self) -> Self {
+        self.core.hidden = true;
+        self
+    }
+
     /// Sets the user it is about.
     pub fn user(mut self, user: UserId) -> Self {
         self.personal.user = Some(user);
@@ -107,14 +118,16 @@ impl EventBuilder {
         self
     }
 
-    /// Adds a request header; names off the allow-list (`user-agent`, `host`, `accept-language`) are left
-    /// out, as are headers past the sixteenth.
+    /// Adds a request header. Names off the allow-list (`user-agent`, `host`, `accept-language`) are left out
+    /// with their values: secrets travel in headers of any name. At most sixteen are kept; where there were
+    /// more, the last one ends in `…`. Bytes that are not UTF-8 are given as [`String::from_utf8_lossy`] does.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let allowed = ALLOWED_HEADERS.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
-        if let Some(name) = allowed
-            && self.personal.headers.len() < MAX_HEADERS
-        {
+        let Some(name) = allowed else { return self };
+        if self.personal.headers.len() < MAX_HEADERS {
             self.personal.headers.push(((*name).to_owned(), clipped(value).into_owned()));
+        } else if let Some((_, last)) = self.personal.headers.last_mut().filter(|(_, v)| !v.ends_with(MARK)) {
+            last.push(MARK);
         }
         self
     }
@@ -147,7 +160,9 @@ impl EventBuilder {
         self.core.id = id.to_bytes();
         self.personal.salt = salt;
         self.core.commitment = self.personal.commitment();
-        let hash = hash_core(&encode(&self.core)?);
+        self.core.hidden &= self.core.attempt.is_some();
+        self.core.format = if self.core.hidden { FORMAT_WITH_FLAGS } else { FORMAT };
+        let hash = hash_core(&self.core.encode()?);
         let personal = self.core.commitment.is_some().then_some(self.personal);
         Ok(Event { core: self.core, personal, hash })
     }
@@ -169,7 +184,7 @@ fn clipped(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         // invariant: what one turn adds, at most six bytes for `\u{9f}`, leaves room for the three of the mark.
         if out.len().saturating_add(9) > MAX_TEXT_BYTES {
-            out.push('…');
+            out.push(MARK);
             break;
         }
         if c.is_control() { out.extend(c.escape_unicode()) } else { out.push(c) }

@@ -7,11 +7,11 @@ use thiserror::Error;
 
 use data_encoding::HEXLOWER;
 
-use super::parts::{Text, bytes, parsed};
+use super::parts::{StreamLine, Text, bytes, parsed};
 use super::{MAX_LINE_BYTES, from_line, invalid, to_line, too_long};
 use crate::checkpoints::{Entry, Walk};
 use crate::event::FORMAT;
-use crate::{AuditError, Checkpoint, Checkpoints, Event, Timestamp, Verifier};
+use crate::{AuditError, Checkpoint, Checkpoints, Dropped, Event, Leaf, Timestamp, Verifier};
 
 /// One line of an exported log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Line {
     Event(Event),
     /// A checkpoint, behind the last event it covers.
     Checkpoint(Checkpoint),
+    /// What stays of an event that was dropped.
+    Dropped(Dropped),
     /// Stands for an event that could not be read in its store, or that the store could not find by what it
     /// says.
     Unreadable,
@@ -37,6 +39,9 @@ impl Line {
         if text.starts_with(CHECKPOINT) {
             return checkpoint_from_line(text).map(Self::Checkpoint);
         }
+        if text.starts_with(DROPPED) {
+            return dropped_from_line(text).map(Self::Dropped);
+        }
         if text.starts_with(UNREADABLE) {
             let read: Result<UnreadableLine, _> = serde_json::from_str(text);
             return read.map(|_| Self::Unreadable).map_err(|_| invalid("unreadable", "is not a place"));
@@ -49,6 +54,7 @@ impl Line {
 }
 
 const CHECKPOINT: &str = "{\"checkpoint\":";
+const DROPPED: &str = "{\"dropped\":";
 const UNREADABLE: &str = "{\"unreadable\":";
 
 /// Writes a checkpoint as one JSON object, without a line break at its end.
@@ -105,6 +111,35 @@ struct CheckpointLine<'a> {
     mac: Text<'a>,
 }
 
+fn dropped_to_line(place: u64, dropped: &Dropped) -> Result<String, AuditError> {
+    let Dropped { hash, stream, by, mac } = dropped;
+    let [hash, by, mac] = [hash, by, mac].map(|bytes| Text::from(HEXLOWER.encode(bytes)));
+    let line = DroppedLine { dropped: place, hash, stream: stream.map(StreamLine::of), by, mac };
+    serde_json::to_string(&line).map_err(|_| invalid("line", "cannot be written"))
+}
+
+fn dropped_from_line(line: &str) -> Result<Dropped, AuditError> {
+    let whole = "is not one JSON object with the documented keys, each once";
+    let line: DroppedLine<'_> = serde_json::from_str(line).map_err(|_| invalid("dropped", whole))?;
+    let stream = line.stream.map(|stream| stream.into_stream()).transpose()?;
+    let hashes = [bytes("hash", &line.hash.0)?, bytes("by", &line.by.0)?, bytes("mac", &line.mac.0)?];
+    Ok(Dropped::from_stored(stream, hashes))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DroppedLine<'a> {
+    dropped: u64,
+    #[serde(borrow)]
+    hash: Text<'a>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    stream: Option<StreamLine<'a>>,
+    #[serde(borrow)]
+    by: Text<'a>,
+    #[serde(borrow)]
+    mac: Text<'a>,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UnreadableLine {
@@ -148,6 +183,7 @@ impl<'a> Lines<'a> {
         let Some(entry) = self.0.next().await? else { return Ok(None) };
         Ok(Some(match entry {
             Entry::Checkpoint(checkpoint) => checkpoint_to_line(&checkpoint),
+            Entry::Leaf(Leaf { place, dropped: Some(dropped), .. }) => dropped_to_line(place, &dropped)?,
             Entry::Leaf(leaf) => {
                 let event = leaf.event.as_ref().filter(|_| leaf.is_findable);
                 let line = event.and_then(|event| to_line(event).ok());

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::invalid;
-use crate::event::{Core, FORMAT};
+use crate::event::{Core, FORMAT, FORMAT_WITH_FLAGS};
 use crate::{Attempt, AuditError, Event, EventId, Kind, Outcome, Personal, Scope, Stream, Timestamp, UserId};
 
 /// Reads the line of an event.
@@ -61,6 +61,10 @@ impl StreamLine<'_> {
     pub(super) fn of(stream: Stream) -> Self {
         Self { id: HEXLOWER.encode(&stream.id).into(), seq: stream.seq }
     }
+
+    pub(super) fn into_stream(self) -> Result<Stream, AuditError> {
+        Ok(Stream::new(bytes("stream.id", &self.id.0)?, self.seq))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,11 +78,14 @@ pub(super) struct AttemptLine<'a> {
     auth_config_origin: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     mfa_config_origin: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    hidden: bool,
 }
 
 impl<'a> AttemptLine<'a> {
-    pub(super) fn of(attempt: &'a Attempt) -> Self {
+    pub(super) fn of(attempt: &'a Attempt, hidden: bool) -> Self {
         Self {
+            hidden,
             auth_type: (&*attempt.auth_type).into(),
             message: (&*attempt.message).into(),
             auth_config_origin: attempt.auth_config_origin.as_deref().map(Text::from),
@@ -171,10 +178,12 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn into_event(self) -> Result<Event, AuditError> {
-        if self.format != FORMAT {
-            return Err(invalid("format", format!("is {}, only {FORMAT} is known", self.format)));
+        let hidden = self.attempt.as_ref().is_some_and(|attempt| attempt.hidden);
+        let format = if hidden { FORMAT_WITH_FLAGS } else { FORMAT };
+        if self.format != format {
+            return Err(invalid("format", format!("is {}, such an event has {format}", self.format)));
         }
-        let stream = self.stream.map(|s| Ok(Stream::new(bytes("stream.id", &s.id.0)?, s.seq))).transpose()?;
+        let stream = self.stream.map(StreamLine::into_stream).transpose()?;
         let fields = self.fields.into_iter();
         let core = Core {
             format: self.format,
@@ -191,6 +200,7 @@ impl Parts<'_> {
             stream,
             attempt: self.attempt.map(AttemptLine::into_attempt),
             commitment: self.commitment.map(|digest| bytes("commitment", &digest.0)).transpose()?,
+            hidden,
         };
         let personal = self.personal.map(PersonalLine::into_personal).transpose()?;
         Ok(Event::from_parts(core, personal, bytes("hash", &self.hash.0)?))

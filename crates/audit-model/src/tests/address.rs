@@ -52,7 +52,7 @@ fn what_is_not_one_whole_address_is_refused_and_the_field_is_named() {
     ];
     for text in texts {
         let refused = parse_address(text);
-        assert!(matches!(refused, Err(AuditError::Invalid { field: "ip", .. })), "{text}: {refused:?}");
+        assert!(matches!(refused, Err(AuditError::InvalidIp { .. })), "{text}: {refused:?}");
     }
 }
 

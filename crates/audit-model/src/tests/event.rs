@@ -46,6 +46,7 @@ fn each_part_of_an_event_changes_its_hash() {
         build(builder().attempt(Attempt::new("x", "y"))),
         build(builder().attempt(Attempt::new("y", "x"))),
         build(builder().attempt(Attempt::new("x", "y").with_origins("a", "b"))),
+        build(builder().attempt(Attempt::new("x", "y")).hidden_from_attempts()),
         build(builder().user(UserId::parse("x").unwrap())),
         build(builder().request_id("x")),
         builder().request_id("x").build(id, [4; 16]).unwrap(),
@@ -176,10 +177,49 @@ fn a_mapped_address_is_kept_as_ipv4() {
 }
 
 #[test]
-fn headers_past_the_sixteenth_are_left_out() {
-    let event = built((0..40).fold(builder(), |builder, n| builder.header("host", &n.to_string())));
-    assert_eq!(event.personal().unwrap().headers.len(), 16);
-    assert!(event.hash_holds());
+fn headers_past_the_sixteenth_are_left_out_with_a_mark() {
+    let with =
+        |count: u8| built((0..count).fold(builder(), |builder, n| builder.header("host", &n.to_string())));
+    let last = |event: &Event| event.personal().unwrap().headers[15].1.clone();
+    assert_eq!(last(&with(16)), "15");
+    for count in [17, 40] {
+        let event = with(count);
+        assert_eq!(event.personal().unwrap().headers.len(), 16);
+        assert_eq!(last(&event), "15…");
+        assert!(event.hash_holds());
+    }
+}
+
+#[test]
+fn a_hidden_attempt_is_an_event_and_no_row_of_the_view() {
+    let attempt = || builder().attempt(Attempt::new("multi_factor", "unauthorized"));
+    let (shown, hidden) = (built(attempt()), built(attempt().hidden_from_attempts()));
+    assert!(shown.is_in_attempts_view() && !hidden.is_in_attempts_view());
+    assert_eq!(hidden.attempt(), shown.attempt());
+    assert!(Query::new(acme()).matches(&hidden) && !Query::new(acme()).attempts().matches(&hidden));
+    for profile in [Profile::Seed2017, Profile::Kazoo4] {
+        assert!(profile.summary(&hidden).is_none() && profile.detail(&hidden).is_none());
+    }
+    // What hides it is read back, and cannot be taken off.
+    let mut stored = hidden.to_stored().unwrap();
+    assert_eq!(Event::from_stored(&stored).unwrap(), hidden);
+    assert_eq!(stored.core.pop(), Some(1));
+    assert!(!still_holds(&stored));
+    stored.core.push(0);
+    assert!(!still_holds(&stored));
+    let line = export::to_line(&hidden).unwrap();
+    assert_eq!(export::from_line(&line).unwrap(), hidden);
+    let bared = line.replace(",\"hidden\":true", "").replace("\"format\":2", "\"format\":1");
+    assert!(!export::from_line(&bared).unwrap().hash_holds());
+    assert_eq!(
+        export::from_line(&line.replace("\"format\":2", "\"format\":1")).unwrap_err().code(),
+        "invalid"
+    );
+}
+
+#[test]
+fn an_event_without_an_attempt_has_nothing_to_hide() {
+    assert_eq!(built(builder().hidden_from_attempts()), built(builder()));
 }
 
 #[test]

@@ -14,6 +14,11 @@ pub struct Report {
     pub covered: u64,
     /// How many events of which everything holds had their personal values erased.
     pub erased: u64,
+    /// How many events were dropped. The key holder's events of the kind
+    /// [`EventsDropped`](crate::Kind::EventsDropped) say by whom, up to when and how many.
+    pub dropped: u64,
+    /// How many such events account for them.
+    pub retentions: u64,
     /// How many checkpoints were fed.
     pub checkpoints: u64,
     /// The newest checkpoint up to which everything holds: what to keep as the next trusted one.
@@ -51,8 +56,9 @@ impl fmt::Display for Report {
             None if self.authentic => f.write_str("the log holds")?,
             None => f.write_str("the log is undamaged, but nothing proves who wrote it: no key was given")?,
         }
-        let Self { events, covered, erased, checkpoints, .. } = self;
-        write!(f, "; {events} events, {covered} covered by {checkpoints} checkpoints, {erased} erased")
+        let Self { events, covered, erased, dropped, retentions, checkpoints, .. } = self;
+        write!(f, "; {events} events, {covered} covered by {checkpoints} checkpoints, {erased} erased")?;
+        if *dropped == 0 { Ok(()) } else { write!(f, ", {dropped} dropped by {retentions} retentions") }
     }
 }
 
@@ -87,6 +93,8 @@ pub enum Flaw {
     Backdated,
     /// The personal values of an event were erased, and no event behind it tells of a user who was forgotten.
     Erased,
+    /// An event was dropped without the key of the checkpoints, or no event behind it tells of an order to.
+    Dropped,
     /// A stream does not go on where it ended: an event was lost, or taken out before anything covered it.
     StreamGap,
     /// A checkpoint does not follow from the one before it.
@@ -105,7 +113,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// Returns a stable code: `event_changed`, `event_missing`, `event_inserted`, `event_backdated`,
-    /// `stream_gap`, `broken_chain`, `wrong_mac`, `another_log`, `cut_tail`, `not_extended` or
+    /// `erased_untold`, `dropped_untold`, `stream_gap`, `broken_chain`, `wrong_mac`, `another_log`, `cut_tail`, `not_extended` or
     /// `no_checkpoint`.
     #[must_use]
     pub const fn code(self) -> &'static str {
@@ -115,6 +123,7 @@ impl Flaw {
             Self::Inserted => "event_inserted",
             Self::Backdated => "event_backdated",
             Self::Erased => "erased_untold",
+            Self::Dropped => "dropped_untold",
             Self::StreamGap => "stream_gap",
             Self::BrokenChain => "broken_chain",
             Self::WrongMac => "wrong_mac",
@@ -134,6 +143,7 @@ impl fmt::Display for Flaw {
             Self::Inserted => "an event stands here that was not logged",
             Self::Backdated => "the event says it happened long before the checkpoint in front of it",
             Self::Erased => "its personal values were erased, and no event tells of a user who was forgotten",
+            Self::Dropped => "it was dropped, and nothing tells of an order to drop it",
             Self::StreamGap => "the stream of this event does not go on where it ended",
             Self::BrokenChain => "it does not follow from the checkpoint before it",
             Self::WrongMac => "it was changed or made with another key",

@@ -4,7 +4,7 @@ use audit_model::{Kind, Outcome, Timestamp};
 
 use super::begin::{Beginning, Begun};
 use super::device::{self, Seen, look};
-use super::survey::Asked;
+use super::survey::About;
 use super::{Rules, notice};
 use crate::driver::{Read, Records};
 use crate::record::device::{Device, device_key};
@@ -53,9 +53,10 @@ impl<'a> Arriving<'a> {
         look(rules, claims, (&self.login.subject, record), records, record.effective(now))
     }
 
-    pub(crate) fn asked(&self, seen: &Seen, explain: bool) -> Asked<'_> {
-        let (subject, wanted) = (&self.login.subject, self.login.method.as_ref());
-        Asked { subject, wanted, intent: self.intent, known: seen.is_known(), explain }
+    pub(crate) fn about(&self, seen: &Seen, explain: bool) -> About<'_> {
+        let Login { subject, decision, method, .. } = self.login;
+        let (wanted, known) = (method.as_ref(), seen.is_known());
+        About { subject, decision: *decision, wanted, intent: self.intent, known, explain }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Authorisation: whether whoever asks may make a change, and the spending of what they show for it.
 
-use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp};
+use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, UserId};
 use subtle::ConstantTimeEq;
 
+use super::Rules;
 use super::permit::Permit;
-use super::{Rules, event};
 use crate::driver::{Read, Records};
 use crate::permission::{Permission, Right, permission};
 use crate::plan::Plan;
@@ -58,7 +58,12 @@ pub(crate) fn authorise(
     let held = Asking { rules, permit, target, records };
     let allowed = match right {
         Right::Host => Ok((Bound::Own, None)),
-        Right::FirstFactor if rules.policy.enforced() && intent.operation() == Operation::AddMethod => {
+        // Until the day comes it is as it will be: a first method takes more than a password where it will then.
+        Right::FirstFactor
+            if intent.operation() == Operation::AddMethod
+                && (rules.is_enforced(target.now)
+                    || (rules.policy.enforced() && rules.policy.first_enrolment_needs_invitation())) =>
+        {
             Err(Forbidden::PolicyForbids)
         }
         Right::FirstFactor => Ok((Bound::FirstFactor, None)),
@@ -69,7 +74,7 @@ pub(crate) fn authorise(
         right,
         bound,
         administrator,
-        actor: permit.actor(account, user),
+        actor: permit.actor(account, Some(user)),
         reason: permit.reason(),
     }))
 }
@@ -333,25 +338,24 @@ impl Right {
     }
 }
 
-/// Writes down that a change was refused: once a user, operation, reason and minute. What was to be spent for it
-/// is not spent.
-pub(crate) fn note_refused(
-    subject: &Subject,
-    permit: &Permit<'_>,
-    operation: Operation,
-    why: Forbidden,
-    now: Timestamp,
-) -> Plan {
-    let (account, user) = (subject.account(), subject.user());
-    let mut event = event(account, user, Kind::ChangeRefused, Outcome::Failure, now)
+/// Writes down that a change was refused: once a user or account, operation, reason and minute. What was to be
+/// spent for it is not spent.
+pub(crate) fn note_refused(intent: &Intent, permit: &Permit<'_>, why: Forbidden, now: Timestamp) -> Plan {
+    let (account, user, operation) = (intent.account(), intent.user(), intent.operation());
+    let scope = Scope::Account(account.clone());
+    let mut event = EventBuilder::new(scope, Kind::ChangeRefused, Outcome::Failure, now)
         .field("operation", operation.code())
         .reason(why.code());
+    if let Some(user) = user {
+        event = event.user(user.clone());
+    }
     let actor = permit.actor(account, user).unwrap_or_default();
     if !actor.is_empty() {
         event = event.actor(actor.clone());
     }
     let minute = (now.unix_seconds() / 60).to_be_bytes();
-    let parts = [account.as_str(), user.as_str(), operation.code(), why.code()].map(str::as_bytes);
+    let user = user.map_or("", UserId::as_str);
+    let parts = [account.as_str(), user, operation.code(), why.code()].map(str::as_bytes);
     let mut plan = Plan::default();
     let [account, user, operation, why] = parts;
     let alike = crate::codec::tuple(&[account, user, operation, why, actor.as_bytes(), &minute]);

@@ -58,7 +58,7 @@ pub(crate) fn begin(
     let ahead = set_right(&mut read, now);
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
     let seen = arriving.look(rules, &read, records, now)?;
-    let survey = survey(rules, arriving.asked(&seen, false), (&read, &vault), now);
+    let survey = survey(rules, arriving.about(&seen, false), (&read, &vault), now);
     let (device, known) = (seen.device(), seen.is_known());
     let mut beginning =
         Beginning { rules, login, intent, now, ahead, device, known, changed: None, plan: Plan::default() };
@@ -77,7 +77,10 @@ pub(crate) fn begin(
             Verdict::Challenge(_),
             Read::Live(record, version),
             Seen::Trusted { device, version: of, latest },
-        ) if intent.is_none() => beginning.let_in(record, version, &vault, (*device, of, latest), draw)?,
+        ) if intent.is_none() => {
+            rules.hold_documents(login.subject.lineage(), records, &mut beginning.plan);
+            beginning.let_in(record, version, &vault, (*device, of, latest), draw)?
+        }
         (Verdict::Challenge(_), Read::Live(record, version), _) => {
             beginning.challenge(record, version, vault, records, &survey, ended, draw)?
         }
@@ -160,7 +163,10 @@ impl Beginning<'_> {
             }
             Verdict::Denied(denied) => {
                 let code = denied.reason.code();
-                let event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
+                let mut event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
+                if denied.reason == DeniedReason::ModuleDisabled {
+                    event = self.rules.disabled(event, &self.login.module);
+                }
                 self.merged(event, code);
                 Begin::Denied(*denied)
             }

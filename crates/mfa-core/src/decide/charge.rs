@@ -5,7 +5,7 @@ use core::time::Duration;
 use audit_model::{Kind, Outcome};
 
 use super::case::Case;
-use super::wording;
+
 use crate::machine::Move;
 use crate::reason::{Cost, When};
 use crate::record::challenge::MAX_MALFORMED;
@@ -61,8 +61,8 @@ impl Case<'_> {
             let event = self
                 .event(Kind::AnswerRejected, Outcome::Failure)
                 .reason(reason.code())
-                .field("attempts_left", left)
-                .attempt(wording::rejected(reason));
+                .field("attempts_left", left);
+            let event = self.rules.rejected(event, reason, &self.challenge.value.module);
             self.note(event);
         }
         let used_up =

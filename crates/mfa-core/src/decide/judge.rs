@@ -23,8 +23,8 @@ use crate::record::login::Enrolment;
 use crate::reference::Claims;
 use crate::request::Act;
 use crate::{
-    Choice, Draw, Effect, Error, Key, MethodSelector, NotRequired, Pending, Proven, ProviderName, Reason,
-    Rejected, RequestFacts, Response, StepEvent,
+    Choice, Draw, Effect, Error, Key, MethodSelector, NotRequired, Pending, Proven, ProviderName, Purpose,
+    Reason, Rejected, RequestFacts, Response, StepEvent,
 };
 
 /// What is asked of a challenge by the holder of its reference.
@@ -81,6 +81,11 @@ impl Acting {
 }
 
 impl Ask<'_> {
+    /// Returns whether the login could go on by it, and not only end.
+    const fn goes_on(&self) -> bool {
+        !matches!(self, Self::Cancel | Self::Link(_))
+    }
+
     /// Returns whether a message may leave because of it.
     pub(crate) const fn may_send(&self) -> bool {
         match self {
@@ -106,7 +111,12 @@ pub(crate) fn judge(
         Opened::Gone => return Ok(Decision::only(Judged::Rejected(refused(Reason::Superseded)))),
         Opened::Refused(record, problem) => return refused_record(claims, request, record, problem, now),
     };
-    let judged = judge_open(&mut case, ask, draw)?;
+    let is_off = case.challenge.value.purpose == Purpose::Login && rules.module_is_off();
+    let judged = if is_off && ask.goes_on() {
+        Judged::Rejected(case.refuse(Reason::ModuleDisabled, None)?)
+    } else {
+        judge_open(&mut case, ask, draw)?
+    };
     let grants = matches!(judged, Judged::Granted(_) | Judged::Proven(_) | Judged::NotRequired(_));
     if grants && case.is_decoy {
         return Err(Error::Unavailable("a challenge that nobody is behind"));

@@ -127,7 +127,7 @@ impl Changing<'_> {
     }
 
     pub(crate) fn refused<T>(&self, intent: &Intent, why: Forbidden) -> Decision<Result<T, Forbidden>> {
-        let plan = note_refused(self.subject, self.permit, intent.operation(), why, self.now);
+        let plan = note_refused(intent, self.permit, why, self.now);
         Decision { plan, value: Err(why) }
     }
 

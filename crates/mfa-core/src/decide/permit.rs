@@ -101,14 +101,14 @@ fn some((claims, kind): (&Option<Claims>, RecordKind)) -> Option<(&Claims, Recor
 
 impl Permit<'_> {
     /// Returns who asks; of a user's own change nobody else, whose id is personal and stands in its own field.
-    pub(super) fn actor(&self, account: &AccountId, user: &UserId) -> Option<String> {
+    pub(super) fn actor(&self, account: &AccountId, user: Option<&UserId>) -> Option<String> {
         match (self.authority, &self.claims) {
             (Authority::HostVouched { actor, .. }, _) => Some(actor.clone()),
             (_, Some(claims)) if claims.account().ok() != Some(account) => {
                 let of = claims.account().map_or("", AccountId::as_str);
                 Some(format!("{of}/{}", claims.user.as_str()))
             }
-            (_, Some(claims)) if claims.user != *user => Some(claims.user.as_str().to_owned()),
+            (_, Some(claims)) if Some(&claims.user) != user => Some(claims.user.as_str().to_owned()),
             _ => None,
         }
     }

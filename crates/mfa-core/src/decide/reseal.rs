@@ -8,9 +8,11 @@ use crate::grant::GRANT_LIFE;
 use crate::keyring::Sealed;
 use crate::machine::Status;
 use crate::plan::Plan;
+use crate::record::api_key::{self, ApiKeyHint, ApiKeyRecord};
 use crate::record::challenge::Challenge;
 use crate::record::device::Device;
 use crate::record::directory::{self, DirectoryUser};
+use crate::record::document::{Document, POLICY, SETTINGS};
 use crate::record::login::Login;
 use crate::record::notice::Notice;
 use crate::record::open::Open;
@@ -18,8 +20,8 @@ use crate::record::pending::PendingEnrolment;
 use crate::record::proof::{Invitation, Proof, Ticket};
 use crate::record::vault::{Place, Vault};
 use crate::record::{
-    CHALLENGE, DEVICE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF, TICKET, VAULT,
-    envelope, user_key, user_of,
+    API_KEY, API_KEY_HINT, CHALLENGE, DEVICE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING,
+    PROOF, TICKET, VAULT, envelope, user_key, user_of,
 };
 use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, KeyId, Record, Versioned};
 
@@ -68,6 +70,16 @@ fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, Codec
         TICKET => handed_out.push(Ticket::decode(payload)?.held.key),
         DEVICE => handed_out.extend(Device::decode(payload)?.keys(now).cloned()),
         INVITATION => handed_out.push(Invitation::decode(payload)?.held.key),
+        API_KEY => {
+            let record = ApiKeyRecord::decode(payload)?;
+            moved.extend(record.text.map(|sealed| sealed.key));
+            // What was hashed moves when the key is used.
+            handed_out.extend([record.hash.key, record.hint.key]);
+        }
+        API_KEY_HINT => {
+            let hint = ApiKeyHint::decode(payload)?;
+            handed_out.extend((!hint.retired).then_some(hint.key));
+        }
         _ => {}
     }
     Ok(Needs { moved, handed_out })
@@ -90,6 +102,7 @@ pub(crate) fn reseal(
         INVITATION => again.rewrap::<Invitation>(|_| Ok(())),
         DEVICE => again.rewrap::<Device>(|_| Ok(())),
         DIRECTORY_USER => again.rewrap::<DirectoryUser>(|row| again.directory(row, draw)),
+        SETTINGS | POLICY => again.rewrap::<Document>(|_| Ok(())),
         VAULT => {
             let mut decision = again.rewrap::<Vault>(|vault| again.vault(vault, draw))?;
             again.hold_login(&mut decision.plan);
@@ -108,6 +121,7 @@ pub(crate) fn reseal(
             notice.to = again.contacts(&user, id, &notice.to, draw)?;
             Ok(())
         }),
+        API_KEY => again.rewrap::<ApiKeyRecord>(|record| again.api_key(record, draw)),
         _ => Ok(Decision::only(false)),
     }
 }
@@ -182,6 +196,19 @@ impl Again<'_> {
         let (ring, user) = (&self.rules.ring, plain_user(self.key)?);
         let contacts = directory::open(ring, (account, &user), row.contacts.as_ref())?;
         row.contacts = directory::seal(ring, (account, &user), &contacts, draw)?;
+        Ok(())
+    }
+
+    /// What may not be shown any more is dropped.
+    fn api_key(&self, record: &mut ApiKeyRecord, draw: &mut Draw) -> Result<(), Error> {
+        let (Scope::Account(account), Some(sealed)) = (&self.key.scope, &record.text) else { return Ok(()) };
+        let ring = &self.rules.ring;
+        record.text = if self.rules.policy.api_keys_hash_only() {
+            None
+        } else {
+            let text = api_key::open(ring, account, sealed)?;
+            Some(api_key::seal(ring, account, &text, draw)?)
+        };
         Ok(())
     }
 

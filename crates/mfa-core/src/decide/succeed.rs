@@ -2,10 +2,10 @@
 
 use audit_model::{Kind, Outcome, Timestamp};
 
+use super::Rules;
 use super::case::Case;
 use super::judge::Judged;
 use super::standing::settle_bound;
-use super::{Rules, wording};
 use crate::grant::{GrantPlan, UserThen};
 use crate::record::login::Login;
 use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
@@ -35,8 +35,8 @@ pub(super) fn succeed(
     let event = case
         .event(kind, Outcome::Success)
         .field("amr", amr)
-        .field("aal", evidence.aal().number().to_string())
-        .attempt(wording::accepted());
+        .field("aal", evidence.aal().number().to_string());
+    let event = case.rules.accepted(event);
     case.note(event);
     if way_back {
         come_back(case);

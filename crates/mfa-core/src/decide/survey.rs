@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::borrow::Cow;
 
 use audit_model::Timestamp;
 
@@ -13,7 +14,8 @@ use crate::driver::Read;
 use crate::record::login::{Enrolment, Login};
 use crate::record::vault::{Place, Vault};
 use crate::{
-    Denied, DeniedReason, EnrolmentId, Intent, MethodSelector, NotRequired, Role, Rule, SecretBytes, Subject,
+    Denied, DeniedReason, EnrolmentId, Intent, MethodSelector, NotRequired, RiskDecision, Role, Rule,
+    SecretBytes, Subject, Trigger,
 };
 
 /// What a login needs.
@@ -29,6 +31,8 @@ pub(crate) struct Survey {
     pub(crate) refused: Vec<(&'static str, &'static str)>,
     /// What was decided by what, in order; kept only where somebody asks for it.
     pub(crate) rules: Option<Vec<Rule>>,
+    /// The host decided not to challenge, and may.
+    is_waived: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,10 +44,12 @@ pub(crate) enum Verdict {
     Denied(Denied),
 }
 
-/// Who asks for what.
+/// What a survey is about.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct About<'a> {
     pub(crate) subject: &'a Subject,
+    /// What the host decided about this login.
+    pub(crate) decision: RiskDecision,
     /// The method that is asked for.
     pub(crate) wanted: Option<&'a MethodSelector>,
     /// The change that a proof is asked for, where one is.
@@ -56,21 +62,26 @@ pub(crate) struct Asked<'a> {
 
 pub(crate) fn survey(
     rules: &Rules,
-    asked: Asked<'_>,
+    about: About<'_>,
     (login, vault): (&Read<Login>, &Read<Vault>),
     now: Timestamp,
 ) -> Survey {
-    let Asked { subject, wanted, intent, known, explain } = asked;
+    let About { subject, wanted, intent, known, explain, .. } = about;
     let mut survey = Survey {
         verdict: denied(DeniedReason::Unavailable, None),
         usable: Vec::new(),
         open: Vec::new(),
         refused: Vec::new(),
         rules: explain.then(Vec::new),
+        is_waived: false,
     };
+    if let Some(verdict) = survey.gate(rules, about, now) {
+        survey.verdict = verdict;
+        return survey;
+    }
     let login = match login {
         Read::Absent => {
-            survey.without_method(rules, intent);
+            survey.without_method(rules, intent, now);
             return survey;
         }
         Read::Refused(problem) => {
@@ -82,7 +93,7 @@ pub(crate) fn survey(
     };
     let at = login.effective(now);
     if !rules.has_method(login, at) {
-        survey.without_method(rules, intent);
+        survey.without_method(rules, intent, now);
         return survey;
     }
     survey.note("enrolments", login.enrolments.len(), "store");
@@ -100,22 +111,64 @@ pub(crate) fn survey(
     }
     survey.hide_delivered(rules, login);
     survey.choose(rules, login, wanted, (at, known));
+    // It lifts no lock.
+    if survey.is_waived && matches!(survey.verdict, Verdict::Challenge(_)) {
+        survey.verdict = Verdict::NotRequired(NotRequired::NotChallenged);
+    }
     survey
 }
 
 impl Survey {
-    pub(crate) fn note(&mut self, name: &'static str, value: impl fmt::Display, origin: &'static str) {
+    pub(crate) fn note(
+        &mut self,
+        name: &'static str,
+        value: impl fmt::Display,
+        origin: impl Into<Cow<'static, str>>,
+    ) {
         if let Some(rules) = &mut self.rules {
-            rules.push(Rule { name, value: value.to_string(), origin });
+            rules.push(Rule { name, value: value.to_string(), origin: origin.into() });
         }
     }
 
-    fn without_method(&mut self, rules: &Rules, intent: Option<&Intent>) {
+    /// Decides what is decided before anybody looks at methods: whether the module lets anybody in, and whether this
+    /// login is one that a second factor is asked of. A change is proven whatever these say.
+    fn gate(&mut self, rules: &Rules, about: About<'_>, now: Timestamp) -> Option<Verdict> {
+        if about.intent.is_some() {
+            return None;
+        }
+        if let Some(module) = &rules.documents.module {
+            self.note("module_enabled", module.enabled.value, module.enabled.origin.to_string());
+            self.note("multi_factor", module.multi_factor.value, module.multi_factor.origin.to_string());
+            self.note("module_asks", module.applies, module.account_id.origin.to_string());
+        }
+        if rules.module_is_off() {
+            return Some(denied(DeniedReason::ModuleDisabled, None));
+        }
+        if rules.policy.enforces_at(now) {
+            return None;
+        }
+        let trigger = rules.policy.trigger();
+        if trigger == Trigger::PerModule && !rules.module_asks() {
+            self.note("trigger", "per_module", "policy");
+            return Some(Verdict::NotRequired(NotRequired::ModuleDoesNotAsk));
+        }
+        if trigger == Trigger::OnDecision {
+            self.note("decision", about.decision.code(), "host");
+            self.is_waived = about.decision == RiskDecision::Allow && !rules.is_enforced(now);
+        }
+        None
+    }
+
+    fn without_method(&mut self, rules: &Rules, intent: Option<&Intent>, now: Timestamp) {
         self.note("enrolments", "0", "store");
-        let enforced = rules.policy.enforced();
-        self.note("enforced", enforced, "policy");
-        self.verdict = if enforced && intent.is_none() {
+        self.note("enforced", rules.policy.enforced(), rules.origin("enforced"));
+        self.verdict = if intent.is_some() {
+            Verdict::NotRequired(NotRequired::NoMethod)
+        } else if rules.is_enforced(now) {
             Verdict::EnrolmentRequired
+        } else if rules.policy.enforced() {
+            self.note("enforced_from", rules.policy.enforced_from(), rules.origin("enforced_from"));
+            Verdict::NotRequired(NotRequired::Grace)
         } else {
             Verdict::NotRequired(NotRequired::NoMethod)
         };

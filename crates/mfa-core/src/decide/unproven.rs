@@ -5,7 +5,7 @@ use audit_model::{Kind, Outcome, Timestamp};
 
 use super::case::Case;
 use super::judge::Judged;
-use super::wording;
+
 use crate::machine::{Move, Status};
 use crate::record::login::Login;
 use crate::{Error, NotRequired, NoticeKind, Purpose, Reason, Unproven};
@@ -25,8 +25,8 @@ pub(super) fn unproven(case: &mut Case<'_>, why: Unproven) -> Result<Judged, Err
         case.step(Move::Send)?;
     }
     case.step(Move::Accept)?;
-    let event =
-        case.event(Kind::LoginNotRequired, Outcome::Info).reason(outcome.code()).attempt(wording::accepted());
+    let event = case.event(Kind::LoginNotRequired, Outcome::Info).reason(outcome.code());
+    let event = case.rules.accepted(event);
     case.note(event);
     if let Some(notice) = notice {
         case.tell(notice);

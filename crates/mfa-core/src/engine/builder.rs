@@ -3,6 +3,7 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope};
 use serde_json::Value;
@@ -11,10 +12,12 @@ use thiserror::Error;
 use super::admit::SlowAnswers;
 use super::{Engine, Inner};
 use crate::bypass::Bypass;
+use crate::decide::held::Documents;
 use crate::decide::{Dangers, Registered, Rules};
 use crate::driver::Driver;
 use crate::entropy::CheckedEntropy;
 use crate::provider::AnyProvider;
+use crate::settings::Modules;
 use crate::{
     Commit, Committed, Directory, EffectKind, Entropy, EntropyError, FieldError, HttpClient, KeyRing,
     OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport, Version,
@@ -29,6 +32,7 @@ pub struct EngineBuilder {
     runtime: Arc<dyn Runtime>,
     entropy: Arc<dyn Entropy>,
     policy: Policy,
+    modules: Modules,
     providers: Vec<(Arc<dyn AnyProvider>, Value)>,
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
@@ -52,6 +56,7 @@ impl Engine {
             runtime,
             entropy: Arc::new(OsEntropy::new()),
             policy: Policy::recommended(),
+            modules: Modules::new(),
             providers: Vec::new(),
             http: None,
             transport: None,
@@ -76,6 +81,15 @@ impl EngineBuilder {
     /// Sets the policy.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Names the modules that accounts may have settings for. From then on each step reads, in the same read as the
+    /// user's records, what the accounts of the user's lineage and the system have set for modules and of the policy.
+    /// A login through another module goes by the policy alone, and where modules decide it is asked for a second
+    /// factor.
+    pub fn modules(mut self, modules: Modules) -> Self {
+        self.modules = modules;
         self
     }
 
@@ -143,7 +157,16 @@ impl EngineBuilder {
         let providers = self.registered()?;
         dangers
             .extend(providers.values().flat_map(|provider| provider.code.describe().dangers.iter().copied()));
-        let rules = Rules { ring: self.ring.clone(), policy: self.policy, providers, dangers: self.allowed };
+        dangers.extend(self.policy.dangers());
+        let rules = Rules {
+            ring: self.ring.clone(),
+            policy: self.policy,
+            providers: Arc::new(providers),
+            dangers: self.allowed,
+            modules: Arc::new(self.modules),
+            documents: Documents::default(),
+            parsed: Arc::default(),
+        };
         let driver = Driver::new(self.store, self.ring, entropy, self.runtime);
         let inner = Inner {
             driver,
@@ -153,6 +176,7 @@ impl EngineBuilder {
             transport: self.transport,
             slow_answers: SlowAnswers::default(),
             dangers,
+            unknown_key_noted: AtomicU64::new(0),
         };
         let engine = Engine { inner: Arc::new(inner) };
         engine.say_opened().await?;

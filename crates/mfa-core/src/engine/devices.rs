@@ -17,7 +17,8 @@ impl Engine {
     /// Trusts the device that a login has just succeeded on, because the user asked for it: as long as nothing
     /// about them changes, and 30 days at most, its logins are not asked for a second step
     /// ([`Begin::TrustedDevice`](crate::Begin::TrustedDevice)). Call it before the grant is redeemed, and keep the
-    /// token in the browser. One read of all of a user's devices and one commit.
+    /// token in the browser. The policy is that of the user's account, as the directory has it now. One read of all of a
+    /// user's devices and one commit.
     ///
     /// Trust ends with the password, a method that is added or removed, recovery, a lock, a reset, a revocation and
     /// a report that it was not the user. A user has 16 devices at most: another one takes the place of the one that
@@ -56,7 +57,8 @@ impl Engine {
     /// back in, a method bound by an administrator or by a first factor alone) and for a device that is banned;
     /// `recovery_hold` within a day of a recovery; `step_up_required` for a grant past its minute, or of a user who
     /// has changed since. [`Error::Invalid`] for a name that is not 1 to 128 bytes without control characters, with
-    /// code `too_many_banned` if every place is a banned device's. Errors with code `unavailable`.
+    /// code `too_many_banned` if every place is a banned device's. [`Error::UnknownUser`]. Errors with code
+    /// `unavailable`.
     pub async fn device_trust(&self, grant: &Grant, name: &str) -> Result<KeptDevice, Error> {
         self.keep(grant, name, true).await
     }
@@ -92,12 +94,18 @@ impl Engine {
 
     async fn keep(&self, grant: &Grant, name: &str, trust: bool) -> Result<KeptDevice, Error> {
         let name = checked_text("name", name.to_owned(), 1, MAX_NAME_BYTES)?;
-        let (account, user) = (grant.account().clone(), grant.user().clone());
+        let subject = self.subject(grant.account(), grant.user()).await?;
         let keep = Keep { grant, name: &name, trust };
-        let turn = Turn { keys: trust::keys(&account, &user), account, user };
-        let decide =
-            |records: &_, now, draw: &mut _| trust::keep(&self.inner.rules, &keep, records, now, draw);
-        Ok(self.inner.driver.run(&turn, None, decide).await?.value?)
+        let (rules, account, user) = (&self.inner.rules, subject.account().clone(), subject.user().clone());
+        let documents = rules.document_keys(subject.lineage());
+        let keys = trust::keys(&account, &user).into_iter().chain(documents).collect();
+        let decide = |records: &_, now, draw: &mut _| {
+            let rules = rules.held(subject.lineage(), None, records)?;
+            let mut decision = trust::keep(&rules, &keep, records, now, draw)?;
+            rules.hold_documents(subject.lineage(), records, &mut decision.plan);
+            Ok(decision)
+        };
+        Ok(self.inner.driver.run(&Turn { account, user, keys }, None, decide).await?.value?)
     }
 
     /// Lists a user's devices, the one that was used last first. One read.
@@ -125,9 +133,11 @@ impl Engine {
     pub async fn devices(&self, account: &AccountId, user: &UserId) -> Result<Vec<Device>, Error> {
         let subject = self.subject(account, user).await?;
         let now = self.inner.driver.runtime.now();
-        let keys = trust::keys(subject.account(), subject.user());
+        let mut keys = trust::keys(subject.account(), subject.user());
+        keys.extend(self.inner.rules.document_keys(subject.lineage()));
         let records = self.inner.driver.load(&keys, now).await?;
-        trust::list(&self.inner.rules, &subject, &records, now)
+        let rules = self.inner.rules.held(subject.lineage(), None, &records)?;
+        trust::list(&rules, &subject, &records, now)
     }
 
     /// Trusts a device no more; it is known still. A first factor is enough for it: it asks for more, not for less.

@@ -66,11 +66,7 @@ impl Engine {
         let begun = async {
             let subject = self.subject(account, user).await?;
             let rules = &self.inner.rules;
-            let Some(method) = rules.usable(provider) else {
-                return Err(
-                    FieldError::new("method", "method_not_offered", "is not offered by this policy").into()
-                );
-            };
+            let method = rules.providers.get(provider).ok_or_else(not_offered)?;
             self.check_handles(authority)?;
             if self.records_of(subject.account(), subject.user(), PENDING).await?.len() >= MAX_PENDING {
                 let problem =
@@ -79,7 +75,10 @@ impl Engine {
             }
             enrol::is_enrolled_by_answer(method)?;
             let intent = Intent::add_method(&subject, provider);
-            let decide = |changing: &mut Changing<'_>| changing.enrol(method, choice);
+            let decide = |changing: &mut Changing<'_>| {
+                changing.rules.usable(provider).ok_or_else(not_offered)?;
+                changing.enrol(method, choice)
+            };
             let sends = [Sends::key(subject.account(), subject.user())];
             let (mut started, acting) =
                 self.managed(&subject, authority, &sends, |_| Ok(intent.clone()), decide).await?;
@@ -203,7 +202,8 @@ impl Engine {
     ) -> Result<Value, Error> {
         let claims = Claims::read(self.ring(), reference, Handle::Enrolment);
         let claims = claims.ok_or(Error::Unavailable("a reference that was just issued"))?;
-        let turn = turn_for(&claims, true)?;
+        let mut turn = turn_for(&claims, true)?;
+        turn.keys.extend(self.inner.rules.document_keys(subject.lineage()));
         let driver = &self.inner.driver;
         let records = driver.load(&turn.keys, driver.runtime.now()).await?;
         let begun = Begun {
@@ -238,14 +238,15 @@ impl Engine {
             return Ok(EnrolConfirm::Rejected(rejected));
         };
         let subject = self.subject(claims.account()?, &claims.user).await?;
-        let turn = turn_for(&claims, ask.may_send())?;
+        let mut turn = turn_for(&claims, ask.may_send())?;
+        turn.keys.extend(self.inner.rules.document_keys(subject.lineage()));
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
         let mut standing = Standing::Unknown;
         let settled = loop {
             let settled = driver
                 .run(&turn, None, |records: &Records, now, draw: &mut crate::Draw| {
                     confirm::confirm(
-                        rules,
+                        &*rules.held(subject.lineage(), None, records)?,
                         &claims,
                         (&subject, standing),
                         (&ask, request),
@@ -292,7 +293,7 @@ impl Engine {
             let ask = Ask::Resume(&ran, &result);
             let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
                 confirm::confirm(
-                    rules,
+                    &*rules.held(begun.subject.lineage(), None, records)?,
                     begun.claims,
                     (begun.subject, begun.standing),
                     (&ask, begun.request),
@@ -328,7 +329,7 @@ impl Engine {
         };
         let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
             confirm::confirm(
-                rules,
+                &*rules.held(begun.subject.lineage(), None, records)?,
                 begun.claims,
                 (begun.subject, begun.standing),
                 (&ask, begun.request),
@@ -386,6 +387,10 @@ struct Begun<'a> {
     standing: Standing,
     turn: &'a Turn,
     request: &'a RequestFacts,
+}
+
+fn not_offered() -> Error {
+    FieldError::new("method", "method_not_offered", "is not offered by this policy").into()
 }
 
 fn turn_for(claims: &Claims, may_send: bool) -> Result<Turn, Error> {

@@ -1,10 +1,9 @@
 //! Keys in life: activating another one, moving records to it, retiring the old one.
 
-use audit_model::{AccountId, EventBuilder, EventId, Kind, Outcome, Scope, UserId};
+use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope, UserId};
 
 use super::Engine;
 use crate::decide::reseal::{needs_of, plain_user, reseal};
-use crate::driver::Turn;
 use crate::record::{KINDS, LOGIN, VAULT, user_key, user_of};
 use crate::{Commit, Committed, Error, Key, KeyId, KeyRingError, Record, RecordKind, Resealed, Version};
 
@@ -78,6 +77,7 @@ impl Engine {
                 }
             }
         }
+        self.sweep_api_key_hints().await?;
         let records = resealed.records.to_string();
         self.say_of_key(Kind::RecordsResealed, &active, |event| event.field("records", records)).await?;
         Ok(resealed)
@@ -129,14 +129,13 @@ impl Engine {
 
     async fn reseal_one(&self, record: &Record) -> Result<bool, Error> {
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
-        let Some((account, user)) = owner(&record.key) else { return Ok(false) };
+        let (scope, user) = (&record.key.scope, owner(&record.key));
         let mut keys = vec![record.key.clone()];
-        if record.key.kind == VAULT {
-            keys.push(user_key(&account, LOGIN, &user));
+        if let (VAULT, Scope::Account(account), Some(user)) = (record.key.kind, scope, &user) {
+            keys.push(user_key(account, LOGIN, user));
         }
-        let turn = Turn { account, user, keys };
         let decide = |records: &_, _, draw: &mut _| reseal(rules, &record.key, records, draw);
-        Ok(driver.run(&turn, None, decide).await?.value)
+        Ok(driver.run_in(scope, user.as_ref(), &keys, None, decide).await?.value)
     }
 
     /// Reads the next records of a kind, of every account; `None` behind the last.
@@ -173,9 +172,7 @@ impl Engine {
     }
 }
 
-/// Returns whose record it is, for the order of steps of one user; of a challenge, which does not tell, nobody's.
-fn owner(key: &Key) -> Option<(AccountId, UserId)> {
-    let Scope::Account(account) = &key.scope else { return None };
-    let user = plain_user(key).ok().or_else(|| user_of(key)).or_else(|| UserId::parse("-").ok())?;
-    Some((account.clone(), user))
+/// Returns whose record it is, for the order of steps of one user; of what does not tell, nobody's.
+fn owner(key: &Key) -> Option<UserId> {
+    plain_user(key).ok().or_else(|| user_of(key))
 }

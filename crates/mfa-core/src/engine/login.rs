@@ -93,8 +93,13 @@ impl Engine {
     /// As [`Engine::begin`].
     pub async fn begin_decoy(&self, login: Login) -> Result<Challenge, Error> {
         let span = crate::observe::span!("mfa.begin");
-        let turn = super::step::turn_of(&login, Arriving::new(self.ring(), &login, None).keys());
-        let decide = |_: &_, now, draw: &mut _| decoy::begin(&self.inner.rules, &login, now, draw);
+        let lineage = login.subject.lineage();
+        let mut turn = super::step::turn_of(&login, Arriving::new(self.ring(), &login, None).keys());
+        turn.keys.extend(self.inner.rules.document_keys(lineage));
+        let decide = |records: &_, now, draw: &mut _| {
+            let rules = self.inner.rules.held(lineage, Some(&login.module), records)?;
+            decoy::begin(&rules, &login, now, draw)
+        };
         Ok(self.inner.driver.run(&turn, None, decide).instrument(span).await?.value)
     }
 
@@ -340,17 +345,19 @@ impl Engine {
     /// An error of the store with code `unavailable`.
     pub async fn explain(&self, login: &Login) -> Result<Explanation, Error> {
         let now = self.inner.driver.runtime.now();
+        let (rules, lineage) = (&self.inner.rules, login.subject.lineage());
         let arriving = Arriving::new(self.ring(), login, None);
-        let records = self.inner.driver.load(&arriving.keys(), now).await?;
+        let keys: Vec<_> = arriving.keys().into_iter().chain(rules.document_keys(lineage)).collect();
+        let records = self.inner.driver.load(&keys, now).await?;
+        let rules = &*rules.held(lineage, Some(&login.module), &records)?;
         let (account, user) = (login.subject.account(), login.subject.user());
         let mut read = records.read(&user_key(account, LOGIN, user));
         begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
-        let rules = &self.inner.rules;
         let seen = arriving.look(rules, &read, &records, now)?;
-        let mut survey = survey(rules, arriving.asked(&seen, true), (&read, &vault), now);
+        let mut survey = survey(rules, arriving.about(&seen, true), (&read, &vault), now);
         if login.device.is_some() {
-            survey.note("trust", rules.policy.trust(), "policy");
+            survey.note("trust", rules.policy.trust(), rules.origin("trust"));
             survey.note("device", seen.code(), "store");
         }
         let outcome = match (survey.verdict, &seen) {

@@ -256,20 +256,23 @@ impl Engine {
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
         let mut permit = Permit::read(self.ring(), authority)?;
         let mut turn = turn(subject, manage::keys(subject.account(), subject.user()));
-        for key in keys.iter().cloned().chain(permit.keys(subject.account(), subject.user())?) {
+        let documents = rules.document_keys(subject.lineage());
+        let permitted = permit.keys(subject.account(), subject.user())?;
+        for key in keys.iter().cloned().chain(permitted).chain(documents) {
             if !turn.keys.contains(&key) {
                 turn.keys.push(key);
             }
         }
         self.spend_elsewhere(&mut permit, subject, &turn.keys, intent).await?;
         let settled = driver.run(&turn, None, |records, now, draw| {
+            let rules = &*rules.held(subject.lineage(), None, records)?;
             decide(&mut Changing { rules, subject, permit: &permit, records, now, draw })
         });
         Ok(settled.await?.value?)
     }
 
     /// Spends a proof of another account, if it is one.
-    async fn spend_elsewhere(
+    pub(super) async fn spend_elsewhere(
         &self,
         permit: &mut Permit<'_>,
         subject: &Subject,
@@ -288,7 +291,7 @@ impl Engine {
             Err(why) => {
                 // In the account of the one who was to be changed: there it is looked for.
                 let refused = |_: &_, now, _: &mut _| {
-                    let plan = note_refused(subject, permit, intent.operation(), why, now);
+                    let plan = note_refused(&intent, permit, why, now);
                     Ok(Decision { plan, value: () })
                 };
                 driver.run(&turn(subject, Vec::new()), None, refused).await?;

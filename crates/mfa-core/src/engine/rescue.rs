@@ -43,11 +43,13 @@ impl Engine {
     /// Errors with code `unavailable`, after which nothing is told about the codes.
     pub async fn unlock_with_codes(&self, login: &Login, codes: [&str; 3]) -> Result<Unlocked, Error> {
         let (account, user) = (login.subject.account().clone(), login.subject.user().clone());
-        let keys = manage::keys(&account, &user);
+        let (rules, lineage) = (&self.inner.rules, login.subject.lineage());
+        let keys = manage::keys(&account, &user).into_iter().chain(rules.document_keys(lineage)).collect();
         let turn = Turn { account, user, keys };
         let codes = codes.map(Answer::code);
         let settled = self.inner.driver.run(&turn, None, |records, now, draw| {
-            unlock(&self.inner.rules, login, &codes, records, now, draw)
+            let rules = rules.held(lineage, None, records)?;
+            unlock(&rules, login, &codes, records, now, draw)
         });
         Ok(settled.await?.value)
     }

@@ -1,6 +1,6 @@
 //! Running the decisions of a login and the effects they ask for.
 
-use audit_model::AccountId;
+use audit_model::{AccountId, Timestamp};
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -11,7 +11,7 @@ use crate::decide::begin::{self, Begun};
 use crate::decide::case;
 use crate::decide::effects::EffectResult;
 use crate::decide::judge::{Acting, Ask, Judged, judge, refused};
-use crate::driver::{Read, Records, Turn};
+use crate::driver::{Decision, Read, Records, Turn};
 use crate::record::challenge::Challenge as ChallengeRecord;
 use crate::record::open::Open;
 use crate::record::{OPEN, challenge_key, user_key};
@@ -32,14 +32,17 @@ impl Engine {
     ) -> Result<Begin, Error> {
         let driver = &self.inner.driver;
         login.first_factor.at = Some(driver.runtime.now());
+        let lineage = login.subject.lineage();
         let arriving = Arriving::new(self.ring(), &login, intent);
-        let turn = turn_of(&login, arriving.keys());
+        let mut turn = turn_of(&login, arriving.keys());
+        turn.keys.extend(self.inner.rules.document_keys(lineage));
         let mut ended = None;
         loop {
             let known = ended.as_deref();
             let settled = driver
                 .run(&turn, None, |records, now, draw| {
-                    begin::begin(&self.inner.rules, &arriving, known, records, now, draw)
+                    let rules = self.inner.rules.held(lineage, Some(&login.module), records)?;
+                    begin::begin(&rules, &arriving, known, records, now, draw)
                 })
                 .await?;
             match settled.value {
@@ -157,10 +160,9 @@ impl Engine {
         ask: Ask<'_>,
     ) -> Result<Answered, Error> {
         let driver = &self.inner.driver;
-        let turn = turn_for(claims, ask.may_send())?;
-        let rules = &self.inner.rules;
+        let turn = self.turn_for(claims, ask.may_send())?;
         let decide = |records: &Records, now, draw: &mut crate::Draw| {
-            judge(rules, claims, request, &ask, records, now, draw)
+            self.judged(claims, request, &ask, records, now, draw)
         };
         let settled = driver.run(&turn, None, decide).await?;
         self.observe_method(claims, &settled.records)?;
@@ -176,6 +178,30 @@ impl Engine {
             other => other,
         };
         Ok(Answered { grant: None, judged, records: settled.records })
+    }
+
+    /// Judges by what holds for the account now.
+    fn judged(
+        &self,
+        claims: &Claims,
+        request: &RequestFacts,
+        ask: &Ask<'_>,
+        records: &Records,
+        now: Timestamp,
+        draw: &mut crate::Draw,
+    ) -> Result<Decision<Judged>, Error> {
+        let rules = self.inner.rules.held(&claims.lineage, claims.module.as_ref(), records)?;
+        let mut decision = judge(&rules, claims, request, ask, records, now, draw)?;
+        if let Judged::Granted(_) | Judged::Proven(_) | Judged::NotRequired(_) = decision.value {
+            rules.hold_documents(&claims.lineage, records, &mut decision.plan);
+        }
+        Ok(decision)
+    }
+
+    fn turn_for(&self, claims: &Claims, may_send: bool) -> Result<Turn, Error> {
+        let mut keys = case::keys(claims, may_send)?;
+        keys.extend(self.inner.rules.document_keys(&claims.lineage));
+        Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys })
     }
 
     /// Names the method on the step's span, if somebody looks at it.
@@ -198,7 +224,7 @@ impl Engine {
         request: &RequestFacts,
         acting: Acting,
     ) -> Result<Answered, Error> {
-        let turn = turn_for(claims, true)?;
+        let turn = self.turn_for(claims, true)?;
         let records = self.inner.driver.load(&turn.keys, self.inner.driver.runtime.now()).await?;
         self.continue_with(&turn, claims, request, acting, records).await
     }
@@ -219,10 +245,9 @@ impl Engine {
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
             };
-            let rules = &self.inner.rules;
             let ask = Ask::Resume(&ran, &result);
             let decide = |records: &Records, now, draw: &mut crate::Draw| {
-                judge(rules, claims, request, &ask, records, now, draw)
+                self.judged(claims, request, &ask, records, now, draw)
             };
             let settled = self.inner.driver.run(turn, Some(records), decide).await?;
             if busy {
@@ -282,11 +307,6 @@ pub(super) fn not_found() -> Verify {
 
 pub(super) fn turn_of(login: &Login, keys: Vec<crate::Key>) -> Turn {
     Turn { account: login.subject.account().clone(), user: login.subject.user().clone(), keys }
-}
-
-fn turn_for(claims: &Claims, may_send: bool) -> Result<Turn, Error> {
-    let keys = case::keys(claims, may_send)?;
-    Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys })
 }
 
 /// Says what became of a challenge by what it began with, which may have led to another method.

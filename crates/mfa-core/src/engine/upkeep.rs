@@ -16,7 +16,7 @@ impl Engine {
     /// Makes a store safe that came back from a backup, before it serves logins: what was used since must not work
     /// again. Ends every open challenge, proof, ticket and invitation; refuses codes that were possible before now;
     /// removes recovery sets, whose users are told to have new ones issued, bypass codes, and devices that are not
-    /// banned.
+    /// banned. API keys are refused until they are issued anew: one that was reset since would be good again.
     /// Returns how many users it went through. Calling it again is safe, and needed if it failed half-way.
     ///
     /// What was changed since the backup and is gone, such as a method that was removed, no library can know: the
@@ -54,6 +54,7 @@ impl Engine {
         for kind in [PROOF, TICKET, INVITATION] {
             self.delete_all(kind).await?;
         }
+        self.void_api_keys().await?;
         self.say(Kind::BackupRestored, actor, reason, users).await?;
         Ok(users)
     }

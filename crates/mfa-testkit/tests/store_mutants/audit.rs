@@ -39,7 +39,7 @@ impl Broken {
     fn widened(&self, query: &Query) -> Query {
         let mut query = query.clone();
         match self.mutant {
-            Mutant::QueryIgnoresView => query.view = View::Events,
+            Mutant::QueryIgnoresView | Mutant::QueryShowsTheHidden => query.view = View::Events,
             Mutant::QueryIgnoresUser | Mutant::QueryFoldsUser => query.user = None,
             Mutant::QueryIgnoresModule => query.module = None,
             Mutant::QueryIgnoresKind => query.kind = None,
@@ -78,6 +78,9 @@ impl Broken {
         found.retain(|event| !memory.hidden.contains(&event.id()));
         match self.mutant {
             Mutant::QueryLimitsBeforeItFilters => found.retain(|event| asked.matches(event)),
+            Mutant::QueryShowsTheHidden => {
+                found.retain(|event| asked.view == View::Events || event.attempt().is_some());
+            }
             Mutant::QueryFoldsUser => found.retain(|event| {
                 let folded = |text: &str| text.to_lowercase();
                 let user = event.user().map(|user| folded(user.as_str()));

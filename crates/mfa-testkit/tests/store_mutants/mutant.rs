@@ -121,6 +121,7 @@ pub(crate) enum Mutant {
     // Queries.
     QueryMixesScopes,
     QueryIgnoresView,
+    QueryShowsTheHidden,
     QueryIgnoresUser,
     QueryFoldsUser,
     QueryIgnoresModule,

@@ -109,6 +109,7 @@ pub(crate) const PAIRS: &[(Mutant, &str)] = &[
     (ARepeatedEventIsAnError, "an_event_is_stored_once_in_one_commit"),
     (QueryMixesScopes, "query_keeps_to_its_scope"),
     (QueryIgnoresView, "query_by_view"),
+    (QueryShowsTheHidden, "query_by_view"),
     (QueryIgnoresUser, "query_by_user"),
     (QueryFoldsUser, "query_by_user"),
     (QueryIgnoresModule, "query_by_module"),

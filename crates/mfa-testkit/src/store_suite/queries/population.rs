@@ -13,6 +13,8 @@ pub(super) struct Row {
     pub(super) kind: Kind,
     pub(super) outcome: Outcome,
     pub(super) auth_type: Option<&'static str>,
+    /// Whether the attempts view must not show it.
+    pub(super) hidden: bool,
     pub(super) ip: Option<&'static str>,
     /// Its time, in milliseconds behind the fixture's.
     pub(super) millis: u64,
@@ -22,7 +24,13 @@ const USERS: [Option<&str>; 3] = [None, Some("bob"), Some("Bob")];
 const MODULES: [Option<&str>; 3] = [None, Some("user_auth"), Some("User_auth")];
 const KINDS: [Kind; 2] = [Kind::AnswerAccepted, Kind::AnswerRejected];
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failure, Outcome::Info];
-const AUTH_TYPES: [Option<&str>; 3] = [None, Some("multi_factor"), Some("Multi_factor")];
+/// With whether the attempts view must not show it.
+const ATTEMPTS: [(Option<&str>, bool); 4] = [
+    (None, false),
+    (Some("multi_factor"), false),
+    (Some("Multi_factor"), false),
+    (Some("multi_factor"), true),
+];
 const IPS: [Option<&str>; 3] = [None, Some("10.1.0.2"), Some("2001:db8::1")];
 
 /// Events with every combination of the values above, at eleven points in time, so that many share one.
@@ -63,7 +71,7 @@ impl<'a> Population<'a> {
 }
 
 fn rows() -> impl Iterator<Item = Row> {
-    let count = USERS.len() * MODULES.len() * KINDS.len() * OUTCOMES.len() * AUTH_TYPES.len() * IPS.len();
+    let count = USERS.len() * MODULES.len() * KINDS.len() * OUTCOMES.len() * ATTEMPTS.len() * IPS.len();
     (0..count).map(|i| {
         let mut rest = i;
         let mut digit = |base: usize| {
@@ -71,12 +79,18 @@ fn rows() -> impl Iterator<Item = Row> {
             rest /= base;
             digit
         };
+        let user = USERS[digit(USERS.len())];
+        let module = MODULES[digit(MODULES.len())];
+        let kind = KINDS[digit(KINDS.len())];
+        let outcome = OUTCOMES[digit(OUTCOMES.len())];
+        let (auth_type, hidden) = ATTEMPTS[digit(ATTEMPTS.len())];
         Row {
-            user: USERS[digit(USERS.len())],
-            module: MODULES[digit(MODULES.len())],
-            kind: KINDS[digit(KINDS.len())],
-            outcome: OUTCOMES[digit(OUTCOMES.len())],
-            auth_type: AUTH_TYPES[digit(AUTH_TYPES.len())],
+            user,
+            module,
+            kind,
+            outcome,
+            auth_type,
+            hidden,
             ip: IPS[digit(IPS.len())],
             millis: (i * 7 % 11) as u64,
         }
@@ -94,6 +108,9 @@ fn event(t: &Fixture<'_>, row: &Row) -> Event {
     }
     if let Some(auth_type) = row.auth_type {
         event = event.attempt(Attempt::new(auth_type, "message"));
+    }
+    if row.hidden {
+        event = event.hidden_from_attempts();
     }
     if let Some(ip) = row.ip {
         event = event.ip(ip.parse().unwrap());

@@ -1,0 +1,243 @@
+//! Writing a document: what it was, what it becomes, and the event that says so.
+
+use audit_model::{EventBuilder, Kind, Outcome, Scope, Timestamp};
+use serde_json::Value;
+
+use super::Rules;
+use super::authorise::{Allowed, Target, authorise, note_refused};
+use super::manage::Managed;
+use super::permit::Permit;
+use crate::driver::{Decision, Read, Records};
+use crate::plan::Plan;
+use crate::record::document::{Document, POLICY, SETTINGS, document_key};
+use crate::settings::{Change, Effective, Owner, Revision, Settings, merged, visible};
+use crate::{Account, Error, Expect, FieldError, Intent, PolicyDocument, RecordKind, Subject, Version};
+
+/// The longest list of changed paths that an event has.
+const MAX_PATHS_BYTES: usize = 400;
+
+/// The two kinds of documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Settings,
+    Policy,
+}
+
+impl Written {
+    pub(crate) const fn record(self) -> RecordKind {
+        match self {
+            Self::Settings => SETTINGS,
+            Self::Policy => POLICY,
+        }
+    }
+
+    const fn event(self) -> Kind {
+        match self {
+            Self::Settings => Kind::SettingsChanged,
+            Self::Policy => Kind::PolicyChanged,
+        }
+    }
+
+    /// Checks a document and returns it as it is kept.
+    fn checked(self, rules: &Rules, document: &Value) -> Result<Value, Error> {
+        let checked = match self {
+            Self::Settings => Settings::parse(document, &rules.modules, rules.policy.inheritance())
+                .map(|settings| settings.to_json()),
+            Self::Policy => PolicyDocument::parse(document).map(|policy| policy.to_json()),
+        };
+        checked.map_err(Error::InvalidDocument)
+    }
+}
+
+/// One change: of which document, against which revision, and by whose right.
+pub(crate) struct Writing<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) kind: Written,
+    pub(crate) owner: &'a Owner,
+    pub(crate) change: Change<'a>,
+    pub(crate) revision: Option<Revision>,
+    pub(crate) by: By<'a>,
+}
+
+/// Who asks.
+pub(crate) enum By<'a> {
+    /// The host's own code, for the system's documents.
+    Host { actor: &'a str, reason: &'a str },
+    /// Whoever may change the account, which stands in the place of whom the change is about.
+    Asked { subject: &'a Subject, permit: &'a Permit<'a>, intent: &'a Intent },
+}
+
+impl Writing<'_> {
+    /// Decides the change. Its value is what the document has become; nothing where it was deleted.
+    pub(crate) fn write(&self, records: &Records, now: Timestamp) -> Managed<Option<Value>> {
+        let mut plan = Plan::default();
+        let allowed = match self.by {
+            By::Host { .. } => None,
+            By::Asked { subject, permit, intent } => {
+                let target = Target { subject, login: None, now };
+                match authorise(self.rules, permit, intent, target, records, &mut plan)? {
+                    Ok(allowed) => Some(allowed),
+                    Err(why) => {
+                        let plan = note_refused(intent, permit, why, now);
+                        return Ok(Decision { plan, value: Err(why) });
+                    }
+                }
+            }
+        };
+        let key = document_key(self.owner.scope(), self.kind.record());
+        let nothing = || Value::Object(serde_json::Map::new());
+        let (before, version) = match read(records, &key) {
+            Ok(Some((document, version))) => (document, Some(version)),
+            Ok(None) => (nothing(), None),
+            // What cannot be trusted locks the account's users out until it is written anew.
+            Err(_) if self.takes_the_place_of_anything() => (nothing(), records.stored_version(&key)),
+            Err(error) => return Err(error),
+        };
+        if self.revision.is_some_and(|revision| version.map(Revision::of) != Some(revision)) {
+            return Err(Error::Conflict);
+        }
+        let after = match self.change {
+            Change::Put(document) => Some(self.kind.checked(self.rules, document)?),
+            Change::Patch(patch) if patch.is_object() => {
+                Some(self.kind.checked(self.rules, &merged(before.clone(), patch))?)
+            }
+            Change::Patch(_) => {
+                let problem = FieldError::new("patch", "type", "must be of type object");
+                return Err(Error::InvalidDocument(vec![problem]));
+            }
+            Change::Delete if version.is_none() => return Err(Error::NoDocument),
+            Change::Delete => None,
+        };
+        if self.kind == Written::Settings
+            && let (Some(after), Owner::Account(account)) = (&after, self.owner)
+        {
+            self.names_what_it_may(after, account, records)?;
+        }
+        let expect = version.map_or(Expect::Absent, Expect::Version);
+        match &after {
+            Some(document) => plan.put(key, expect, &Document { json: document.to_string() }, None)?,
+            None => plan.delete(key, expect),
+        }
+        plan.events([self.event(&before, after.as_ref(), allowed.as_ref(), now)]);
+        Ok(Decision { plan, value: Ok(after) })
+    }
+
+    /// Returns whether it is of no account what was there.
+    const fn takes_the_place_of_anything(&self) -> bool {
+        self.revision.is_none() && !matches!(self.change, Change::Patch(_))
+    }
+
+    /// Checks whose configurations settings name: the account's own, or that of an account above it that lets accounts
+    /// below use it.
+    fn names_what_it_may(&self, after: &Value, account: &Account, records: &Records) -> Result<(), Error> {
+        let settings =
+            Settings::read(after, self.rules.policy.inheritance()).map_err(Error::InvalidDocument)?;
+        let mut errors = Vec::new();
+        for (module, set) in settings.modules() {
+            let Some(owner) = &set.multi_factor.account_id else { continue };
+            let above = visible(account.lineage()).iter().position(|ancestor| ancestor.account == *owner);
+            let may = match above {
+                Some(0) => true,
+                None => false,
+                Some(above) => {
+                    let of_owner = account.lineage().get(above..).unwrap_or_default();
+                    let held = self.rules.held(of_owner, Some(module), records)?;
+                    let effective: Option<&Effective> = held.documents.module.as_deref();
+                    effective.is_some_and(|effective| effective.include_subaccounts.value)
+                }
+            };
+            if !may {
+                let path = format!("auth_modules.{module}.multi_factor.account_id");
+                let problem = "is not the account nor one above it that includes its sub-accounts";
+                errors.push(FieldError::new(path, "not_in_account_tree", problem));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Error::InvalidDocument(errors)) }
+    }
+
+    fn event(
+        &self,
+        before: &Value,
+        after: Option<&Value>,
+        allowed: Option<&Allowed>,
+        now: Timestamp,
+    ) -> EventBuilder {
+        let mut paths = Vec::new();
+        differences(before, after.unwrap_or(&Value::Null), &mut String::new(), &mut paths);
+        let mut paths = paths.join(" ");
+        if paths.len() > MAX_PATHS_BYTES {
+            let mut at = MAX_PATHS_BYTES;
+            while !paths.is_char_boundary(at) {
+                at = at.saturating_sub(1);
+            }
+            paths.truncate(at);
+            paths.push('…');
+        }
+        let event = EventBuilder::new(self.owner.scope(), self.kind.event(), Outcome::Success, now)
+            .field("change", self.change.code())
+            .field("paths", paths);
+        match (&self.by, allowed) {
+            (By::Host { actor, reason }, _) => event
+                .field("authority", "host_vouched")
+                .actor((*actor).to_owned())
+                .reason((*reason).to_owned()),
+            (_, Some(allowed)) => allowed.describe(event),
+            (_, None) => event,
+        }
+    }
+}
+
+/// Reads a document.
+pub(crate) fn read(records: &Records, key: &crate::Key) -> Result<Option<(Value, Version)>, Error> {
+    let not_trusted = || Error::Unavailable("a stored record cannot be trusted");
+    match records.read::<Document>(key) {
+        Read::Absent => Ok(None),
+        Read::Refused(_) => Err(not_trusted()),
+        Read::Live(document, version) => {
+            let json = serde_json::from_str(&document.json).map_err(|_| not_trusted())?;
+            Ok(Some((json, version)))
+        }
+    }
+}
+
+/// Lists the dotted paths at which two documents differ.
+fn differences(before: &Value, after: &Value, path: &mut String, found: &mut Vec<String>) {
+    if before == after {
+        return;
+    }
+    let empty = serde_json::Map::new();
+    let (a, b) = (before.as_object(), after.as_object());
+    if a.is_none() && b.is_none() {
+        found.push(path.clone());
+        return;
+    }
+    let (a, b) = (a.unwrap_or(&empty), b.unwrap_or(&empty));
+    let names: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    for name in names {
+        let length = path.len();
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(name);
+        let of = |fields: &serde_json::Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
+        differences(&of(a), &of(b), path, found);
+        path.truncate(length);
+    }
+}
+
+impl Owner {
+    /// Returns the keys that a change of the owner's document reads.
+    pub(crate) fn keys(&self, rules: &Rules) -> Vec<crate::Key> {
+        match self {
+            Self::System => [SETTINGS, POLICY].map(|kind| document_key(Scope::System, kind)).to_vec(),
+            Self::Account(account) => rules.document_keys(account.lineage()),
+        }
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::System => Scope::System,
+            Self::Account(account) => Scope::Account(account.id().clone()),
+        }
+    }
+}

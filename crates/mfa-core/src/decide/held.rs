@@ -1,0 +1,192 @@
+//! What holds for a step: the host's policy and settings, with what the accounts of a lineage have set.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use audit_model::{Scope, Timestamp};
+use serde_json::Value;
+
+use super::Rules;
+use crate::driver::{Read, Records};
+use crate::plan::Plan;
+use crate::policy::Trigger;
+use crate::record::document::{Document, POLICY, SETTINGS, document_key};
+use crate::settings::{Effective, Origin, Settings, visible};
+use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Version};
+
+/// How many documents are kept parsed.
+const MOST_PARSED: usize = 4096;
+const NOT_TRUSTED: Error = Error::Unavailable("a stored record cannot be trusted");
+
+/// What the documents of a lineage came to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Documents {
+    /// Where each knob that a document set came from.
+    pub(crate) origins: BTreeMap<&'static str, Origin>,
+    /// The settings of the module that a login comes through.
+    pub(crate) module: Option<Arc<Effective>>,
+}
+
+impl Rules {
+    /// Returns what a step of this lineage reads of documents: nothing where the engine has no modules.
+    pub(crate) fn document_keys(&self, lineage: &[Ancestor]) -> Vec<Key> {
+        if self.modules.is_empty() {
+            return Vec::new();
+        }
+        let accounts = visible(lineage).iter().map(|ancestor| Scope::Account(ancestor.account.clone()));
+        let scopes = accounts.chain([Scope::System]);
+        scopes.flat_map(|scope| [SETTINGS, POLICY].map(|kind| document_key(scope.clone(), kind))).collect()
+    }
+
+    /// Returns the rules that hold for the first account of `lineage`. A document that is there and cannot be trusted or
+    /// read is an error, not its absence.
+    pub(crate) fn held(
+        &self,
+        lineage: &[Ancestor],
+        module: Option<&Module>,
+        records: &Records,
+    ) -> Result<Cow<'_, Self>, Error> {
+        if self.modules.is_empty() {
+            return Ok(Cow::Borrowed(self));
+        }
+        let accounts = visible(lineage).iter().map(|ancestor| Origin::Account(ancestor.account.clone()));
+        let levels: Vec<_> = accounts.chain([Origin::System]).collect();
+        let (mut settings, mut policies) = (Vec::new(), Vec::new());
+        for origin in &levels {
+            let Some(scope) = origin.scope() else { continue };
+            settings.extend(
+                self.parsed(records, scope.clone(), SETTINGS)?
+                    .and_then(Parsed::settings)
+                    .map(|s| (origin, s)),
+            );
+            policies
+                .extend(self.parsed(records, scope, POLICY)?.and_then(Parsed::policy).map(|p| (origin, p)));
+        }
+        let effective =
+            self.policy.resolve(lineage, |origin| Some(&*policies.iter().find(|(of, _)| *of == origin)?.1));
+        let of = |origin: &Origin| Some(&*settings.iter().find(|(of, _)| *of == origin)?.1);
+        let module = module.filter(|module| self.modules.contains(module));
+        let resolve =
+            |module| Effective::resolve(module, &self.modules, effective.policy.inheritance(), lineage, of);
+        let module = module.map(|module| Arc::new(resolve(module)));
+        let documents = Documents { origins: effective.origins, module };
+        Ok(Cow::Owned(Self { policy: effective.policy, documents, ..self.clone() }))
+    }
+
+    /// Has a decision that grants hold what its own account had set when it was made.
+    pub(crate) fn hold_documents(&self, lineage: &[Ancestor], records: &Records, plan: &mut Plan) {
+        let Some(own) = lineage.first().filter(|_| !self.modules.is_empty()) else { return };
+        for kind in [SETTINGS, POLICY] {
+            let key = document_key(Scope::Account(own.account.clone()), kind);
+            if let Some(version) = records.version(&key) {
+                plan.check(key, version);
+            }
+        }
+    }
+
+    /// Returns whether nobody may log in through the module that a step comes through.
+    pub(crate) fn module_is_off(&self) -> bool {
+        self.documents.module.as_ref().is_some_and(|module| !module.enabled.value)
+    }
+
+    /// Returns whether a second factor is asked of every user of this login, by the policy or by the module's settings,
+    /// so that one without a method must enrol.
+    pub(crate) fn is_enforced(&self, now: Timestamp) -> bool {
+        let by_module = match &self.documents.module {
+            Some(module) => module.applies,
+            None => self.policy.trigger() == Trigger::PerModule,
+        };
+        self.policy.enforces_at(now) || by_module
+    }
+
+    /// Returns whether the module that a login comes through asks for a second factor; one whose settings are not kept
+    /// here does.
+    pub(crate) fn module_asks(&self) -> bool {
+        self.policy.trigger() != Trigger::PerModule
+            || self.documents.module.as_ref().is_none_or(|module| module.applies)
+    }
+
+    /// Returns where a knob's value came from.
+    pub(crate) fn origin(&self, knob: &str) -> Cow<'static, str> {
+        self.documents.origins.get(knob).map_or(Cow::Borrowed("policy"), |origin| origin.to_string().into())
+    }
+
+    fn parsed(&self, records: &Records, scope: Scope, kind: RecordKind) -> Result<Option<Parsed>, Error> {
+        let key = document_key(scope, kind);
+        if !records.has(&key) {
+            // Nobody asked the store for it: it is not as if there were none.
+            return Err(Error::Unavailable("the documents of an account"));
+        }
+        let Some(stored) = records.stored_version(&key) else { return Ok(None) };
+        if let Some(parsed) = self.parsed.get(&key, stored) {
+            return Ok(Some(parsed));
+        }
+        let (document, version) = match records.read::<Document>(&key) {
+            Read::Absent => return Ok(None),
+            Read::Live(document, version) => (document, version),
+            Read::Refused(_) => return Err(NOT_TRUSTED),
+        };
+        let json: Value = serde_json::from_str(&document.json).map_err(|_| NOT_TRUSTED)?;
+        let parsed = if kind == SETTINGS {
+            Parsed::Settings(Arc::new(
+                Settings::read(&json, self.policy.inheritance()).map_err(|_| NOT_TRUSTED)?,
+            ))
+        } else {
+            Parsed::Policy(Arc::new(PolicyDocument::parse(&json).map_err(|_| NOT_TRUSTED)?))
+        };
+        self.parsed.put(key, version, parsed.clone());
+        Ok(Some(parsed))
+    }
+}
+
+/// A document as it is used.
+#[derive(Clone, Debug)]
+enum Parsed {
+    Settings(Arc<Settings>),
+    Policy(Arc<PolicyDocument>),
+}
+
+impl Parsed {
+    fn settings(self) -> Option<Arc<Settings>> {
+        if let Self::Settings(settings) = self { Some(settings) } else { None }
+    }
+
+    fn policy(self) -> Option<Arc<PolicyDocument>> {
+        if let Self::Policy(policy) = self { Some(policy) } else { None }
+    }
+}
+
+/// Documents that were authentic, by the version that was read with them: a version never comes back, and it is read
+/// anew in every step, so that nothing here is used that the store does not have.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<HashMap<Key, (Version, Parsed)>>);
+
+impl Kept {
+    fn get(&self, key: &Key, version: Version) -> Option<Parsed> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(key).filter(|(of, _)| *of == version).map(|(_, parsed)| parsed.clone())
+    }
+
+    fn put(&self, key: Key, version: Version, parsed: Parsed) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST_PARSED && !kept.contains_key(&key) {
+            kept.clear();
+        }
+        kept.insert(key, (version, parsed));
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
+}
+
+impl Policy {
+    /// Returns whether a user without a method must enrol one at `now`.
+    pub(crate) fn enforces_at(&self, now: Timestamp) -> bool {
+        self.enforced() && self.enforced_from() <= now.unix_seconds()
+    }
+}

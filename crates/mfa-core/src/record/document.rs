@@ -1,0 +1,30 @@
+//! A document that administrators write: settings, a policy. As JSON, since it is read by its own checks.
+
+use audit_model::Scope;
+use serde::{Deserialize, Serialize};
+
+use crate::{CodecError, Key, RecordKind, Versioned};
+
+pub(crate) const SETTINGS: RecordKind = RecordKind::new("settings");
+pub(crate) const POLICY: RecordKind = RecordKind::new("policy");
+/// A scope has one document of a kind.
+const ID: &[u8] = b"document";
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Document {
+    pub(crate) json: String,
+}
+
+impl Versioned for Document {
+    const VERSION: u8 = 1;
+    const MAX_BYTES: usize = 17 * 1024;
+
+    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
+        Err(CodecError::UnknownVersion { version })
+    }
+}
+
+/// Addresses the document of a kind that an account, or the system, has.
+pub(crate) fn document_key(scope: Scope, kind: RecordKind) -> Key {
+    Key::new(scope, kind, ID)
+}

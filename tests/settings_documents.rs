@@ -1,0 +1,501 @@
+//! What accounts set for modules and of the policy: written by administrators, held in every step, on every node.
+#![cfg(test)]
+
+use std::sync::Arc;
+
+use audit_model::Kind;
+use mfa::settings::{Change, Modules, Origin, Owner};
+use mfa::{
+    Account, AccountId, Ancestor, Begin, Changed, Denied, DeniedReason, Engine, ExplainedOutcome,
+    FirstFactor, FirstFactorKind, Login, Module, NotRequired, Policy, Reason, Response, RiskDecision, Scope,
+    Subject, Verify,
+};
+use mfa_testkit::faults::CountingStore;
+use mfa_tests::between::{Between, Moment};
+use mfa_tests::rights::{enrol_ranked, prove_on};
+use mfa_tests::{World, acme, begin, host, login, on_stores, session, totp};
+use serde_json::{Value, json};
+
+fn user_auth() -> Module {
+    Module::parse("user_auth").unwrap()
+}
+
+fn modules() -> Modules {
+    Modules::new().with(user_auth()).with_quiet(Module::parse("api_auth").unwrap())
+}
+
+async fn node(world: &World) -> Engine {
+    world.node().modules(modules()).build().await.unwrap()
+}
+
+async fn by(world: &World, policy: Policy) -> Engine {
+    world.node().modules(modules()).policy(policy).build().await.unwrap()
+}
+
+fn account(name: &str) -> AccountId {
+    AccountId::parse(name).unwrap()
+}
+
+/// `acme` below `mid` below `root`.
+fn lineage() -> Account {
+    let all = [acme(), account("mid"), account("root")].map(Ancestor::new).to_vec();
+    Account::new(acme()).with_lineage(all).unwrap()
+}
+
+fn below(subject: &Subject) -> Subject {
+    subject.clone().with_lineage(lineage().lineage().to_vec()).unwrap()
+}
+
+fn own() -> Owner {
+    Owner::Account(lineage())
+}
+
+fn of(name: &str) -> Owner {
+    let mut above = lineage().lineage().to_vec();
+    above.retain(|ancestor| name != "root" || ancestor.account.as_str() == "root");
+    above.retain(|ancestor| name != "mid" || ancestor.account != acme());
+    Owner::Account(Account::new(above[0].account.clone()).with_lineage(above).unwrap())
+}
+
+fn user(fields: Value) -> Value {
+    json!({"auth_modules": {"user_auth": fields}})
+}
+
+async fn put(engine: &Engine, owner: &Owner, fields: Value) {
+    engine.settings_put(owner, &user(fields), None, &host()).await.unwrap();
+}
+
+async fn policy(engine: &Engine, owner: &Owner, document: Value) {
+    engine.policy_put(owner, &document, None, &host()).await.unwrap();
+}
+
+fn denied(begun: &Begin) -> Option<DeniedReason> {
+    if let Begin::Denied(Denied { reason, .. }) = begun { Some(*reason) } else { None }
+}
+
+fn not_required(begun: &Begin) -> Option<NotRequired> {
+    if let Begin::NotRequired(why) = begun { Some(*why) } else { None }
+}
+
+async fn reason(engine: &Engine, reference: &mfa::Reference, code: &str) -> Option<Reason> {
+    match engine.verify(reference, Response::code(code)).await.unwrap() {
+        Verify::Rejected(rejected) => Some(rejected.reason),
+        Verify::Verified(_) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+on_stores! {
+    async fn a_module_that_an_account_above_disabled_lets_nobody_in_until_a_nearer_one_enables_it(world) {
+        let (bob, _app) = world.enrol("bob").await;
+        let engine = node(&world).await;
+        put(&engine, &of("root"), json!({"enabled": false})).await;
+        let begun = engine.begin(login(&below(&bob))).await.unwrap();
+        assert_eq!(denied(&begun), Some(DeniedReason::ModuleDisabled));
+        let events = world.events_of(Kind::LoginDenied).await;
+        let told = events.last().unwrap();
+        assert_eq!(told.reason(), Some("module_disabled"));
+        let attempt = told.attempt().unwrap();
+        assert_eq!(attempt.message, "authentication module user_auth is disabled");
+        let origins = (attempt.auth_config_origin.as_deref(), attempt.mfa_config_origin.as_deref());
+        assert_eq!(origins, (Some("system"), Some("system")));
+        put(&engine, &own(), json!({"enabled": true})).await;
+        assert!(matches!(engine.begin(login(&below(&bob))).await.unwrap(), Begin::Challenge(_)));
+        engine.settings_delete(&own(), None, &host()).await.unwrap();
+        let begun = engine.begin(login(&below(&bob))).await.unwrap();
+        assert_eq!(denied(&begun), Some(DeniedReason::ModuleDisabled));
+        // Another module is another matter.
+        let through = |module: &str| {
+            let first = FirstFactor::verified_now(FirstFactorKind::Password, mfa::Channel::Direct, None);
+            Login::new(below(&bob), first, Module::parse(module).unwrap())
+        };
+        assert!(matches!(engine.begin(through("api_auth")).await.unwrap(), Begin::Challenge(_)));
+        assert!(matches!(engine.begin(through("other_auth")).await.unwrap(), Begin::Challenge(_)));
+    }
+
+    async fn s23_a_module_that_was_disabled_meanwhile_ends_what_is_open(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let (here, there) = (node(&world).await, node(&world).await);
+        let challenge = begin(&here, &bob).await;
+        put(&there, &Owner::Account(acme().into()), json!({"enabled": false})).await;
+        let right = app.code_at(world.now());
+        assert_eq!(reason(&here, &challenge.reference, &right).await, Some(Reason::ModuleDisabled));
+        assert!(matches!(here.claim(&challenge.reference).await.unwrap(), Verify::Rejected(_)));
+        // It can be given up, and nothing was spent.
+        put(&there, &Owner::Account(acme().into()), json!({"enabled": true})).await;
+        assert_eq!(reason(&here, &challenge.reference, &right).await, None);
+        let another = begin(&here, &bob).await;
+        put(&there, &Owner::Account(acme().into()), json!({"enabled": false})).await;
+        assert!(matches!(here.cancel(&another.reference).await.unwrap(), Changed::Done(_)));
+    }
+
+    async fn s23_what_changes_while_an_answer_is_judged_is_held_against_it(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let store = Arc::new(Between::new(&world.store));
+        let clock = Arc::new(world.clock.clone());
+        let raced = Engine::builder(store.clone(), world.directory.clone(), mfa_tests::ring(), clock);
+        let entropy = Arc::new(mfa_testkit::entropy::SeededEntropy::new(0x5e));
+        let raced = raced.entropy(entropy).provider(mfa::totp::Totp::new("Acme").unwrap()).modules(modules());
+        let raced = raced.danger_test_doubles().build().await.unwrap();
+        let other = node(&world).await;
+        let acme = Owner::Account(acme().into());
+        put(&other, &acme, json!({"enabled": true})).await;
+        let challenge = begin(&raced, &bob).await;
+        let (elsewhere, owner) = (other.clone(), acme.clone());
+        store.plan(Moment::Read("challenge"), async move {
+            put(&elsewhere, &owner, json!({"enabled": false})).await;
+        });
+        let right = app.code_at(world.now());
+        assert_eq!(reason(&raced, &challenge.reference, &right).await, Some(Reason::ModuleDisabled));
+        assert!(store.is_done());
+        assert!(world.events_of(Kind::AnswerAccepted).await.is_empty());
+    }
+
+    async fn s12_who_has_a_method_is_asked_whatever_the_module_s_own_switch_says(world) {
+        let (bob, _app) = world.enrol("bob").await;
+        let engine = node(&world).await;
+        let acme = Owner::Account(acme().into());
+        put(&engine, &acme, json!({"multi_factor": {"enabled": false}})).await;
+        assert!(matches!(engine.begin(login(&bob)).await.unwrap(), Begin::Challenge(_)));
+        // Where it is on, nobody is let in without a method.
+        let eve = world.add("eve").await;
+        assert_eq!(not_required(&engine.begin(login(&eve)).await.unwrap()), Some(NotRequired::NoMethod));
+        put(&engine, &acme, json!({"multi_factor": {"enabled": true}})).await;
+        assert!(matches!(engine.begin(login(&eve)).await.unwrap(), Begin::EnrolmentRequired(_)));
+    }
+
+    async fn by_module_those_are_asked_whom_the_module_s_settings_reach(world) {
+        let (bob, _app) = world.enrol("bob").await;
+        let eve = world.add("eve").await;
+        let engine = by(&world, Policy::kazoo()).await;
+        assert_eq!(engine.dangers(), ["danger_test_doubles", "per_module"]);
+        let without = engine.begin(login(&below(&bob))).await.unwrap();
+        assert_eq!(not_required(&without), Some(NotRequired::ModuleDoesNotAsk));
+        // A module that there are no settings for asks.
+        let first = FirstFactor::verified_now(FirstFactorKind::Password, mfa::Channel::Direct, None);
+        let other = Login::new(below(&eve), first, Module::parse("other_auth").unwrap());
+        assert!(matches!(engine.begin(other).await.unwrap(), Begin::EnrolmentRequired(_)));
+        // The owner of the configuration says whether accounts below are asked.
+        let id = "c757665dca55edba2395df3ca6423f4f";
+        for (includes, asked) in [(false, false), (true, true)] {
+            let second = json!({"enabled": true, "configuration_id": id, "account_id": "root",
+                "include_subaccounts": includes});
+            put(&engine, &of("root"), json!({"multi_factor": second})).await;
+            let begun = engine.begin(login(&below(&bob))).await.unwrap();
+            assert_eq!(matches!(begun, Begin::Challenge(_)), asked, "{includes}");
+            let begun = engine.begin(login(&below(&eve))).await.unwrap();
+            assert_eq!(matches!(begun, Begin::EnrolmentRequired(_)), asked, "{includes}");
+        }
+        // What is enforced is asked for whatever the module says.
+        put(&engine, &own(), json!({"multi_factor": {"enabled": false}})).await;
+        let begun = engine.begin(login(&below(&bob))).await.unwrap();
+        assert_eq!(not_required(&begun), Some(NotRequired::ModuleDoesNotAsk));
+        policy(&engine, &of("root"), json!({"enforced": true, "enforce": ["enforced"]})).await;
+        policy(&engine, &own(), json!({"enforced": false})).await;
+        assert!(matches!(engine.begin(login(&below(&bob))).await.unwrap(), Begin::Challenge(_)));
+        assert!(matches!(engine.begin(login(&below(&eve))).await.unwrap(), Begin::EnrolmentRequired(_)));
+    }
+
+    async fn s37_the_host_s_decision_lifts_nothing_that_is_enforced(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let eve = world.add("eve").await;
+        let allow = |subject: &Subject| login(subject).with_decision(RiskDecision::Allow);
+        // Where the policy does not leave it to the host it decides nothing.
+        let engine = node(&world).await;
+        assert!(matches!(engine.begin(allow(&bob)).await.unwrap(), Begin::Challenge(_)));
+        let offers = json!({"offered": ["totp"], "trigger": "on_decision"});
+        let engine = by(&world, Policy::recommended().with_document(&offers).unwrap()).await;
+        assert_eq!(not_required(&engine.begin(allow(&bob)).await.unwrap()), Some(NotRequired::NotChallenged));
+        assert!(matches!(engine.begin(login(&bob)).await.unwrap(), Begin::Challenge(_)));
+        assert_eq!(not_required(&engine.begin(allow(&eve)).await.unwrap()), Some(NotRequired::NoMethod));
+        policy(&engine, &Owner::System, json!({"enforced": true})).await;
+        assert!(matches!(engine.begin(allow(&bob)).await.unwrap(), Begin::Challenge(_)));
+        assert!(matches!(engine.begin(allow(&eve)).await.unwrap(), Begin::EnrolmentRequired(_)));
+        // Nor does it lift a lock, or prove a change.
+        engine.policy_delete(&Owner::System, None, &host()).await.unwrap();
+        let step_up = engine.step_up_begin(allow(&bob), &mfa::Intent::disable(&bob)).await.unwrap();
+        assert!(matches!(step_up, Begin::Challenge(_)));
+        let challenge = begin(&engine, &bob).await;
+        for _ in 0..5 {
+            let wrong = app.wrong_code_at(world.now(), 3);
+            assert_eq!(reason(&engine, &challenge.reference, &wrong).await, Some(Reason::WrongCode));
+        }
+        assert_eq!(denied(&engine.begin(allow(&bob)).await.unwrap()), Some(DeniedReason::Locked));
+    }
+
+    async fn a_policy_that_begins_later_lets_in_until_then_and_says_so(world) {
+        let eve = world.add("eve").await;
+        let engine = node(&world).await;
+        let day = world.now().unix_seconds() + 3600;
+        policy(&engine, &Owner::System, json!({"enforced": true, "enforced_from": day})).await;
+        assert_eq!(not_required(&engine.begin(login(&eve)).await.unwrap()), Some(NotRequired::Grace));
+        // A first method takes no less than it will.
+        let first = FirstFactor::verified_now(FirstFactorKind::Password, mfa::Channel::Direct, None);
+        let first = mfa::Authority::FirstFactor(first);
+        let refused = engine.enrol_begin(&acme(), eve.user(), &totp(), &mfa::Choice::none(), &first).await;
+        assert_eq!(refused.unwrap_err().code(), "policy_forbids");
+        world.clock.advance(std::time::Duration::from_secs(3600));
+        assert!(matches!(engine.begin(login(&eve)).await.unwrap(), Begin::EnrolmentRequired(_)));
+    }
+
+    async fn s07_an_account_makes_nothing_weaker_than_the_system_enforces(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let engine = node(&world).await;
+        policy(&engine, &Owner::System, json!({"attempts": 2, "enforce": ["attempts"]})).await;
+        policy(&engine, &own(), json!({"attempts": 10})).await;
+        let challenge = begin(&engine, &below(&bob)).await;
+        for _ in 0..2 {
+            let wrong = app.wrong_code_at(world.now(), 3);
+            assert_eq!(reason(&engine, &challenge.reference, &wrong).await, Some(Reason::WrongCode));
+        }
+        let right = app.code_at(world.now());
+        assert_eq!(reason(&engine, &challenge.reference, &right).await, Some(Reason::Exhausted));
+        let held = engine.policy_resolve(&lineage()).await.unwrap();
+        assert_eq!((held.policy.attempts(), &held.origins["attempts"]), (2, &Origin::System));
+    }
+
+    async fn what_an_account_does_not_offer_is_neither_set_up_nor_asked_for_nor_accepted(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let engine = node(&world).await;
+        let challenge = begin(&engine, &bob).await;
+        policy(&engine, &Owner::Account(acme().into()), json!({"offered": []})).await;
+        let right = app.code_at(world.now());
+        assert_eq!(reason(&engine, &challenge.reference, &right).await, Some(Reason::Unavailable));
+        let begun = engine.begin(login(&bob)).await.unwrap();
+        assert_eq!(denied(&begun), Some(DeniedReason::Unavailable));
+        let refused = engine.enrol_begin(&acme(), bob.user(), &totp(), &mfa::Choice::none(), &host()).await;
+        assert_eq!(refused.unwrap_err().code(), "method_not_offered");
+    }
+
+    async fn s23_a_set_up_is_confirmed_by_what_holds_then(world) {
+        let bob = world.add("bob").await;
+        let engine = node(&world).await;
+        let begun = engine.enrol_begin(&acme(), bob.user(), &totp(), &mfa::Choice::none(), &host()).await;
+        let started = begun.unwrap();
+        let uri = started.revealed.get("uri").unwrap().expose_secret().to_owned();
+        let app = mfa_testkit::authenticator::SoftAuthenticator::scan(&uri).unwrap();
+        policy(&engine, &Owner::Account(acme().into()), json!({"offered": []})).await;
+        let code = Response::code(&app.code_at(world.now()));
+        let confirmed = engine.enrol_confirm(&started.reference, &code).await.unwrap();
+        assert!(matches!(confirmed, mfa::EnrolConfirm::Rejected(r) if r.reason == Reason::Unavailable));
+    }
+
+    async fn s05_a_document_that_cannot_be_trusted_is_an_error_and_not_its_absence(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let engine = node(&world).await;
+        let challenge = begin(&engine, &bob).await;
+        for kind in ["settings", "policy"] {
+            put(&engine, &Owner::Account(acme().into()), json!({"enabled": true})).await;
+            policy(&engine, &Owner::Account(acme().into()), json!({"attempts": 3})).await;
+            let key = mfa::Key::new(Scope::Account(acme()), mfa::RecordKind::new(kind), &b"document"[..]);
+            let mut found = world.store.get(&[key], world.now()).await.unwrap();
+            let kept = found.remove(0).unwrap();
+            let mut forged = kept.clone();
+            let at = forged.body.len() / 2;
+            forged.body[at] ^= 1;
+            mfa_tests::attack::overwrite(&world, &forged).await;
+            // Its version is new, so that nobody uses what was read before.
+            let fresh = node(&world).await;
+            for engine in [&engine, &fresh] {
+                assert_eq!(engine.begin(login(&bob)).await.unwrap_err().code(), "unavailable");
+                let right = Response::code(&app.code_at(world.now()));
+                assert_eq!(engine.verify(&challenge.reference, right).await.unwrap_err().code(), "unavailable");
+                assert_eq!(engine.settings_resolve(&acme().into(), &user_auth()).await.unwrap_err().code(), "unavailable");
+            }
+            let told = world.events_of(Kind::RecordRefused).await;
+            assert!(told.iter().any(|event| event.field("record") == Some(kind)), "{kind}");
+            // It can be written anew, but not be changed or kept.
+            let acme = Owner::Account(acme().into());
+            if kind == "settings" {
+                let changed = engine.settings_patch(&acme, &json!({}), None, &host()).await;
+                assert_eq!(changed.unwrap_err().code(), "unavailable");
+                engine.settings_put(&acme, &json!({}), None, &host()).await.unwrap();
+            } else {
+                let changed = engine.policy_patch(&acme, &json!({}), None, &host()).await;
+                assert_eq!(changed.unwrap_err().code(), "unavailable");
+                engine.policy_delete(&acme, None, &host()).await.unwrap();
+            }
+        }
+        assert!(matches!(engine.begin(login(&bob)).await.unwrap(), Begin::Challenge(_)));
+    }
+
+    async fn a_change_against_an_older_revision_is_a_conflict_and_one_of_two_writers_wins(world) {
+        let engine = node(&world).await;
+        let acme = Owner::Account(acme().into());
+        let on = user(json!({"enabled": true}));
+        let first = engine.settings_put(&acme, &on, None, &host()).await.unwrap();
+        let (one, two) = futures::join!(
+            async { engine.settings_put(&acme, &user(json!({"enabled": false})), Some(first), &host()).await },
+            async { engine.settings_patch(&acme, &user(json!({"token_auth_expiry_s": 60})), Some(first), &host()).await },
+        );
+        let codes = [&one, &two].map(|result| result.as_ref().err().map(mfa::Error::code));
+        assert!(codes == [None, Some("conflict")] || codes == [Some("conflict"), None], "{codes:?}");
+        let late = engine.settings_delete(&acme, Some(first), &host()).await;
+        assert_eq!(late.unwrap_err().code(), "conflict");
+        let stored = engine.settings(&Scope::Account(mfa_tests::acme())).await.unwrap().unwrap();
+        assert_eq!(Some(stored.revision), one.or(two).ok());
+        engine.settings_delete(&acme, Some(stored.revision), &host()).await.unwrap();
+        let gone = engine.settings_delete(&acme, None, &host()).await;
+        assert_eq!(gone.unwrap_err().code(), "no_document");
+        // One that is gone has no revision to be changed against.
+        let late = engine.settings_put(&acme, &on, Some(stored.revision), &host()).await;
+        assert_eq!(late.unwrap_err().code(), "conflict");
+        assert!(engine.settings(&Scope::Account(mfa_tests::acme())).await.unwrap().is_none());
+    }
+
+    async fn a_wrong_document_changes_nothing_and_every_change_is_told_with_who_made_it(world) {
+        let engine = node(&world).await;
+        let acme = Owner::Account(acme().into());
+        put(&engine, &acme, json!({"enabled": true, "log_failed_attempts": true})).await;
+        world.clock.advance(std::time::Duration::from_secs(1));
+        let wrong = engine.settings_patch(&acme, &user(json!({"enabled": 1, "token_auth_expiry_s": 0})), None, &host()).await;
+        let mfa::Error::InvalidDocument(fields) = wrong.unwrap_err() else { panic!() };
+        assert_eq!(fields.len(), 2);
+        engine.settings_patch(&acme, &user(json!({"log_failed_attempts": false})), None, &host()).await.unwrap();
+        let events = world.events_of(Kind::SettingsChanged).await;
+        let told: Vec<_> = events.iter().map(|event| (event.field("change").unwrap(), event.field("paths").unwrap())).collect();
+        let module = "auth_modules.user_auth";
+        assert_eq!(told, [
+            ("put", format!("{module}.enabled {module}.log_failed_attempts").as_str()),
+            ("patch", format!("{module}.log_failed_attempts").as_str()),
+        ]);
+        assert!(events.iter().all(|event| event.actor().is_some() && event.user().is_none()));
+        policy(&engine, &acme, json!({"attempts": 3})).await;
+        let events = world.events_of(Kind::PolicyChanged).await;
+        assert_eq!(events[0].field("paths"), Some("attempts"));
+    }
+
+    async fn a_configuration_is_named_of_the_own_account_or_one_above_that_includes_it(world) {
+        let engine = node(&world).await;
+        let second = |account: &str| {
+            user(json!({"multi_factor": {"configuration_id": "0".repeat(32), "account_id": account}}))
+        };
+        let code = |result: Result<_, mfa::Error>| result.err().map(|error| error.code());
+        assert_eq!(code(engine.settings_put(&own(), &second("acme"), None, &host()).await), None);
+        for not_above in ["sibling", "root", "mid"] {
+            let put = engine.settings_put(&own(), &second(not_above), None, &host()).await;
+            assert_eq!(code(put), Some("not_in_account_tree"), "{not_above}");
+        }
+        let includes = user(json!({"multi_factor": {"include_subaccounts": true}}));
+        engine.settings_put(&of("root"), &includes, None, &host()).await.unwrap();
+        assert_eq!(code(engine.settings_put(&own(), &second("root"), None, &host()).await), None);
+        // What it says itself of accounts below does not count.
+        let itself = user(json!({"multi_factor": {"configuration_id": "0".repeat(32), "account_id": "mid",
+            "include_subaccounts": true}}));
+        engine.settings_put(&of("mid"), &user(json!({"multi_factor": {"include_subaccounts": false}})), None, &host()).await.unwrap();
+        assert_eq!(code(engine.settings_put(&own(), &itself, None, &host()).await), Some("not_in_account_tree"));
+        // Nor does an account below, nor one above a reseller.
+        assert_eq!(code(engine.settings_put(&of("root"), &second("acme"), None, &host()).await), Some("not_in_account_tree"));
+        let reseller = [Ancestor::new(acme()), Ancestor::new(account("mid")).with_marks(true, false), Ancestor::new(account("root"))];
+        let behind = Owner::Account(Account::new(acme()).with_lineage(reseller.to_vec()).unwrap());
+        assert_eq!(code(engine.settings_put(&behind, &second("root"), None, &host()).await), Some("not_in_account_tree"));
+    }
+
+    async fn an_account_that_was_moved_has_the_settings_of_where_it_is_now(world) {
+        let (bob, _app) = world.enrol("bob").await;
+        let engine = node(&world).await;
+        put(&engine, &of("root"), json!({"enabled": false})).await;
+        let begun = engine.begin(login(&below(&bob))).await.unwrap();
+        assert_eq!(denied(&begun), Some(DeniedReason::ModuleDisabled));
+        let moved = [acme(), account("elsewhere")].map(Ancestor::new).to_vec();
+        let moved = bob.clone().with_lineage(moved).unwrap();
+        assert!(matches!(engine.begin(login(&moved)).await.unwrap(), Begin::Challenge(_)));
+    }
+
+    async fn documents_move_to_the_new_key_and_hold_the_old_one_until_then(world) {
+        let engine = node(&world).await;
+        put(&engine, &Owner::System, json!({"enabled": false})).await;
+        policy(&engine, &Owner::Account(acme().into()), json!({"attempts": 3})).await;
+        let (old, new) = (world.ring.active(), mfa::KeyId::parse("k2").unwrap());
+        world.ring.add(new.clone(), [9; 32]).unwrap();
+        engine.key_activate(&new, "ops", "yearly").await.unwrap();
+        assert_eq!(engine.key_references(&old).await.unwrap(), 2);
+        assert_eq!(engine.key_retire(&old, "ops", "yearly").await.unwrap_err().code(), "key_in_use");
+        assert_eq!(engine.reseal().await.unwrap().unreadable, 0);
+        engine.key_retire(&old, "ops", "yearly").await.unwrap();
+        let bob = world.add("bob").await;
+        let begun = engine.begin(login(&bob)).await.unwrap();
+        assert_eq!(denied(&begun), Some(DeniedReason::ModuleDisabled));
+    }
+
+    async fn what_documents_say_is_read_with_the_user_s_records(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let counting = Arc::new(CountingStore::new(Arc::clone(&world.store)));
+        let clock = Arc::new(world.clock.clone());
+        let engine = Engine::builder(counting.clone(), world.directory.clone(), mfa_tests::ring(), clock);
+        let entropy = Arc::new(mfa_testkit::entropy::SeededEntropy::new(0xc0));
+        let engine = engine.entropy(entropy).provider(mfa::totp::Totp::new("Acme").unwrap()).modules(modules());
+        let engine = engine.danger_test_doubles().build().await.unwrap();
+        put(&engine, &of("root"), json!({"enabled": true})).await;
+        let costs = || (counting.counts().gets, counting.take().commits);
+        costs();
+        let challenge = begin(&engine, &below(&bob)).await;
+        assert_eq!(costs(), (1, 1));
+        assert_eq!(reason(&engine, &challenge.reference, &app.code_at(world.now())).await, None);
+        assert_eq!(costs(), (1, 1));
+        engine.settings_resolve(&lineage(), &user_auth()).await.unwrap();
+        assert_eq!(costs(), (1, 0));
+    }
+
+    async fn an_explanation_names_each_rule_its_value_and_where_it_came_from(world) {
+        let eve = world.add("eve").await;
+        let engine = node(&world).await;
+        put(&engine, &of("root"), json!({"multi_factor": {"enabled": false}})).await;
+        policy(&engine, &of("mid"), json!({"enforced": true})).await;
+        let explained = engine.explain(&login(&below(&eve))).await.unwrap();
+        assert_eq!(explained.outcome, ExplainedOutcome::EnrolmentRequired);
+        let rules: Vec<_> =
+            explained.rules.iter().map(|rule| (rule.name, &*rule.value, &*rule.origin)).collect();
+        assert_eq!(rules, [
+            ("module_enabled", "true", "builtin"),
+            ("multi_factor", "false", "root"),
+            ("module_asks", "false", "builtin"),
+            ("enrolments", "0", "store"),
+            ("enforced", "true", "mid"),
+        ]);
+    }
+
+    async fn s29_an_administrator_changes_documents_by_a_proof_of_that_very_change(world) {
+        let engine = node(&world).await;
+        let (ann, app) = enrol_ranked(&world, "ann", 5).await;
+        let (bob, bobs) = enrol_ranked(&world, "bob", 0).await;
+        let acme = Account::new(acme());
+        let owner = Owner::Account(acme.clone());
+        let off = user(json!({"enabled": false}));
+        let intent = mfa::Intent::change_settings(&acme, Change::Put(&off));
+        let by = |subject: &Subject, proof| mfa::Authority::proof(proof, Some(&session(subject)));
+        // Of no rank, for another document, for another change of the same words, twice: no.
+        let proof = prove_on(&engine, &world, login(&bob), &bobs, &intent).await;
+        let refused = engine.settings_put(&owner, &off, None, &by(&bob, proof)).await;
+        assert_eq!(refused.unwrap_err().code(), "not_permitted");
+        let proof = prove_on(&engine, &world, login(&ann), &app, &intent).await;
+        let on = user(json!({"enabled": true}));
+        let refused = engine.settings_put(&owner, &on, None, &by(&ann, proof.clone())).await;
+        assert_eq!(refused.unwrap_err().code(), "step_up_required");
+        let refused = engine.settings_patch(&owner, &off, None, &by(&ann, proof.clone())).await;
+        assert_eq!(refused.unwrap_err().code(), "step_up_required");
+        let refused = engine.policy_put(&owner, &off, None, &by(&ann, proof.clone())).await;
+        assert_eq!(refused.unwrap_err().code(), "step_up_required");
+        engine.settings_put(&owner, &off, None, &by(&ann, proof.clone())).await.unwrap();
+        let events = world.events_of(Kind::SettingsChanged).await;
+        assert_eq!(events[0].field("authority"), Some("administrator"));
+        assert_eq!((events[0].actor(), events[0].user()), (Some("ann"), None));
+        let again = engine.settings_put(&owner, &off, None, &by(&ann, proof)).await;
+        assert_eq!(again.unwrap_err().code(), "step_up_required");
+        let refusals = world.events_of(Kind::ChangeRefused).await;
+        assert!(refusals.iter().any(|event| event.field("operation") == Some("change_settings")));
+    }
+
+    async fn the_system_s_documents_are_the_host_s_and_without_modules_there_are_none(world) {
+        let (ann, app) = enrol_ranked(&world, "ann", 5).await;
+        let engine = node(&world).await;
+        let intent = mfa::Intent::change_settings(&Account::new(acme()), Change::Put(&json!({})));
+        let proof = prove_on(&engine, &world, login(&ann), &app, &intent).await;
+        let by = mfa::Authority::proof(proof, Some(&session(&ann)));
+        let refused = engine.settings_put(&Owner::System, &json!({}), None, &by).await;
+        assert_eq!(refused.unwrap_err().code(), "not_permitted");
+        let acme = Owner::Account(acme().into());
+        let refused = world.engine.settings_put(&acme, &json!({}), None, &host()).await;
+        assert_eq!(refused.unwrap_err().code(), "required");
+    }
+}
