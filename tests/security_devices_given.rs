@@ -4,9 +4,13 @@
 use std::time::Duration;
 
 use audit_model::Kind;
-use mfa::{Aal, Answer, Authority, DeviceState, Engine, Factor, Grant, Provider, Response, Subject, Verify};
+use mfa::{
+    Aal, Answer, Authority, Begin, Channel, DeviceState, Engine, Factor, FirstFactor, FirstFactorKind, Grant,
+    Login, Module, Provider, Response, Subject, Verify,
+};
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
+use mfa_testkit::scripted::{On, Say};
 use mfa_tests::attack::records;
 use mfa_tests::devices::{called, devices, let_in, log_in, refused, trusted, trusting, with_trust};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
@@ -96,6 +100,35 @@ on_stores! {
             // Known again it can be: that lowers nothing.
             node.device_remember(&grant, "a laptop").await.unwrap();
         }
+    }
+
+    async fn s15_nothing_is_trusted_by_an_approval_alone_whatever_its_level(world) {
+        let provider = scripted(Vec::new());
+        provider.on(On::Answer(SCRIPTED_CODE.to_owned()), Say::Approve);
+        let engine = with_trust(world.node().provider(provider), &json!({})).build().await.unwrap();
+        let bob = world.add("bob").await;
+        enrol_in(&engine, &bob, "scripted", SCRIPTED_CODE).await;
+        let grant = answered(&engine, &bob, Answer::code(SCRIPTED_CODE)).await;
+        assert_eq!((grant.evidence().aal(), grant.evidence().strength.approve_only), (Aal::Two, true));
+        let told = engine.device_trust(&grant, "a laptop").await;
+        assert_eq!(refused(&world, "trust_device", told).await, "not_permitted");
+        nothing_kept(&world).await;
+    }
+
+    async fn s15_nothing_is_trusted_where_both_steps_are_of_one_kind(world) {
+        let (engine, bob, app) = bob(&world).await;
+        for kind in [FirstFactorKind::MutualTls, FirstFactorKind::ApiKey, FirstFactorKind::Sso] {
+            let first = FirstFactor::verified_now(kind, Channel::Direct, Some(&session(&bob)));
+            let login = Login::new(bob.clone(), first, Module::parse("user_auth").unwrap());
+            let Begin::Challenge(challenge) = engine.begin(login).await.unwrap() else { panic!("no challenge") };
+            let code = Response::code(&app.code_at(world.now()));
+            let verified = engine.verify(&challenge.reference, code).await.unwrap();
+            let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
+            let told = engine.device_trust(&grant, "a laptop").await;
+            assert_eq!(refused(&world, "trust_device", told).await, "not_permitted", "{kind:?}");
+            world.clock.advance(MINUTE);
+        }
+        nothing_kept(&world).await;
     }
 
     async fn s15_a_grant_keeps_a_device_within_its_minute_and_of_an_unchanged_user(world) {

@@ -50,7 +50,8 @@ impl<'a> Arriving<'a> {
         now: Timestamp,
     ) -> Result<Seen, Error> {
         let (Some(claims), Read::Live(record, _)) = (&self.device, login) else { return Ok(Seen::Nothing) };
-        look(rules, claims, (&self.login.subject, record), records, record.effective(now))
+        let whom = (&self.login.subject, record, self.login.first_factor.kind);
+        look(rules, claims, whom, records, record.effective(now))
     }
 
     pub(crate) fn about(&self, seen: &Seen, explain: bool) -> About<'_> {

@@ -59,6 +59,7 @@ pub(crate) fn begin(
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
     let seen = arriving.look(rules, &read, records, now)?;
     let survey = survey(rules, arriving.about(&seen, false), (&read, &vault), now);
+    let seen = seen.within(&survey.usable);
     let (device, known) = (seen.device(), seen.is_known());
     let mut beginning =
         Beginning { rules, login, intent, now, ahead, device, known, changed: None, plan: Plan::default() };

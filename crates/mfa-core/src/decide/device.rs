@@ -9,7 +9,10 @@ use crate::keyring::is_same;
 use crate::record::device::{Device, GRACE, Replaced, Standing, TokenHash, Trust, device_key};
 use crate::record::login::Login;
 use crate::reference::{Claims, Handle};
-use crate::{DeviceId, DeviceState, DeviceToken, Draw, Error, KeyRing, Reference, Subject, Version, bypass};
+use crate::{
+    DeviceId, DeviceState, DeviceToken, Draw, EnrolmentId, Error, FirstFactorKind, Grant, KeyRing, Reference,
+    Subject, Version, bypass,
+};
 
 /// What a token turns out to be.
 pub(crate) enum Seen {
@@ -42,6 +45,15 @@ impl Seen {
         matches!(self, Self::Known(_) | Self::Trusted { .. })
     }
 
+    /// Returns it as it is where `usable` are the enrolments that could be asked for: a device is trusted no further
+    /// than what its trust was given for.
+    pub(crate) fn within<T>(self, usable: &[(EnrolmentId, T)]) -> Self {
+        match self {
+            Self::Trusted { device, .. } if !device.is_backed_by(usable) => Self::Known(device.id),
+            seen => seen,
+        }
+    }
+
     /// Returns it in a word, for an explanation.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
@@ -66,7 +78,7 @@ pub(crate) fn read(ring: &KeyRing, token: Option<&DeviceToken>, subject: &Subjec
 pub(crate) fn look(
     rules: &Rules,
     claims: &Claims,
-    (subject, login): (&Subject, &Login),
+    (subject, login, first_factor): (&Subject, &Login, FirstFactorKind),
     records: &Records,
     at: Timestamp,
 ) -> Result<Seen, Error> {
@@ -96,7 +108,9 @@ pub(crate) fn look(
     let trusted = match &device.standing {
         // What was replaced when the device was kept anew was not trusted itself.
         Standing::Trusted(trust) => {
-            trust.holds(rules, subject, login, at) && replaced.is_none_or(|replaced| replaced.turned)
+            trust.holds(rules, subject, login, at)
+                && trust.first_factor == first_factor
+                && replaced.is_none_or(|replaced| replaced.turned)
         }
         Standing::NotTrusted | Standing::Banned => false,
     };
@@ -105,8 +119,15 @@ pub(crate) fn look(
 
 impl Trust {
     /// Takes down what trust in a device rests on from now on.
-    pub(crate) fn new(login: &Login, password_epoch: u64, since: Timestamp) -> Self {
-        Self { since, epoch: login.trust_epoch, password_epoch, enrolments: enrolments(login) }
+    pub(crate) fn new(login: &Login, grant: &Grant, since: Timestamp) -> Self {
+        Self {
+            since,
+            epoch: login.trust_epoch,
+            password_epoch: grant.user_then().password_epoch,
+            by: grant.evidence().enrolment,
+            first_factor: grant.evidence().first_factor,
+            enrolments: enrolments(login),
+        }
     }
 
     /// Returns whether all that it rests on is as it was.
@@ -120,6 +141,10 @@ impl Trust {
 }
 
 impl Device {
+    fn is_backed_by<T>(&self, usable: &[(EnrolmentId, T)]) -> bool {
+        matches!(&self.standing, Standing::Trusted(trust) if usable.iter().any(|(id, _)| *id == trust.by))
+    }
+
     /// Makes its next token, in the place of the one before.
     pub(crate) fn rotate(
         &mut self,

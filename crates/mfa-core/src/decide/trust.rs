@@ -67,7 +67,7 @@ pub(crate) fn keep(
         None => id_in(slot, draw.take()?),
     };
     let (standing, life) = if keep.trust {
-        let trust = Trust::new(&login, keep.grant.user_then().password_epoch, at);
+        let trust = Trust::new(&login, keep.grant, at);
         (Standing::Trusted(trust), rules.policy.trust_life().min(KNOWN_LIFE))
     } else {
         (Standing::NotTrusted, KNOWN_LIFE)
@@ -124,8 +124,9 @@ impl Keep<'_> {
         if login.is_on_hold(at) {
             return Err(Forbidden::RecoveryHold);
         }
-        let strength = &self.grant.evidence().strength;
-        if strength.aal < Aal::Two || strength.factor != Factor::Possession {
+        let evidence = self.grant.evidence();
+        let is_possession = evidence.strength.factor == Factor::Possession;
+        if evidence.aal() < Aal::Two || !is_possession || evidence.strength.approve_only {
             return Err(Forbidden::NotPermitted);
         }
         Ok(())

@@ -20,7 +20,8 @@ impl Engine {
     /// token in the browser. The policy is that of the user's account, as the directory has it now. One read of all of a
     /// user's devices and one commit.
     ///
-    /// Trust ends with the password, a method that is added or removed, recovery, a lock, a reset, a revocation and
+    /// It stands in for the second step after the same kind of first factor, as long as the method it was given for
+    /// could be asked for. Trust ends with the password, a method that is added or removed, recovery, a lock, a reset, a revocation and
     /// a report that it was not the user. A user has 16 devices at most: another one takes the place of the one that
     /// was used longest ago. A second call with the same grant is the same device, with another token. The user is
     /// told.
@@ -53,8 +54,9 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Forbidden`]: `policy_forbids` without the knob `trust`; `not_permitted` for evidence below AAL2 (a way
-    /// back in, a method bound by an administrator or by a first factor alone) and for a device that is banned;
+    /// [`Error::Forbidden`]: `policy_forbids` without the knob `trust`; `not_permitted` for a login below AAL2 (a
+    /// first factor of no other kind, a way back in, a method bound by an administrator or by a first factor alone), for
+    /// an answer that was to approve and nothing else, and for a device that is banned;
     /// `recovery_hold` within a day of a recovery; `step_up_required` for a grant past its minute, or of a user who
     /// has changed since. [`Error::Invalid`] for a name that is not 1 to 128 bytes without control characters, with
     /// code `too_many_banned` if every place is a banned device's. [`Error::UnknownUser`]. Errors with code

@@ -356,6 +356,7 @@ impl Engine {
         let vault = records.read(&user_key(account, VAULT, user));
         let seen = arriving.look(rules, &read, &records, now)?;
         let mut survey = survey(rules, arriving.about(&seen, true), (&read, &vault), now);
+        let seen = seen.within(&survey.usable);
         if login.device.is_some() {
             survey.note("trust", rules.policy.trust(), rules.origin("trust"));
             survey.note("device", seen.code(), "store");

@@ -7,7 +7,7 @@ use audit_model::{AccountId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{DEVICE, users_key};
-use crate::{ChallengeId, CodecError, DeviceId, Key, KeyId, Versioned};
+use crate::{ChallengeId, CodecError, DeviceId, EnrolmentId, FirstFactorKind, Key, KeyId, Versioned};
 
 /// The most devices of a user.
 pub(crate) const SLOTS: u8 = 16;
@@ -60,6 +60,10 @@ pub(crate) struct Trust {
     pub(crate) epoch: u64,
     /// The host's number of the password.
     pub(crate) password_epoch: u64,
+    /// The enrolment whose evidence it was given for: as long as that could be asked for.
+    pub(crate) by: EnrolmentId,
+    /// The kind of first factor that came before: it stands in for the second step after no other.
+    pub(crate) first_factor: FirstFactorKind,
     /// A digest of the user's enrolments.
     #[serde(with = "serde_bytes")]
     pub(crate) enrolments: [u8; 32],
