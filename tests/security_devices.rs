@@ -21,6 +21,8 @@ use serde_json::json;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const GRACE: Duration = Duration::from_secs(10);
+/// From when on a value that was replaced is a copy's, by whichever clock.
+const ALARM: Duration = Duration::from_secs(40);
 const INSTANT: Duration = Duration::from_millis(1);
 
 /// A node that lets users trust devices, and bob with an app.
@@ -113,7 +115,7 @@ on_stores! {
             let kept = trusted(&engine, &world, &bob, &app).await;
             let next = turned(&engine, &bob, &kept.token).await;
             let _ = arrived(&engine, &inbox).await;
-            world.clock.advance(GRACE);
+            world.clock.advance(ALARM);
             // Whichever of the two holds the older value, neither is trusted any more.
             let (first, second) = if thief_first { (&kept.token, &next) } else { (&kept.token, &kept.token) };
             assert_eq!(called(&engine, &bob, first).await, "reused");
@@ -144,6 +146,11 @@ on_stores! {
         assert!(let_in(&engine, &bob, &next).await.is_some());
         assert_eq!(called(&engine, &bob, &kept.token).await, "reused");
         world.clock.advance(GRACE);
+        assert_eq!(called(&engine, &bob, &next).await, "not_trusted", "for half a minute nobody is accused");
+        world.clock.advance(ALARM - GRACE - INSTANT);
+        assert!(let_in(&engine, &bob, &next).await.is_none());
+        assert!(world.events_of(Kind::DeviceReused).await.is_empty());
+        world.clock.advance(INSTANT);
         assert_eq!(called(&engine, &bob, &next).await, "reused");
         assert!(let_in(&engine, &bob, &after).await.is_some());
     }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use mfa::{Begin, DeviceToken, Engine, Intent, Reason, Response, Subject, Verify};
+use mfa::{Begin, DeniedReason, DeviceToken, Engine, Intent, Reason, Response, Subject, Verify};
 use mfa_testkit::authenticator::SoftAuthenticator;
-use mfa_tests::devices::{from, log_in, strangers_fail};
+use mfa_tests::devices::{from, log_in, strangers_fail, with_trust};
 use mfa_tests::doubles::{SLOW_CODE, SlowHash, enrol_in};
 use mfa_tests::told::wrong_code;
 use mfa_tests::{STEP, World, host, on_stores};
+use serde_json::json;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -179,4 +180,36 @@ on_stores! {
         world.clock.advance(PAST_DELAYS);
         assert!(answer(&engine, &bob, None, SLOW_CODE).await.is_none());
     }
+
+    async fn s13_a_third_of_the_open_challenges_is_kept_for_known_devices(world) {
+        let engine = with_trust(world.node(), &json!({ "open_challenges": 6 })).build().await.unwrap();
+        let (bob, app) = world.enrol("bob").await;
+        let token = known(&world, &bob, &app).await;
+        // As many as strangers may have open, and no more; the device begins still, and a step-up as well.
+        assert_eq!(opened(&engine, &bob, None, 10).await, 4);
+        let asked = engine.step_up_begin(from(&bob, Some(&token)), &Intent::disable(&bob)).await.unwrap();
+        assert!(matches!(asked, Begin::Challenge(_)), "{asked:?}");
+        assert_eq!(opened(&engine, &bob, Some(&token), 10).await, 1);
+        // Where no device is known nothing is kept.
+        let (carol, app) = world.enrol("carol").await;
+        assert_eq!(opened(&engine, &carol, None, 10).await, 6);
+        let (dave, app_of_dave) = world.enrol("dave").await;
+        let token = known(&world, &dave, &app_of_dave).await;
+        let id = engine.devices(dave.account(), dave.user()).await.unwrap()[0].id;
+        engine.device_ban(dave.account(), dave.user(), id, &host()).await.unwrap();
+        assert_eq!(opened(&engine, &dave, Some(&token), 10).await, 4, "banned, it is a stranger");
+        drop(app);
+    }
+}
+
+/// Begins until it is refused for what is open, at most `times`; returns how often it was not.
+async fn opened(engine: &Engine, bob: &Subject, token: Option<&DeviceToken>, times: usize) -> usize {
+    for n in 0..times {
+        match engine.begin(from(bob, token)).await.expect("a begin") {
+            Begin::Challenge(_) => {}
+            Begin::Denied(denied) if denied.reason == DeniedReason::TooManyOpen => return n,
+            other => panic!("{other:?}"),
+        }
+    }
+    times
 }

@@ -7,13 +7,14 @@ use audit_model::Kind;
 use mfa::{Begin, Charge, DeniedReason, DeviceToken, Engine, Response, Subject, Verify};
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::acting::Acting;
+use mfa_tests::attack::{forged, overwrite, user_record};
 use mfa_tests::devices::{devices, from, let_in, turned, with_trust};
 use mfa_tests::doubles::SCRIPTED_CODE;
 use mfa_tests::{World, begin, host, on_stores};
 use serde_json::{Value, json};
 
-/// How long a value that was replaced is good still.
-const GRACE: Duration = Duration::from_secs(10);
+/// From when on a value that was replaced is a copy's.
+const ALARM: Duration = Duration::from_secs(40);
 
 /// Bob on a trusted device, with one method that can send.
 struct Sending {
@@ -37,7 +38,7 @@ impl Sending {
     /// Turns the token, and returns the value before, when it is a copy's.
     async fn copied(&self, world: &World) -> DeviceToken {
         let _ = turned(&self.engine, &self.bob, &self.token).await;
-        world.clock.advance(GRACE);
+        world.clock.advance(ALARM);
         self.token.clone()
     }
 
@@ -94,6 +95,16 @@ on_stores! {
         // With one that has ended there is room, and the copy is nothing any more.
         let _ = it.engine.cancel(&open[0].reference).await.unwrap();
         assert!(let_in(&it.engine, &it.bob, &copy).await.is_none());
+        it.was_forgotten(&world).await;
+    }
+
+    async fn s15_a_copied_token_is_an_alarm_where_what_is_open_cannot_be_read(world) {
+        let it = Sending::new(&world, json!({})).await;
+        let _challenge = begin(&it.engine, &it.bob).await;
+        let copy = it.copied(&world).await;
+        let open = user_record(&world, &it.bob, "open").await;
+        overwrite(&world, &forged(&open, b"not a list")).await;
+        assert_eq!(it.denied(Some(&copy)).await, DeniedReason::Unavailable);
         it.was_forgotten(&world).await;
     }
 

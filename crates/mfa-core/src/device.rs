@@ -12,8 +12,9 @@ handle! {
     /// device. Secret: put it into a cookie that is `HttpOnly`, `Secure` and of the login's host alone.
     ///
     /// The token of a trusted device is good once: the answer to its use has the next one. A value that was
-    /// replaced is good for ten seconds more, for requests that were on their way; afterwards it was copied or
-    /// restored, the device is forgotten and the user told.
+    /// replaced is good for ten seconds more, for requests that were on their way, unless the next one was replaced
+    /// meanwhile; for half a minute after that it is asked. Any older one was copied or restored: the device is
+    /// forgotten and the user told.
     DeviceToken
 }
 

@@ -38,8 +38,8 @@ impl Login {
     }
 
     /// Presents the token of the device that it comes from, as the browser's cookie has it. A trusted device is
-    /// not asked for a second step where the policy says so; one that is only known fails on a count of its own,
-    /// which nobody else can use up. Any other text changes nothing.
+    /// not asked for a second step where the policy says so; one that is only known fails on a count that is kept for
+    /// the user's known devices together. Any other text changes nothing.
     #[must_use]
     pub fn with_device(mut self, token: DeviceToken) -> Self {
         self.device = Some(token);

@@ -48,7 +48,7 @@ fn of_four_processes_that_show_one_token_one_gets_the_next_and_all_are_let_in() 
     assert_eq!(next.len(), 1, "{answers:?}");
 
     // Ten seconds later the first value is a copy, and neither is good any more.
-    owner.ok(json!({ "op": "clock.advance", "seconds": 11 }));
+    owner.ok(json!({ "op": "clock.advance", "seconds": 40 }));
     for token in [&token, next[0]] {
         assert_eq!(owner.ok(from(token))["outcome"], "challenge");
     }

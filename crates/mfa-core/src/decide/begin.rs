@@ -28,6 +28,8 @@ use crate::{
 const TICKETS: u8 = 64;
 /// The random bytes of a challenge: ids, binder, version, nonce, salt.
 const RANDOM_BYTES: usize = 128;
+/// Of the open challenges, one in so many is kept for devices that succeeded before, as long as there may be one.
+const KEPT: usize = 3;
 
 /// What begin comes to.
 pub(crate) enum Begun {
@@ -222,6 +224,8 @@ impl Beginning<'_> {
     ) -> Result<Begun, Error> {
         let (account, user) = (self.login.subject.account().clone(), self.login.subject.user().clone());
         let open_key = user_key(&account, OPEN, &user);
+        // Before anything can end it: what changed of the record is written whatever becomes of the login.
+        let mut record = self.hold(record, version)?;
         let (mut open, expect) = match records.read::<Open>(&open_key) {
             Read::Absent => (Open::default(), Expect::Absent),
             Read::Live(open, version) => (open, Expect::Version(version)),
@@ -230,10 +234,11 @@ impl Beginning<'_> {
                 return Ok(Begun::Answer(self.without_challenge(&denied(DeniedReason::Unavailable, None))));
             }
         };
-        let mut record = self.hold(record, version)?;
         let at = record.effective(self.now);
         let was_ahead = open.prune(at, record.fence, ended.unwrap_or_default());
-        let cap = self.rules.policy.open_challenges().min(MAX_OPEN);
+        let all = self.rules.policy.open_challenges().min(MAX_OPEN);
+        let kept = if self.known || at >= record.devices_until { 0 } else { all / KEPT };
+        let cap = all.saturating_sub(kept);
         if open.challenges.len() >= cap {
             return Ok(match ended {
                 None => Begun::LookAt(open.challenges.iter().map(|entry| entry.id).collect()),

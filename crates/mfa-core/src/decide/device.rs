@@ -1,5 +1,7 @@
 //! What a login's token of a device says: whose it is, whether it is the latest, and whether the device is trusted.
 
+use core::time::Duration;
+
 use audit_model::{AccountId, Timestamp, UserId};
 use sha2::{Digest, Sha256};
 
@@ -7,7 +9,7 @@ use super::Rules;
 use crate::driver::{Read, Records};
 use crate::keyring::is_same;
 use crate::record::device::{Device, GRACE, Replaced, Standing, TokenHash, Trust, device_key};
-use crate::record::login::Login;
+use crate::record::login::{Login, TOLERATED_SKEW};
 use crate::reference::{Claims, Handle};
 use crate::{
     DeviceId, DeviceState, DeviceToken, Draw, EnrolmentId, Error, FirstFactorKind, Grant, KeyRing, Reference,
@@ -99,16 +101,19 @@ pub(crate) fn look(
     let hash = claims.binder_hash(&rules.ring)?;
     let is = |of: &TokenHash| of.key == claims.key && is_same(&of.hash, &hash);
     let latest = is(&device.current);
-    let in_grace = |it: &&Replaced| is(&it.value) && at < it.at.plus(GRACE);
-    let replaced = device.previous.as_ref().filter(in_grace);
-    if !latest && replaced.is_none() {
+    let replaced = device.previous.as_ref().filter(|it| !latest && is(&it.value));
+    let age = replaced.map_or(Duration::ZERO, |it| at.since(it.at));
+    // Another node's clock may be as much ahead: within that nobody is accused, and nobody let in.
+    if !latest && (replaced.is_none() || age >= GRACE.saturating_add(TOLERATED_SKEW)) {
         let was_trusted = matches!(device.standing, Standing::Trusted(_));
         return Ok(if was_trusted { Seen::Reused(id, version) } else { Seen::Nothing });
     }
     let trusted = match &device.standing {
         // What was replaced when the device was kept anew was not trusted itself.
         Standing::Trusted(trust) => {
-            trust.holds(rules, subject, login, at)
+            !device.was_used_after(at)
+                && age < GRACE
+                && trust.holds(rules, subject, login, at)
                 && trust.first_factor == first_factor
                 && replaced.is_none_or(|replaced| replaced.turned)
         }
@@ -141,6 +146,12 @@ impl Trust {
 }
 
 impl Device {
+    /// Returns whether a clock ran ahead when it was used last, by more than clocks may differ: how long ago that was, and
+    /// a value replaced, nobody knows.
+    fn was_used_after(&self, at: Timestamp) -> bool {
+        self.last_used_at.since(at) > TOLERATED_SKEW
+    }
+
     fn is_backed_by<T>(&self, usable: &[(EnrolmentId, T)]) -> bool {
         matches!(&self.standing, Standing::Trusted(trust) if usable.iter().any(|(id, _)| *id == trust.by))
     }
@@ -178,7 +189,11 @@ impl Device {
         at: Timestamp,
     ) -> DeviceState {
         match &self.standing {
-            Standing::Trusted(trust) if trust.holds(rules, subject, login, at) => DeviceState::Trusted,
+            Standing::Trusted(trust)
+                if trust.holds(rules, subject, login, at) && !self.was_used_after(at) =>
+            {
+                DeviceState::Trusted
+            }
             Standing::Trusted(_) | Standing::NotTrusted => DeviceState::NotTrusted,
             Standing::Banned => DeviceState::Banned,
         }

@@ -66,8 +66,9 @@ impl Engine {
     }
 
     /// Keeps the device that a login has just succeeded on, to know it again for 30 days. That lowers nothing: its
-    /// logins are asked as ever, but of the failures that a user may have in a day and a month a third is kept for
-    /// such devices, so that a stranger with the password cannot lock the owner out. Costs as
+    /// logins are asked as ever, but of the failures that a user may have in a day and a month, and of the challenges that
+    /// may be open, a third is kept for such devices, so that a stranger with the password cannot use them up for the
+    /// owner. Messages and pushes are counted for both together. Costs as
     /// [`Engine::device_trust`]; a device that was trusted is so no more.
     ///
     /// ```
