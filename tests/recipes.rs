@@ -278,7 +278,7 @@ fn a_device_is_trusted_as_the_page_says() {
         };
         let (aal, next) = let_in(&trusted);
         assert!(aal == Aal::One && next.is_some());
-        host.clock.advance(STEP);
+        host.clock.advance(2 * STEP);
         assert!(matches!(begin(&engine, login(&bob), Some(first)).await, Ok(Begin::Challenge(_))));
         assert_eq!(service.account_log(begun).await, TRUSTING.log(0));
         assert!(matches!(begin(&engine, login(&bob), next).await, Ok(Begin::Challenge(_))));

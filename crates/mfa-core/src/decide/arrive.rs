@@ -98,7 +98,9 @@ impl Beginning<'_> {
         if let Read::Live(_, version) = vault {
             self.plan.check(user_key(account, VAULT, user), *version);
         }
+        let mut event = self.event(Kind::LoginNotRequired, Outcome::Info);
         let token = if latest {
+            event = event.stream(device.take_stream());
             let token = device.rotate(&self.rules.ring, (account, user), at, draw)?;
             self.plan.put(key, Expect::Version(of), &device, Some(device.expires_at))?;
             Some(token)
@@ -108,7 +110,6 @@ impl Beginning<'_> {
         };
         let (id, expires_at) = (device.id, device.trusted_until(self.rules));
         let answer = TrustedDevice { device: id, token, expires_at };
-        let event = self.event(Kind::LoginNotRequired, Outcome::Info);
         self.plan.events([event.reason(answer.code()).field("device", id.to_string())]);
         Ok(Begun::Answer(Begin::TrustedDevice(answer)))
     }

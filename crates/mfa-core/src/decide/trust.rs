@@ -2,12 +2,13 @@
 
 use core::time::Duration;
 
-use audit_model::{AccountId, Kind, Outcome, UserId};
+use audit_model::{AccountId, EventBuilder, Kind, Outcome, UserId};
 
 use super::authorise::Allowed;
 use super::manage::{Changing, Managed};
 use super::{Rules, event, notice};
 use crate::driver::{Decision, Read, Records};
+use crate::grant::GRANT_LIFE;
 use crate::plan::Plan;
 use crate::record::device::{
     BAN_LIFE, Device, KNOWN_LIFE, Replaced, SLOTS, Standing, TokenHash, Trust, device_key, id_in, slot_key,
@@ -66,6 +67,10 @@ pub(crate) fn keep(
         Some(same) => same.id,
         None => id_in(slot, draw.take()?),
     };
+    let stream = match same {
+        Some(same) => (same.stream, same.events),
+        None => (draw.take()?, 0),
+    };
     let (standing, life) = if keep.trust {
         let trust = Trust::new(&login, keep.grant, at);
         (Standing::Trusted(trust), rules.policy.trust_life().min(KNOWN_LIFE))
@@ -85,6 +90,8 @@ pub(crate) fn keep(
         challenge: keep.grant.challenge(),
         current: TokenHash { key: claims.key.clone(), hash: claims.binder_hash(ring)? },
         previous: same.map(|same| Replaced { value: same.current.clone(), at, turned: false }),
+        stream: stream.0,
+        events: stream.1,
     };
     let mut plan = Plan::default();
     plan.put(slot_key(account, user, slot), expect, &device, Some(device.expires_at))?;
@@ -260,13 +267,51 @@ impl Changing<'_> {
         };
         let event = allowed.describe(self.event(Kind::DeviceRevoked)).field("device", "all");
         match read {
-            None => plan.events([event]),
-            Some((mut login, version)) => {
+            Some((mut login, version)) if self.may_be_trusted(&login) => {
                 login.drop_trust();
+                login.revoked = login.events.saturating_add(1);
                 self.put(&mut plan, login, version, vec![event])?;
+            }
+            read => {
+                self.hold(&mut plan, read.map(|(_, version)| version));
+                self.nothing_to_revoke(&mut plan, event, "all", &allowed);
             }
         }
         Ok(Decision { plan, value: Ok(()) })
+    }
+
+    /// Returns whether any device may be trusted, or be so by a grant of the last minute. Where nothing has happened to
+    /// the user since all were revoked, none is.
+    fn may_be_trusted(&self, login: &Login) -> bool {
+        if login.events == login.revoked {
+            return false;
+        }
+        let (account, user) = (self.subject.account(), self.subject.user());
+        let slots = Slots::read(account, user, self.subject.generation(), self.records);
+        let is_trusted = |(_, expect, device): &(u8, Expect, Option<Device>)| match device {
+            Some(device) => matches!(device.standing, Standing::Trusted(_)),
+            // Another node may be able to read it.
+            None => *expect == Expect::Any,
+        };
+        self.now < login.latest.plus(GRANT_LIFE) || slots.0.iter().any(is_trusted)
+    }
+
+    /// Holds the user's record as it was read.
+    fn hold(&self, plan: &mut Plan, version: Option<Version>) {
+        if let Some(version) = version {
+            plan.check(user_key(self.subject.account(), LOGIN, self.subject.user()), version);
+        }
+    }
+
+    /// Writes down that there was nothing to revoke: once a minute, since a first factor is enough to ask for it.
+    fn nothing_to_revoke(&self, plan: &mut Plan, event: EventBuilder, device: &str, allowed: &Allowed) {
+        let minute = (self.now.unix_seconds() / 60).to_be_bytes();
+        let (account, user) = (self.subject.account().as_str(), self.subject.user().as_str());
+        let actor = allowed.actor.as_deref().unwrap_or_default();
+        let parts = [account, user, Kind::DeviceRevoked.code(), device, allowed.right.code(), actor];
+        let mut parts = parts.map(str::as_bytes).to_vec();
+        parts.push(&minute);
+        plan.merged_event(event, crate::codec::tuple(&parts));
     }
 
     fn change_device(
@@ -287,11 +332,17 @@ impl Changing<'_> {
         if device.standing == Standing::Banned {
             return Err(FieldError::new("device", "banned", "is banned, which is not taken back").into());
         }
+        self.hold(&mut plan, login.map(|(_, version)| version));
+        let event = self.about_device(kind, id, &allowed);
+        if standing == device.standing {
+            self.nothing_to_revoke(&mut plan, event, &id.to_string(), &allowed);
+            return Ok(Decision { plan, value: Ok(()) });
+        }
         device.standing = standing;
         device.expires_at = device.expires_at.max(self.now.plus(life));
         let key = device_key(self.subject.account(), self.subject.user(), id);
+        plan.events([event.stream(device.take_stream())]);
         plan.put(key, Expect::Version(version), &device, Some(device.expires_at))?;
-        plan.events([self.about_device(kind, id, &allowed)]);
         Ok(Decision { plan, value: Ok(()) })
     }
 
@@ -310,7 +361,7 @@ impl Changing<'_> {
         }
     }
 
-    fn about_device(&self, kind: Kind, id: DeviceId, allowed: &Allowed) -> audit_model::EventBuilder {
+    fn about_device(&self, kind: Kind, id: DeviceId, allowed: &Allowed) -> EventBuilder {
         allowed.describe(self.event(kind).field("device", id.to_string()))
     }
 }

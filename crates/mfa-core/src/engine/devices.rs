@@ -6,7 +6,7 @@ use super::Engine;
 use crate::decide::manage::Changing;
 use crate::decide::trust::{self, Keep};
 use crate::driver::Turn;
-use crate::record::device::device_key;
+use crate::record::device::{device_key, slot_keys};
 use crate::subject::checked_text;
 use crate::{Authority, Device, DeviceId, Error, Grant, Intent, KeptDevice};
 
@@ -186,7 +186,8 @@ impl Engine {
         self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await
     }
 
-    /// Trusts none of a user's devices any more; they are known still. By whose right as [`Engine::device_revoke`].
+    /// Trusts none of a user's devices any more; they are known still. By whose right as [`Engine::device_revoke`]. Where
+    /// none is trusted, nothing is written but an event a minute; so it is there.
     ///
     /// ```
     /// # use mfa_core::*;
@@ -213,7 +214,8 @@ impl Engine {
         let subject = self.subject(account, user).await?;
         let intent = Intent::revoke_device(&subject, None);
         let decide = |changing: &mut Changing<'_>| changing.revoke_devices();
-        self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await
+        let keys = slot_keys(subject.account(), subject.user());
+        self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await
     }
 
     /// Never trusts a device again, for a year: its logins are asked like any other's. By its token it is known;

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use audit_model::{AccountId, Timestamp, UserId};
+use audit_model::{AccountId, Stream, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{DEVICE, users_key};
@@ -33,6 +33,11 @@ pub(crate) struct Device {
     pub(crate) challenge: ChallengeId,
     pub(crate) current: TokenHash,
     pub(crate) previous: Option<Replaced>,
+    /// The random id of the stream of events that commits of this record alone write.
+    #[serde(with = "serde_bytes")]
+    pub(crate) stream: [u8; 16],
+    /// How many they have written.
+    pub(crate) events: u64,
 }
 
 /// The value that the current one has replaced.
@@ -87,6 +92,12 @@ impl Versioned for Device {
 }
 
 impl Device {
+    /// Gives the next event its place in this record's stream.
+    pub(crate) fn take_stream(&mut self) -> Stream {
+        self.events = self.events.saturating_add(1);
+        Stream::new(self.stream, self.events)
+    }
+
     /// Returns the ids of the keys that are needed to know the device again. A banned one is as little let in
     /// without.
     pub(crate) fn keys(&self, now: Timestamp) -> impl Iterator<Item = &KeyId> {

@@ -42,6 +42,8 @@ pub(crate) struct Login {
     pub(crate) own_failures: Option<Failures>,
     /// Until when there may be such a device.
     pub(crate) devices_until: Timestamp,
+    /// How many events had been written when trust in every device was last ended by request.
+    pub(crate) revoked: u64,
     /// In which hour a notice of a kind was written last: one an hour.
     pub(crate) noticed: Vec<(u8, u32)>,
     /// When a recovery code was used last.
@@ -287,6 +289,7 @@ mod tests {
             failures: Failures::default(),
             own_failures: Some(Failures::default()),
             devices_until: at,
+            revoked: 1_000_000,
             noticed: vec![(3, 500_000), (4, 500_000)],
             recovered_at: Some(at),
             unlocks: (20_000, 2),
