@@ -14,6 +14,7 @@ use mfa::{
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 use mfa_tests::acting::{LONGEST_DELAY, method, refused};
+use mfa_tests::devices::session_of;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in};
 use mfa_tests::mailed::{Mailed, another, offering};
 use mfa_tests::notified::{mail, reachable};
@@ -154,7 +155,7 @@ on_stores! {
         let (mailed, provider, bob) = scripted(&world).await;
         let Begin::Challenge(challenge) = begin_by(&mailed, &bob, "post").await else { panic!() };
         let Verify::Verified(grant) = answer(&mailed, &challenge, SCRIPTED_CODE).await else { panic!() };
-        let device = mailed.engine.device_remember(&grant, "a laptop").await.unwrap();
+        let device = mailed.engine.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         provider.on(On::Begin, Say::Prompt(Value::Null));
         // Strangers fail until nothing of theirs is judged.
         for _ in 0..14 {

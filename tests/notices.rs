@@ -18,6 +18,7 @@ use mfa_testkit::race::race;
 use mfa_testkit::runtime::VirtualRuntime;
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::acting::refused;
+use mfa_tests::devices::session_of;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::notified::{Elsewhere, arrived, mail, reachable};
 use mfa_tests::probe::{meet, nodes_behind_a_gate};
@@ -133,7 +134,7 @@ async fn trusting(world: &World) -> Engine {
 async fn trust(world: &World, user: &Subject, app: &SoftAuthenticator) -> mfa::DeviceToken {
     let verified = world.answer(&world.begin(user).await, &app.code_at(world.now())).await;
     let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
-    trusting(world).await.device_trust(&grant, "a device").await.unwrap().token
+    trusting(world).await.device_trust(&grant, Some(&session_of(&grant)), "a device").await.unwrap().token
 }
 
 /// Logs in, and gives the code once more.

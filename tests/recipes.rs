@@ -269,7 +269,7 @@ fn a_device_is_trusted_as_the_page_says() {
 
         let begun = service.place().await;
         let grant = signs_in(&bob, None).await;
-        let kept = keep(&engine, &grant, "Bob's laptop").await.unwrap();
+        let kept = keep(&engine, &grant, &session(&bob), "Bob's laptop").await.unwrap();
         assert_eq!((kept.state, kept.expires_at.since(host.now())), (DeviceState::Trusted, 14 * DAY));
         host.clock.advance(DAY);
         let first = kept.token.expose_secret();
@@ -289,13 +289,15 @@ fn a_device_is_trusted_as_the_page_says() {
         assert_eq!(told, ["A device is trusted", "A trusted device was copied"]);
 
         // What may not be trusted is known again; a password and a click end the trust.
-        let known = keep(&host.engine, &signs_in(&bob, None).await, "Bob's laptop").await.unwrap();
+        let known =
+            keep(&host.engine, &signs_in(&bob, None).await, &session(&bob), "Bob's laptop").await.unwrap();
         assert_eq!(known.state, DeviceState::NotTrusted);
-        let kept = keep(&engine, &signs_in(&bob, None).await, "Bob's laptop").await.unwrap();
+        let kept = keep(&engine, &signs_in(&bob, None).await, &session(&bob), "Bob's laptop").await.unwrap();
         let password = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, None);
         trust_no_more(&engine, &bob, kept.id, password).await.unwrap();
         let cookie = kept.token.expose_secret();
-        let kept = keep(&engine, &signs_in(&bob, Some(cookie)).await, "Bob's laptop").await.unwrap();
+        let kept =
+            keep(&engine, &signs_in(&bob, Some(cookie)).await, &session(&bob), "Bob's laptop").await.unwrap();
         let directory = StoredDirectory::new(
             Arc::new(service.store.clone()),
             host.ring.clone(),

@@ -14,6 +14,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{Shared, delete, user_key};
+use mfa_tests::devices::session_of;
 use mfa_tests::rings::{
     EVERY_KIND, NEW, OLD, activate_new, add_new, grant, id, log_in, node_on, nodes,
     nothing_is_sealed_under_the_old_key, records, redeem, reseal, retire_old, users, world_store,
@@ -29,7 +30,7 @@ on_stores! {
         let bob = at.add_reachable("bob").await;
         let (app, _) = at.enrol_with_recovery(&bob).await;
         let kept = grant(at, &begin(&at.engine, &bob).await, &app).await;
-        at.engine.device_remember(&kept, "a device").await.unwrap();
+        at.engine.device_remember(&kept, Some(&session_of(&kept)), "a device").await.unwrap();
         world.clock.advance(Duration::from_secs(600));
         // One of everything that can need a key.
         let challenge = begin(&at.engine, &bob).await;

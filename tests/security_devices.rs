@@ -12,7 +12,9 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{Shared, forged, overwrite, payload, records};
-use mfa_tests::devices::{called, devices, from, let_in, log_in, trusted, trusting, turned, with_trust};
+use mfa_tests::devices::{
+    called, devices, from, let_in, log_in, session_of, trusted, trusting, turned, with_trust,
+};
 use mfa_tests::notified::{arrived, mail};
 use mfa_tests::probe::node_on;
 use mfa_tests::rights::subject_of;
@@ -187,7 +189,7 @@ on_stores! {
         assert!(let_in(&short, &bob, &token).await.is_none());
         // Where it is lax still, it holds.
         let grant = log_in(&off, &world, &bob, &app, None).await;
-        assert_eq!(off.device_trust(&grant, "a laptop").await.unwrap_err().code(), "policy_forbids");
+        assert_eq!(off.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap_err().code(), "policy_forbids");
         assert!(let_in(&engine, &bob, &token).await.is_some());
         // Trust that is given by the strict one is short from the beginning.
         let kept = trusted(&short, &world, &bob, &app).await;
@@ -293,11 +295,11 @@ on_stores! {
         let app = world.enrol_again(&bob).await;
         let grant = log_in(&engine, &world, &bob, &app, None).await;
         let _ = arrived(&engine, &inbox).await;
-        engine.device_remember(&grant, "a laptop").await.unwrap();
+        engine.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         assert_eq!(arrived(&engine, &inbox).await, []);
         // To where the user was when the login began.
         world.directory.put(&bob.clone().with_contacts(vec![mail("thief@acme.example")]).unwrap()).await.unwrap();
-        engine.device_trust(&grant, "a laptop").await.unwrap();
+        engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         let told = ("bob@acme.example".to_owned(), "A device is trusted".to_owned());
         assert_eq!(arrived(&engine, &inbox).await, [told]);
         // What the user calls it stands in no event.

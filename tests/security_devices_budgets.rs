@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mfa::{Begin, DeniedReason, DeviceToken, Engine, Intent, Reason, Response, Subject, Verify};
 use mfa_testkit::authenticator::SoftAuthenticator;
-use mfa_tests::devices::{from, log_in, strangers_fail, with_trust};
+use mfa_tests::devices::{from, log_in, session_of, strangers_fail, with_trust};
 use mfa_tests::doubles::{SLOW_CODE, SlowHash, enrol_in};
 use mfa_tests::told::wrong_code;
 use mfa_tests::{STEP, World, host, on_stores};
@@ -19,7 +19,7 @@ const PAST_DELAYS: Duration = Duration::from_secs(901);
 /// Logs in and has the device known again.
 async fn known(world: &World, bob: &Subject, app: &SoftAuthenticator) -> DeviceToken {
     let grant = log_in(&world.engine, world, bob, app, None).await;
-    world.engine.device_remember(&grant, "a laptop").await.expect("a device").token
+    world.engine.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.expect("a device").token
 }
 
 /// Answers with a code from the device of `token`; `None` if the login is refused before.
@@ -147,7 +147,7 @@ on_stores! {
         let (carol, app) = world.enrol("carol").await;
         let old = known(&world, &carol, &app).await;
         let grant = log_in(&world.engine, &world, &carol, &app, Some(&old)).await;
-        let new = world.engine.device_remember(&grant, "a laptop").await.unwrap();
+        let new = world.engine.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         assert_eq!(fail(&world, &carol, &app, None, 50).await, 14);
         assert!(!gets_in(&world, &carol, &app, Some(&old)).await);
         assert!(gets_in(&world, &carol, &app, Some(&new.token)).await);

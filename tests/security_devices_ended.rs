@@ -12,7 +12,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::devices::{
-    called, devices, let_in, log_in, strangers_fail, trusted, trusting, turned, with_trust,
+    called, devices, let_in, log_in, session_of, strangers_fail, trusted, trusting, turned, with_trust,
 };
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::rights::{enrolments, in_session_of, prove_with};
@@ -160,7 +160,7 @@ on_stores! {
         let challenge = begin(&engine, &bob).await;
         let verified = engine.verify(&challenge.reference, Response::code(SCRIPTED_CODE)).await.unwrap();
         let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
-        let kept = engine.device_trust(&grant, "a laptop").await.unwrap();
+        let kept = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         let token = turned(&engine, &bob, &kept.token).await;
         let stranger = begin(&engine, &bob).await;
         let _ = engine.verify(&stranger.reference, Response::code("666666")).await.unwrap();
@@ -202,7 +202,7 @@ on_stores! {
         let Verify::Verified(grant) = engine.verify(&challenge.reference, code).await.unwrap() else {
             panic!("no grant")
         };
-        let kept = engine.device_trust(&grant, "a laptop").await.unwrap();
+        let kept = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         assert_eq!(called(&engine, &carol, &kept.token).await, "trusted");
         let wrong = ["000000", "000001", "000002"];
         let unlocking = login(&carol).with_method(second);

@@ -12,7 +12,9 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::attack::records;
-use mfa_tests::devices::{called, devices, let_in, log_in, refused, trusted, trusting, with_trust};
+use mfa_tests::devices::{
+    called, devices, let_in, log_in, refused, session_of, trusted, trusting, with_trust,
+};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::rights::{enrol_by, enrol_ranked, first_factor, prove_on};
 use mfa_tests::{World, begin, host, login, on_stores, session, subject, totp};
@@ -48,21 +50,21 @@ on_stores! {
         let (app, codes) = world.enrol_with_recovery(&bob).await;
         let recovered = answered(&engine, &bob, Answer::recovery(&codes[0])).await;
         let since = world.now();
-        assert_eq!(refused(&world, "trust_device", engine.device_trust(&recovered, "a laptop").await).await, "recovery_hold");
+        assert_eq!(refused(&world, "trust_device", engine.device_trust(&recovered, Some(&session_of(&recovered)), "a laptop").await).await, "recovery_hold");
         // Nor by the method that is there still.
         world.clock.set(since.plus(DAY).minus(INSTANT));
         let grant = log_in_at(&engine, &world, &bob, &app).await;
-        assert_eq!(refused(&world, "trust_device", engine.device_trust(&grant, "a laptop").await).await, "recovery_hold");
+        assert_eq!(refused(&world, "trust_device", engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await).await, "recovery_hold");
         nothing_kept(&world).await;
         world.clock.set(since.plus(DAY));
-        engine.device_trust(&grant, "a laptop").await.unwrap();
+        engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
 
         // A bypass is an administrator's word.
         let carol = world.add("carol").await;
         world.enrol_with_recovery(&carol).await;
         let issued = engine.bypass_issue(carol.account(), carol.user(), MINUTE, &host()).await.unwrap();
         let bypassed = answered(&engine, &carol, Answer::bypass(issued.code.expose_secret())).await;
-        assert_eq!(refused(&world, "trust_device", engine.device_trust(&bypassed, "a laptop").await).await, "not_permitted");
+        assert_eq!(refused(&world, "trust_device", engine.device_trust(&bypassed, Some(&session_of(&bypassed)), "a laptop").await).await, "not_permitted");
         assert!(devices(&engine, &carol).await.is_empty());
     }
 
@@ -78,12 +80,12 @@ on_stores! {
         let bound_by_ann = enrol_by(&plain, &world, &bob, &by_ann).await;
         for _ in 0..2 {
             let grant = log_in(&plain, &world, &bob, &bound_by_ann, None).await;
-            assert_eq!(refused(&world, "trust_device", plain.device_trust(&grant, "a laptop").await).await, "not_permitted");
+            assert_eq!(refused(&world, "trust_device", plain.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await).await, "not_permitted");
         }
         let carol = world.add("carol").await;
         let bound_by_password = enrol_by(&plain, &world, &carol, &first_factor(&carol)).await;
         let first = log_in(&plain, &world, &carol, &bound_by_password, None).await;
-        assert_eq!(refused(&world, "trust_device", plain.device_trust(&first, "a laptop").await).await, "not_permitted");
+        assert_eq!(refused(&world, "trust_device", plain.device_trust(&first, Some(&session_of(&first)), "a laptop").await).await, "not_permitted");
         nothing_kept(&world).await;
         trusted(&plain, &world, &carol, &bound_by_password).await;
 
@@ -96,9 +98,9 @@ on_stores! {
             let user = world.add(name).await;
             enrol_in(&node, &user, "scripted", SCRIPTED_CODE).await;
             let grant = answered(&node, &user, Answer::code(SCRIPTED_CODE)).await;
-            assert_eq!(refused(&world, "trust_device", node.device_trust(&grant, "a laptop").await).await, "not_permitted", "{name}");
+            assert_eq!(refused(&world, "trust_device", node.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await).await, "not_permitted", "{name}");
             // Known again it can be: that lowers nothing.
-            node.device_remember(&grant, "a laptop").await.unwrap();
+            node.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         }
     }
 
@@ -110,7 +112,7 @@ on_stores! {
         enrol_in(&engine, &bob, "scripted", SCRIPTED_CODE).await;
         let grant = answered(&engine, &bob, Answer::code(SCRIPTED_CODE)).await;
         assert_eq!((grant.evidence().aal(), grant.evidence().strength.approve_only), (Aal::Two, true));
-        let told = engine.device_trust(&grant, "a laptop").await;
+        let told = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await;
         assert_eq!(refused(&world, "trust_device", told).await, "not_permitted");
         nothing_kept(&world).await;
     }
@@ -124,7 +126,7 @@ on_stores! {
             let code = Response::code(&app.code_at(world.now()));
             let verified = engine.verify(&challenge.reference, code).await.unwrap();
             let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
-            let told = engine.device_trust(&grant, "a laptop").await;
+            let told = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await;
             assert_eq!(refused(&world, "trust_device", told).await, "not_permitted", "{kind:?}");
             world.clock.advance(MINUTE);
         }
@@ -136,31 +138,31 @@ on_stores! {
         let grant = log_in_at(&engine, &world, &bob, &app).await;
         let granted = world.now();
         world.clock.set(granted.plus(MINUTE));
-        let (trust, keep) = (engine.device_trust(&grant, "a").await, engine.device_remember(&grant, "a").await);
+        let (trust, keep) = (engine.device_trust(&grant, Some(&session_of(&grant)), "a").await, engine.device_remember(&grant, Some(&session_of(&grant)), "a").await);
         assert_eq!(refused(&world, "trust_device", trust).await, "step_up_required");
         assert_eq!(refused(&world, "remember_device", keep).await, "step_up_required");
         let grant = log_in_at(&engine, &world, &bob, &app).await;
         engine.revoke(bob.account(), bob.user(), &host()).await.unwrap();
-        let (trust, keep) = (engine.device_trust(&grant, "a").await, engine.device_remember(&grant, "a").await);
+        let (trust, keep) = (engine.device_trust(&grant, Some(&session_of(&grant)), "a").await, engine.device_remember(&grant, Some(&session_of(&grant)), "a").await);
         assert_eq!(refused(&world, "trust_device", trust).await, "step_up_required");
         assert_eq!(refused(&world, "remember_device", keep).await, "step_up_required");
         nothing_kept(&world).await;
         world.clock.advance(MINUTE);
         let grant = log_in_at(&engine, &world, &bob, &app).await;
         world.clock.advance(MINUTE - INSTANT);
-        engine.device_trust(&grant, "a").await.unwrap();
+        engine.device_trust(&grant, Some(&session_of(&grant)), "a").await.unwrap();
         // Whoever repeats a refused request writes one event.
         world.clock.advance(INSTANT);
         let before = world.events_of(Kind::ChangeRefused).await.len();
         for _ in 0..5 {
-            let _ = engine.device_trust(&grant, "a").await.unwrap_err();
+            let _ = engine.device_trust(&grant, Some(&session_of(&grant)), "a").await.unwrap_err();
         }
         assert_eq!(world.events_of(Kind::ChangeRefused).await.len(), before + 1);
         // Forgotten, the user has nothing to keep a device for.
         let (carol, app) = world.enrol("carol").await;
         let grant = log_in_at(&engine, &world, &carol, &app).await;
         engine.forget_user(carol.account(), carol.user(), &host()).await.unwrap();
-        assert_eq!(engine.device_trust(&grant, "a").await.unwrap_err().code(), "step_up_required");
+        assert_eq!(engine.device_trust(&grant, Some(&session_of(&grant)), "a").await.unwrap_err().code(), "step_up_required");
     }
 
     async fn s15_a_grant_of_the_former_person_keeps_no_device_of_the_next(world) {
@@ -177,12 +179,13 @@ on_stores! {
                 engine.forget_user(bob.account(), bob.user(), &host()).await.unwrap();
                 continue;
             };
-            let (trust, keep) = (engine.device_trust(&former, "a").await, engine.device_remember(&former, "a").await);
+            let (trust, keep) = (engine.device_trust(&former, Some(&session_of(&former)), "a").await, engine.device_remember(&former, Some(&session_of(&former)), "a").await);
             assert_eq!(refused(&world, "trust_device", trust).await, "step_up_required");
             assert_eq!(refused(&world, "remember_device", keep).await, "step_up_required");
         }
         nothing_kept(&world).await;
-        engine.device_trust(&former.unwrap(), "a").await.unwrap();
+        let latest = former.unwrap();
+        engine.device_trust(&latest, Some(&session_of(&latest)), "a").await.unwrap();
     }
 
     async fn s15_a_device_has_a_name_that_fits(world) {
@@ -190,20 +193,20 @@ on_stores! {
         let grant = log_in(&engine, &world, &bob, &app, None).await;
         let long = "x".repeat(129);
         for (name, code) in [("", "required"), (long.as_str(), "too_long"), ("a\nb", "invalid")] {
-            for told in [engine.device_trust(&grant, name).await, engine.device_remember(&grant, name).await] {
+            for told in [engine.device_trust(&grant, Some(&session_of(&grant)), name).await, engine.device_remember(&grant, Some(&session_of(&grant)), name).await] {
                 assert_eq!(told.unwrap_err().code(), code);
             }
         }
-        engine.device_trust(&grant, &long[..128]).await.unwrap();
+        engine.device_trust(&grant, Some(&session_of(&grant)), &long[..128]).await.unwrap();
         assert_eq!(devices(&engine, &bob).await[0].name.len(), 128);
     }
 
     async fn s15_one_grant_is_one_device_and_a_known_device_stays_the_same(world) {
         let (engine, bob, app) = bob(&world).await;
         let grant = log_in(&engine, &world, &bob, &app, None).await;
-        let known = engine.device_remember(&grant, "a laptop").await.unwrap();
+        let known = engine.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         assert!(let_in(&engine, &bob, &known.token).await.is_none());
-        let again = engine.device_trust(&grant, "my laptop").await.unwrap();
+        let again = engine.device_trust(&grant, Some(&session_of(&grant)), "my laptop").await.unwrap();
         assert_eq!(again.id, known.id);
         // What it was known by is no way to be trusted, and no alarm while requests are on their way.
         assert!(let_in(&engine, &bob, &known.token).await.is_none());
@@ -211,7 +214,7 @@ on_stores! {
         // Trust ends; the next login from it trusts it anew.
         engine.revoke(bob.account(), bob.user(), &host()).await.unwrap();
         let grant = log_in(&engine, &world, &bob, &app, Some(&again.token)).await;
-        let third = engine.device_trust(&grant, "my laptop").await.unwrap();
+        let third = engine.device_trust(&grant, Some(&session_of(&grant)), "my laptop").await.unwrap();
         assert_eq!(third.id, known.id);
         let shown = devices(&engine, &bob).await;
         assert_eq!((shown.len(), shown[0].name.as_str()), (1, "my laptop"));
@@ -225,7 +228,7 @@ on_stores! {
     async fn s15_a_device_is_known_for_thirty_days(world) {
         let (engine, bob, app) = bob(&world).await;
         let grant = log_in(&engine, &world, &bob, &app, None).await;
-        let kept = engine.device_remember(&grant, "a laptop").await.unwrap();
+        let kept = engine.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         assert_eq!(kept.expires_at, world.now().plus(30 * DAY));
         world.clock.set(kept.expires_at.minus(INSTANT));
         assert_eq!(called(&engine, &bob, &kept.token).await, "not_trusted");
@@ -259,7 +262,7 @@ on_stores! {
             engine.device_ban(bob.account(), bob.user(), *id, &host()).await.unwrap();
         }
         let grant = log_in(&engine, &world, &bob, &app, None).await;
-        assert_eq!(engine.device_trust(&grant, "one more").await.unwrap_err().code(), "too_many_banned");
+        assert_eq!(engine.device_trust(&grant, Some(&session_of(&grant)), "one more").await.unwrap_err().code(), "too_many_banned");
     }
 
     async fn s15_a_banned_device_is_asked_and_never_trusted_again(world) {
@@ -271,8 +274,8 @@ on_stores! {
         assert_eq!(devices(&engine, &bob).await[0].state, DeviceState::Banned);
         assert!(let_in(&engine, &bob, &kept.token).await.is_none());
         let grant = log_in(&engine, &world, &bob, &app, Some(&kept.token)).await;
-        assert_eq!(refused(&world, "trust_device", engine.device_trust(&grant, "a").await).await, "not_permitted");
-        assert_eq!(refused(&world, "remember_device", engine.device_remember(&grant, "a").await).await, "not_permitted");
+        assert_eq!(refused(&world, "trust_device", engine.device_trust(&grant, Some(&session_of(&grant)), "a").await).await, "not_permitted");
+        assert_eq!(refused(&world, "remember_device", engine.device_remember(&grant, Some(&session_of(&grant)), "a").await).await, "not_permitted");
         for told in [
             engine.device_revoke(bob.account(), bob.user(), kept.id, &host()).await,
             engine.device_ban(bob.account(), bob.user(), kept.id, &host()).await,

@@ -8,7 +8,7 @@ use mfa::{Begin, Charge, DeniedReason, DeviceToken, Engine, Response, Subject, V
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::acting::Acting;
 use mfa_tests::attack::{forged, overwrite, user_record};
-use mfa_tests::devices::{devices, from, let_in, turned, with_trust};
+use mfa_tests::devices::{devices, from, let_in, session_of, turned, with_trust};
 use mfa_tests::doubles::SCRIPTED_CODE;
 use mfa_tests::{World, begin, host, on_stores};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ impl Sending {
         let challenge = begin(&engine, &bob).await;
         let verified = engine.verify(&challenge.reference, Response::code(SCRIPTED_CODE)).await.unwrap();
         let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
-        let token = engine.device_trust(&grant, "a laptop").await.unwrap().token;
+        let token = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap().token;
         Self { acting, engine, bob, token }
     }
 

@@ -12,7 +12,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::acting::method;
-use mfa_tests::devices::{called, from, let_in, log_in, trusted, trusting, turned, with_trust};
+use mfa_tests::devices::{called, from, let_in, log_in, session_of, trusted, trusting, turned, with_trust};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::mailed::{Mailed, offering, texts};
 use mfa_tests::{World, acme, host, login, on_stores, session};
@@ -49,10 +49,10 @@ on_stores! {
     async fn s15_what_the_account_and_those_above_it_set_decides_over_trust(world) {
         let (engine, bob, app) = world_of(&world).await;
         let grant = log_in(&engine, &world, &bob, &app, None).await;
-        let refused = engine.device_trust(&grant, "a laptop").await.unwrap_err();
+        let refused = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap_err();
         assert_eq!(refused.code(), "policy_forbids", "of its own the engine trusts nothing");
         set(&engine, false, json!({"trust": true, "trust_days": 2})).await;
-        let kept = engine.device_trust(&grant, "a laptop").await.unwrap();
+        let kept = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         let trusted = let_in(&engine, &bob, &kept.token).await.expect("a trusted device");
         assert_eq!(trusted.expires_at, kept.expires_at);
         let token = trusted.token.unwrap();
@@ -66,10 +66,10 @@ on_stores! {
         let listed = engine.devices(bob.account(), bob.user()).await.unwrap();
         assert_eq!(listed[0].state, mfa::DeviceState::NotTrusted);
         let grant = log_in(&engine, &world, &bob, &app, Some(&token)).await;
-        assert_eq!(engine.device_trust(&grant, "a laptop").await.unwrap_err().code(), "policy_forbids");
+        assert_eq!(engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap_err().code(), "policy_forbids");
         // Days are made fewer below, and never more.
         set(&engine, true, json!({"trust_days": 1, "enforce": ["trust_days"]})).await;
-        let kept = engine.device_trust(&grant, "a laptop").await.unwrap();
+        let kept = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         let until = let_in(&engine, &bob, &kept.token).await.expect("a trusted device").expires_at;
         assert_eq!(until, world.now().plus(std::time::Duration::from_secs(24 * 3600)));
     }
@@ -109,7 +109,7 @@ on_stores! {
         let Begin::Challenge(challenge) = begun else { panic!("{begun:?}") };
         let verified = mailed.engine.verify(&challenge.reference, Response::code(&mailed.code())).await.unwrap();
         let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
-        let token = mailed.engine.device_trust(&grant, "a laptop").await.unwrap().token;
+        let token = mailed.engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap().token;
         let token = turned(&mailed.engine, &bob, &token).await;
         let phone = Contact::phone("+4915199999999").unwrap().verified();
         let moved = bob.clone().with_contacts(vec![bob.contacts()[0].clone(), phone]).unwrap();

@@ -9,7 +9,9 @@ use mfa::DeviceState;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{overwrite, records};
 use mfa_tests::between::{Between, Moment};
-use mfa_tests::devices::{called, devices, let_in, log_in, trusted, trusting, turned, with_trust};
+use mfa_tests::devices::{
+    called, devices, let_in, log_in, session_of, trusted, trusting, turned, with_trust,
+};
 use mfa_tests::probe::node_on;
 use mfa_tests::rights::{enrolments, first_factor, in_session_of, prove_with};
 use mfa_tests::told::streams_are_whole;
@@ -54,7 +56,7 @@ on_stores! {
         for _ in 0..2 {
             let grant = log_in(&engine, &world, &bob, &app, None).await;
             engine.device_revoke_all(bob.account(), bob.user(), &first_factor(&bob)).await.unwrap();
-            let refused = engine.device_trust(&grant, "a laptop").await.unwrap_err();
+            let refused = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap_err();
             assert_eq!(refused.code(), "step_up_required");
         }
         assert!(devices(&engine, &bob).await.is_empty());

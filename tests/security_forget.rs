@@ -13,6 +13,7 @@ use mfa::{
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
+use mfa_tests::devices::session_of;
 use mfa_tests::notified::{Elsewhere, arrived, mail, reachable};
 use mfa_tests::told::{streams_are_whole, words, wrong_code};
 use mfa_tests::watched::Watched;
@@ -68,7 +69,8 @@ async fn one_of_everything(world: &World, strict: &Engine, bob: &Subject) -> Hel
     // The bypass code comes last, and a login before it.
     let verified = world.answer(&world.begin(bob).await, &app.code_at(world.now())).await;
     let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
-    let device = engine.device_remember(&grant, "a device").await.expect("a device").token;
+    let device =
+        engine.device_remember(&grant, Some(&session_of(&grant)), "a device").await.expect("a device").token;
     world.clock.advance(STEP);
     let challenge = world.begin(bob).await;
     let invited = engine.user_invite(account, user, &totp(), &host()).await.expect("an invitation");

@@ -21,16 +21,21 @@ pub(crate) fn let_in(trusted: &TrustedDevice) -> (Aal, Option<&str>) {
 
 /// The code was right, and the box beside it was ticked. Call this before the grant is redeemed; the cookie
 /// lives as long as the device is known. One that may not be trusted is at least known again.
-pub(crate) async fn keep(engine: &Engine, grant: &Grant, name: &str) -> Result<KeptDevice, Error> {
-    match engine.device_trust(grant, name).await {
-        Err(Error::Forbidden(_)) => engine.device_remember(grant, name).await,
+pub(crate) async fn keep(
+    engine: &Engine,
+    grant: &Grant,
+    session: &str,
+    name: &str,
+) -> Result<KeptDevice, Error> {
+    match engine.device_trust(grant, Some(session), name).await {
+        Err(Error::Forbidden(_)) => engine.device_remember(grant, Some(session), name).await,
         kept => kept,
     }
 }
 
 /// Bob has changed his password: what was trusted under the other one is so no more.
 pub(crate) async fn password_changed(directory: &StoredDirectory, bob: Subject) -> Result<Subject, Error> {
-    let epoch = bob.password_epoch().saturating_add(1);
+    let epoch = bob.password_epoch().map_or(0, |epoch| epoch.saturating_add(1));
     let bob = bob.with_password_epoch(epoch);
     directory.put(&bob).await?;
     Ok(bob)

@@ -84,10 +84,15 @@ impl Node {
     }
 
     /// Keeps the device of a login that has just succeeded, before its grant is redeemed.
-    pub(crate) async fn keep(&self, grant: &Grant, keep: Option<Keep<'_>>) -> Option<Kept> {
+    pub(crate) async fn keep(
+        &self,
+        grant: &Grant,
+        session: Option<&str>,
+        keep: Option<Keep<'_>>,
+    ) -> Option<Kept> {
         let kept = match keep? {
-            Keep::Trust(name) => self.engine.device_trust(grant, name).await,
-            Keep::Remember(name) => self.engine.device_remember(grant, name).await,
+            Keep::Trust(name) => self.engine.device_trust(grant, session, name).await,
+            Keep::Remember(name) => self.engine.device_remember(grant, session, name).await,
         };
         Some(kept.map_or_else(|error| Kept::Refused(error.code()), Kept::Device))
     }

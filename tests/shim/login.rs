@@ -155,7 +155,7 @@ impl Node {
                         session: first_factor(input)?.1,
                     },
                 };
-                let kept = self.keep(&grant, keep).await;
+                let kept = self.keep(&grant, holder.session.as_deref(), keep).await;
                 redeemed_json(grant, &holder, kept.as_ref(), self.now())
             }
             Verify::Proven(proven) => {

@@ -48,13 +48,19 @@ pub async fn log_in(
     grant
 }
 
+/// Returns the session that a grant of [`login`] is for.
+#[must_use]
+pub fn session_of(grant: &Grant) -> String {
+    format!("session-of-{}", grant.user())
+}
+
 /// Logs in with the app's code and trusts the device.
 ///
 /// # Panics
 /// If that is refused.
 pub async fn trusted(engine: &Engine, world: &World, bob: &Subject, app: &SoftAuthenticator) -> KeptDevice {
     let grant = log_in(engine, world, bob, app, None).await;
-    engine.device_trust(&grant, "a laptop").await.expect("trust")
+    engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.expect("trust")
 }
 
 /// A login of `bob` from the device of `token`.

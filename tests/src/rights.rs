@@ -11,6 +11,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use serde_json::json;
 
+use crate::devices::session_of;
 use crate::{STEP, World, host, login, session, subject, totp};
 
 /// The changes to what protects a user; the others are to what an account has.
@@ -200,7 +201,7 @@ pub async fn keep_device(engine: &Engine, whom: &Subject) -> DeviceId {
     let code = Response::answer(Answer::bypass(issued.code.expose_secret()));
     let verified = engine.verify(&challenge.reference, code).await.expect("a judgement");
     let Verify::Verified(grant) = verified else { panic!("a grant was expected: {verified:?}") };
-    engine.device_remember(&grant, "a device").await.expect("a device").id
+    engine.device_remember(&grant, Some(&session_of(&grant)), "a device").await.expect("a device").id
 }
 
 /// Proves with the app's code, on `engine`, that whoever logs in by `login` wants a change, and moves the clock
@@ -269,6 +270,7 @@ pub async fn enrolments(world: &World, whom: &Subject) -> Vec<EnrolmentId> {
 #[must_use]
 pub fn subject_of(account: &str, user: &str) -> Subject {
     Subject::new(AccountId::parse(account).expect("an id"), UserId::parse(user).expect("an id"))
+        .with_password_epoch(0)
 }
 
 /// The right of `whom` who passed a first factor, in the session that [`session`] names.

@@ -74,7 +74,9 @@ pub(crate) struct GrantPlan {
 pub(crate) struct UserThen {
     pub(crate) generation: String,
     pub(crate) trust_epoch: u64,
-    pub(crate) password_epoch: u64,
+    pub(crate) password_epoch: Option<u64>,
+    /// A digest of the user's enrolments.
+    pub(crate) enrolments: [u8; 32],
     pub(crate) device: Option<DeviceId>,
     pub(crate) contacts: Option<Sealed>,
 }
@@ -147,6 +149,19 @@ impl Grant {
         &self.user_then
     }
 
+    /// Returns whether it is of the session that was given to
+    /// [`FirstFactor::verified_now`](crate::FirstFactor::verified_now).
+    pub(crate) fn is_of_session(&self, session: Option<&str>) -> bool {
+        let hash = |text: &str| {
+            session_hash(&self.ring, &self.key, &self.account, &self.user, &SecretText::new(text))
+        };
+        match (session.map(hash).transpose(), self.session) {
+            (Ok(Some(given)), Some(bound)) => given.ct_eq(&bound).into(),
+            (Ok(None), None) => true,
+            _ => false,
+        }
+    }
+
     /// Spends the grant for the user and the session that the host is about to log in. `session` is what
     /// was given to [`FirstFactor::verified_now`](crate::FirstFactor::verified_now).
     ///
@@ -165,14 +180,7 @@ impl Grant {
         if *user != self.user {
             return Err(GrantMismatch::User);
         }
-        let given = session.map(SecretText::new);
-        let given = given.map(|s| session_hash(&self.ring, &self.key, account, user, &s)).transpose();
-        let same = match (given.map_err(|_| GrantMismatch::Session)?, self.session) {
-            (Some(given), Some(bound)) => given.ct_eq(&bound).into(),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
+        if !self.is_of_session(session) {
             return Err(GrantMismatch::Session);
         }
         if now >= self.expires_at() {

@@ -36,7 +36,7 @@ pub struct Subject {
     lineage: Vec<Ancestor>,
     contacts: Vec<Contact>,
     rank: u8,
-    password_epoch: u64,
+    password_epoch: Option<u64>,
 }
 
 /// One account of a lineage, with its marks.
@@ -79,7 +79,7 @@ impl Subject {
             lineage: vec![Ancestor::new(account)],
             contacts: Vec::new(),
             rank: 0,
-            password_epoch: 0,
+            password_epoch: None,
         }
     }
 
@@ -133,12 +133,12 @@ impl Subject {
         self
     }
 
-    /// Sets a number that the host raises whenever the user's password changes; 0, as without this call, from a
-    /// host that keeps none. A device is trusted under the number of the login it was trusted in, and no other:
-    /// the directory must give the same one, so that [`Engine::devices`](crate::Engine::devices) shows it.
+    /// Sets a number that the host raises whenever the user's password changes. A device is trusted under the number of
+    /// the login it was trusted in, and no other; without this call no device of the user can be trusted. The directory
+    /// must give the same one, so that [`Engine::devices`](crate::Engine::devices) shows it.
     #[must_use]
     pub const fn with_password_epoch(mut self, epoch: u64) -> Self {
-        self.password_epoch = epoch;
+        self.password_epoch = Some(epoch);
         self
     }
 
@@ -185,9 +185,9 @@ impl Subject {
         self.rank
     }
 
-    /// Returns the number that changes with the user's password.
+    /// Returns the number that changes with the user's password, where the host keeps one.
     #[must_use]
-    pub const fn password_epoch(&self) -> u64 {
+    pub const fn password_epoch(&self) -> Option<u64> {
         self.password_epoch
     }
 }

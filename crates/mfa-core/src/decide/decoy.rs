@@ -83,7 +83,7 @@ pub(crate) fn begin(
         decoy: Some(Box::new(record)),
         device: None,
         known: false,
-        password_epoch: 0,
+        password_epoch: None,
     };
     let mut plan = Plan::default();
     plan.put(challenge_key(account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;

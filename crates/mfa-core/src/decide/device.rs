@@ -124,11 +124,11 @@ pub(crate) fn look(
 
 impl Trust {
     /// Takes down what trust in a device rests on from now on.
-    pub(crate) fn new(login: &Login, grant: &Grant, since: Timestamp) -> Self {
+    pub(crate) fn new(login: &Login, grant: &Grant, password_epoch: u64, since: Timestamp) -> Self {
         Self {
             since,
             epoch: login.trust_epoch,
-            password_epoch: grant.user_then().password_epoch,
+            password_epoch,
             by: grant.evidence().enrolment,
             first_factor: grant.evidence().first_factor,
             enrolments: enrolments(login),
@@ -139,7 +139,7 @@ impl Trust {
     pub(crate) fn holds(&self, rules: &Rules, subject: &Subject, login: &Login, at: Timestamp) -> bool {
         rules.policy.trust()
             && self.epoch == login.trust_epoch
-            && self.password_epoch == subject.password_epoch()
+            && subject.password_epoch() == Some(self.password_epoch)
             && self.enrolments == enrolments(login)
             && at < self.since.plus(rules.policy.trust_life())
     }
@@ -201,7 +201,7 @@ impl Device {
 }
 
 /// Returns a digest of the set of a user's enrolments. A bypass code is none: it is an administrator's, for once.
-fn enrolments(login: &Login) -> [u8; 32] {
+pub(crate) fn enrolments(login: &Login) -> [u8; 32] {
     let of_user = login.enrolments.iter().filter(|e| e.provider != bypass::NAME);
     let mut ids: Vec<_> = of_user.map(|e| *e.id.as_bytes()).collect();
     ids.sort_unstable();

@@ -4,6 +4,7 @@ use audit_model::{Kind, Outcome, Timestamp};
 
 use super::Rules;
 use super::case::Case;
+use super::device::enrolments;
 use super::judge::Judged;
 use super::standing::settle_bound;
 use crate::grant::{GrantPlan, UserThen};
@@ -97,6 +98,7 @@ fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
             generation: case.login.value.generation.clone(),
             trust_epoch: case.login.value.trust_epoch,
             password_epoch: case.challenge.value.password_epoch,
+            enrolments: enrolments(&case.login.value),
             device: case.challenge.value.device,
             contacts: case.challenge.value.contacts.clone(),
         }),

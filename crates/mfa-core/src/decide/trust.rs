@@ -5,6 +5,7 @@ use core::time::Duration;
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, UserId};
 
 use super::authorise::Allowed;
+use super::device::enrolments;
 use super::manage::{Changing, Managed};
 use super::{Rules, event, notice};
 use crate::driver::{Decision, Read, Records};
@@ -14,7 +15,7 @@ use crate::record::device::{
     BAN_LIFE, Device, KNOWN_LIFE, Replaced, SLOTS, Standing, TokenHash, Trust, device_key, id_in, slot_key,
     slot_keys,
 };
-use crate::record::login::Login;
+use crate::record::login::{Login, TOLERATED_SKEW};
 use crate::record::{LOGIN, user_key};
 use crate::reference::Claims;
 use crate::{
@@ -26,6 +27,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keep<'a> {
     pub(crate) grant: &'a Grant,
+    /// The session that the host keeps it for.
+    pub(crate) session: Option<&'a str>,
     /// What the user calls it.
     pub(crate) name: &'a str,
     /// Whether it is to be trusted, or only known again.
@@ -53,6 +56,10 @@ pub(crate) fn keep(
         Read::Absent => return Ok(keep.refused(Forbidden::StepUpRequired, now)),
         Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
     };
+    if login.stepped_back(now) > TOLERATED_SKEW {
+        // How old the grant is, nobody knows.
+        return Ok(keep.refused(Forbidden::StepUpRequired, now));
+    }
     let at = login.effective(now);
     if let Err(why) = keep.is_allowed(rules, &login, at) {
         return Ok(keep.refused(why, now));
@@ -72,7 +79,7 @@ pub(crate) fn keep(
         None => (draw.take()?, 0),
     };
     let (standing, life) = if keep.trust {
-        let trust = Trust::new(&login, keep.grant, at);
+        let trust = Trust::new(&login, keep.grant, keep.password_epoch()?, at);
         (Standing::Trusted(trust), rules.policy.trust_life().min(KNOWN_LIFE))
     } else {
         (Standing::NotTrusted, KNOWN_LIFE)
@@ -119,7 +126,7 @@ impl Keep<'_> {
     fn is_allowed(&self, rules: &Rules, login: &Login, at: Timestamp) -> Result<(), Forbidden> {
         let then = self.grant.user_then();
         let unchanged = login.generation == then.generation && login.trust_epoch == then.trust_epoch;
-        if at >= self.grant.expires_at() || !unchanged {
+        if at >= self.grant.expires_at() || !unchanged || !self.grant.is_of_session(self.session) {
             return Err(Forbidden::StepUpRequired);
         }
         if !self.trust {
@@ -131,12 +138,21 @@ impl Keep<'_> {
         if login.is_on_hold(at) {
             return Err(Forbidden::RecoveryHold);
         }
+        if enrolments(login) != then.enrolments {
+            return Err(Forbidden::StepUpRequired);
+        }
         let evidence = self.grant.evidence();
         let is_possession = evidence.strength.factor == Factor::Possession;
         if evidence.aal() < Aal::Two || !is_possession || evidence.strength.approve_only {
             return Err(Forbidden::NotPermitted);
         }
         Ok(())
+    }
+
+    fn password_epoch(&self) -> Result<u64, FieldError> {
+        let problem = "is not given by the host, so that trust would not end with the user's password";
+        let epoch = self.grant.user_then().password_epoch;
+        epoch.ok_or_else(|| FieldError::new("password_epoch", "required", problem))
     }
 
     /// Returns whether it is the device of this login: the one whose token it showed, or the one it was kept as.

@@ -16,7 +16,8 @@ const MAX_NAME_BYTES: usize = 128;
 impl Engine {
     /// Trusts the device that a login has just succeeded on, because the user asked for it: as long as nothing
     /// about them changes, and 30 days at most, its logins are not asked for a second step
-    /// ([`Begin::TrustedDevice`](crate::Begin::TrustedDevice)). Call it before the grant is redeemed, and keep the
+    /// ([`Begin::TrustedDevice`](crate::Begin::TrustedDevice)). Call it before the grant is redeemed, with the same session,
+    /// and keep the
     /// token in the browser. The policy is that of the user's account, as the directory has it now. One read of all of a
     /// user's devices and one commit.
     ///
@@ -28,7 +29,7 @@ impl Engine {
     ///
     /// ```
     /// # use mfa_core::*;
-    /// # use mfa_testkit::host::{TestHost, login};
+    /// # use mfa_testkit::host::{TestHost, login, session};
     /// # use serde_json::json;
     /// # futures::executor::block_on(async {
     /// let host = TestHost::in_memory().await;
@@ -38,7 +39,7 @@ impl Engine {
     /// let Verify::Verified(grant) = host.answer(&host.begin(&bob).await, &app.code_at(host.now())).await else {
     ///     panic!()
     /// };
-    /// let kept = engine.device_trust(&grant, "Bob's laptop").await?;
+    /// let kept = engine.device_trust(&grant, Some(&session(&bob)), "Bob's laptop").await?;
     ///
     /// let begun = engine.begin(login(&bob).with_device(kept.token.clone())).await?;
     /// let Begin::TrustedDevice(TrustedDevice { token: Some(next), .. }) = begun else { panic!() };
@@ -48,7 +49,7 @@ impl Engine {
     /// assert!(matches!(engine.begin(login(&bob).with_device(next)).await?, Begin::TrustedDevice(_)));
     ///
     /// // Under the policy of the first node nobody trusts a device.
-    /// let refused = host.engine.device_trust(&grant, "Bob's laptop").await;
+    /// let refused = host.engine.device_trust(&grant, Some(&session(&bob)), "Bob's laptop").await;
     /// assert_eq!(refused.unwrap_err().code(), "policy_forbids");
     /// # Ok::<(), Error>(()) }).unwrap();
     /// ```
@@ -57,12 +58,18 @@ impl Engine {
     /// [`Error::Forbidden`]: `policy_forbids` without the knob `trust`; `not_permitted` for a login below AAL2 (a
     /// first factor of no other kind, a way back in, a method bound by an administrator or by a first factor alone), for
     /// an answer that was to approve and nothing else, and for a device that is banned;
-    /// `recovery_hold` within a day of a recovery; `step_up_required` for a grant past its minute, or of a user who
-    /// has changed since. [`Error::Invalid`] for a name that is not 1 to 128 bytes without control characters, with
+    /// `recovery_hold` within a day of a recovery; `step_up_required` for a grant past its minute, of another session,
+    /// or of a user who has changed since. [`Error::Invalid`] for a name that is not 1 to 128 bytes without control characters, with
+    /// code `required` for a user whose [password the host does not count](crate::Subject::with_password_epoch), with
     /// code `too_many_banned` if every place is a banned device's. [`Error::UnknownUser`]. Errors with code
     /// `unavailable`.
-    pub async fn device_trust(&self, grant: &Grant, name: &str) -> Result<KeptDevice, Error> {
-        self.keep(grant, name, true).await
+    pub async fn device_trust(
+        &self,
+        grant: &Grant,
+        session: Option<&str>,
+        name: &str,
+    ) -> Result<KeptDevice, Error> {
+        self.keep(Keep { grant, session, name, trust: true }).await
     }
 
     /// Keeps the device that a login has just succeeded on, to know it again for 30 days. That lowers nothing: its
@@ -73,32 +80,37 @@ impl Engine {
     ///
     /// ```
     /// # use mfa_core::*;
-    /// # use mfa_testkit::host::{TestHost, login};
+    /// # use mfa_testkit::host::{TestHost, login, session};
     /// # futures::executor::block_on(async {
     /// let host = TestHost::in_memory().await;
     /// let (bob, app) = host.enrol("bob").await;
     /// let Verify::Verified(grant) = host.answer(&host.begin(&bob).await, &app.code_at(host.now())).await else {
     ///     panic!()
     /// };
-    /// let kept = host.engine.device_remember(&grant, "Bob's laptop").await?;
+    /// let kept = host.engine.device_remember(&grant, Some(&session(&bob)), "Bob's laptop").await?;
     /// assert_eq!(kept.state, DeviceState::NotTrusted);
     /// let begun = host.engine.begin(login(&bob).with_device(kept.token)).await?;
     /// assert!(matches!(begun, Begin::Challenge(_)));
     ///
-    /// assert_eq!(host.engine.device_remember(&grant, "").await.unwrap_err().code(), "required");
+    /// assert_eq!(host.engine.device_remember(&grant, Some(&session(&bob)), "").await.unwrap_err().code(), "required");
     /// # Ok::<(), Error>(()) }).unwrap();
     /// ```
     ///
     /// # Errors
     /// As [`Engine::device_trust`], but for those of the policy and the evidence.
-    pub async fn device_remember(&self, grant: &Grant, name: &str) -> Result<KeptDevice, Error> {
-        self.keep(grant, name, false).await
+    pub async fn device_remember(
+        &self,
+        grant: &Grant,
+        session: Option<&str>,
+        name: &str,
+    ) -> Result<KeptDevice, Error> {
+        self.keep(Keep { grant, session, name, trust: false }).await
     }
 
-    async fn keep(&self, grant: &Grant, name: &str, trust: bool) -> Result<KeptDevice, Error> {
-        let name = checked_text("name", name.to_owned(), 1, MAX_NAME_BYTES)?;
+    async fn keep(&self, keep: Keep<'_>) -> Result<KeptDevice, Error> {
+        let _ = checked_text("name", keep.name.to_owned(), 1, MAX_NAME_BYTES)?;
+        let grant = keep.grant;
         let subject = self.subject(grant.account(), grant.user()).await?;
-        let keep = Keep { grant, name: &name, trust };
         let (rules, account, user) = (&self.inner.rules, subject.account().clone(), subject.user().clone());
         let documents = rules.document_keys(subject.lineage());
         let keys = trust::keys(&account, &user).into_iter().chain(documents).collect();
@@ -115,7 +127,7 @@ impl Engine {
     ///
     /// ```
     /// # use mfa_core::*;
-    /// # use mfa_testkit::host::{TestHost, acme};
+    /// # use mfa_testkit::host::{TestHost, acme, session};
     /// # futures::executor::block_on(async {
     /// let host = TestHost::in_memory().await;
     /// let (bob, app) = host.enrol("bob").await;
@@ -123,7 +135,7 @@ impl Engine {
     /// let Verify::Verified(grant) = host.answer(&host.begin(&bob).await, &app.code_at(host.now())).await else {
     ///     panic!()
     /// };
-    /// host.engine.device_remember(&grant, "Bob's laptop").await?;
+    /// host.engine.device_remember(&grant, Some(&session(&bob)), "Bob's laptop").await?;
     /// assert_eq!(host.engine.devices(bob.account(), bob.user()).await?[0].name, "Bob's laptop");
     ///
     /// let nobody = UserId::parse("nobody").unwrap();
@@ -147,7 +159,7 @@ impl Engine {
     ///
     /// ```
     /// # use mfa_core::*;
-    /// # use mfa_testkit::host::{TestHost, login, vouched};
+    /// # use mfa_testkit::host::{TestHost, login, session, vouched};
     /// # use serde_json::json;
     /// # futures::executor::block_on(async {
     /// let host = TestHost::in_memory().await;
@@ -157,7 +169,7 @@ impl Engine {
     /// let Verify::Verified(grant) = host.answer(&host.begin(&bob).await, &app.code_at(host.now())).await else {
     ///     panic!()
     /// };
-    /// let kept = engine.device_trust(&grant, "Bob's laptop").await?;
+    /// let kept = engine.device_trust(&grant, Some(&session(&bob)), "Bob's laptop").await?;
     /// let first = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, None);
     /// let by_bob = Authority::FirstFactor(first);
     /// engine.device_revoke(bob.account(), bob.user(), kept.id, &by_bob).await?;
@@ -223,14 +235,14 @@ impl Engine {
     ///
     /// ```
     /// # use mfa_core::*;
-    /// # use mfa_testkit::host::{TestHost, login, vouched};
+    /// # use mfa_testkit::host::{TestHost, login, session, vouched};
     /// # futures::executor::block_on(async {
     /// let host = TestHost::in_memory().await;
     /// let (bob, app) = host.enrol("bob").await;
     /// let Verify::Verified(grant) = host.answer(&host.begin(&bob).await, &app.code_at(host.now())).await else {
     ///     panic!()
     /// };
-    /// let kept = host.engine.device_remember(&grant, "Bob's laptop").await?;
+    /// let kept = host.engine.device_remember(&grant, Some(&session(&bob)), "Bob's laptop").await?;
     /// host.engine.device_ban(bob.account(), bob.user(), kept.id, &vouched()).await?;
     /// assert_eq!(host.engine.devices(bob.account(), bob.user()).await?[0].state, DeviceState::Banned);
     ///

@@ -71,7 +71,7 @@ pub(crate) struct Challenge {
     /// The token is that of a device that succeeded before: failures draw on a count of their own.
     pub(crate) known: bool,
     /// The host's number of the user's password when it began.
-    pub(crate) password_epoch: u64,
+    pub(crate) password_epoch: Option<u64>,
 }
 
 /// The change that a step-up challenge was begun for.
