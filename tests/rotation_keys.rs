@@ -30,7 +30,7 @@ on_stores! {
         let bob = at.add_reachable("bob").await;
         let (app, _) = at.enrol_with_recovery(&bob).await;
         let kept = grant(at, &begin(&at.engine, &bob).await, &app).await;
-        at.engine.device_remember(&kept, Some(&session_of(&kept)), "a device").await.unwrap();
+        let _ = at.engine.device_remember(&kept, Some(&session_of(&kept)), "a device").await.unwrap();
         world.clock.advance(Duration::from_secs(600));
         // One of everything that can need a key.
         let challenge = begin(&at.engine, &bob).await;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use audit_model::Kind;
 use mfa::{Begin, DeniedReason, DeviceToken, Engine, Intent, Reason, Response, Subject, Verify};
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_tests::devices::{from, log_in, session_of, strangers_fail, with_trust};
@@ -179,6 +180,28 @@ on_stores! {
         }
         world.clock.advance(PAST_DELAYS);
         assert!(answer(&engine, &bob, None, SLOW_CODE).await.is_none());
+    }
+
+    async fn s13_nothing_is_kept_once_a_barrier_has_removed_the_devices(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let token = known(&world, &bob, &app).await;
+        world.engine.restore_barrier("ops", "a backup came back").await.unwrap();
+        world.clock.advance(STEP);
+        assert_eq!(fail(&world, &bob, &app, None, 50).await, 20);
+        assert!(!gets_in(&world, &bob, &app, Some(&token)).await);
+    }
+
+    async fn s13_a_challenge_says_which_known_device_it_came_from(world) {
+        let (bob, app) = world.enrol("bob").await;
+        let token = known(&world, &bob, &app).await;
+        let id = world.engine.devices(bob.account(), bob.user()).await.unwrap()[0].id.to_string();
+        for (token, device) in [(Some(&token), Some(&*id)), (None, None)] {
+            assert_eq!(opened(&world.engine, &bob, token, 1).await, 1);
+            let begun = world.events_of(Kind::ChallengeBegun).await.pop().unwrap();
+            assert_eq!(begun.field("device"), device);
+            world.clock.advance(STEP);
+        }
+        drop(app);
     }
 
     async fn s13_a_third_of_the_open_challenges_is_kept_for_known_devices(world) {

@@ -233,7 +233,7 @@ on_stores! {
         }
         // Nor does the place it has stand in the way.
         for _ in 0..16 {
-            trusted(&engine, &world, &second, &app).await;
+            let _ = trusted(&engine, &world, &second, &app).await;
         }
         assert_eq!(devices(&engine, &second).await.len(), 16);
     }

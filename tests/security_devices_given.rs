@@ -57,7 +57,7 @@ on_stores! {
         assert_eq!(refused(&world, "trust_device", engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await).await, "recovery_hold");
         nothing_kept(&world).await;
         world.clock.set(since.plus(DAY));
-        engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
+        let _ = engine.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
 
         // A bypass is an administrator's word.
         let carol = world.add("carol").await;
@@ -87,7 +87,7 @@ on_stores! {
         let first = log_in(&plain, &world, &carol, &bound_by_password, None).await;
         assert_eq!(refused(&world, "trust_device", plain.device_trust(&first, Some(&session_of(&first)), "a laptop").await).await, "not_permitted");
         nothing_kept(&world).await;
-        trusted(&plain, &world, &carol, &bound_by_password).await;
+        let _ = trusted(&plain, &world, &carol, &bound_by_password).await;
 
         // A method of the first level, and one of the second that proves no possession.
         for (name, aal, factor) in [("low", Aal::One, Factor::Possession), ("known", Aal::Two, Factor::Knowledge)] {
@@ -100,7 +100,7 @@ on_stores! {
             let grant = answered(&node, &user, Answer::code(SCRIPTED_CODE)).await;
             assert_eq!(refused(&world, "trust_device", node.device_trust(&grant, Some(&session_of(&grant)), "a laptop").await).await, "not_permitted", "{name}");
             // Known again it can be: that lowers nothing.
-            node.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
+            let _ = node.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
         }
     }
 
@@ -150,7 +150,7 @@ on_stores! {
         world.clock.advance(MINUTE);
         let grant = log_in_at(&engine, &world, &bob, &app).await;
         world.clock.advance(MINUTE - INSTANT);
-        engine.device_trust(&grant, Some(&session_of(&grant)), "a").await.unwrap();
+        let _ = engine.device_trust(&grant, Some(&session_of(&grant)), "a").await.unwrap();
         // Whoever repeats a refused request writes one event.
         world.clock.advance(INSTANT);
         let before = world.events_of(Kind::ChangeRefused).await.len();
@@ -185,7 +185,7 @@ on_stores! {
         }
         nothing_kept(&world).await;
         let latest = former.unwrap();
-        engine.device_trust(&latest, Some(&session_of(&latest)), "a").await.unwrap();
+        let _ = engine.device_trust(&latest, Some(&session_of(&latest)), "a").await.unwrap();
     }
 
     async fn s15_a_device_has_a_name_that_fits(world) {
@@ -197,7 +197,7 @@ on_stores! {
                 assert_eq!(told.unwrap_err().code(), code);
             }
         }
-        engine.device_trust(&grant, Some(&session_of(&grant)), &long[..128]).await.unwrap();
+        let _ = engine.device_trust(&grant, Some(&session_of(&grant)), &long[..128]).await.unwrap();
         assert_eq!(devices(&engine, &bob).await[0].name.len(), 128);
     }
 

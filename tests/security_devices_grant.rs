@@ -48,7 +48,7 @@ on_stores! {
             assert_eq!(refused(&world, "remember_device", told).await, "step_up_required", "{strange:?}");
         }
         nothing_kept(&world).await;
-        engine.device_trust(&unbound, None, "a").await.unwrap();
+        let _ = engine.device_trust(&unbound, None, "a").await.unwrap();
     }
 
     async fn s15_nothing_is_trusted_where_the_host_counts_no_passwords(world) {
@@ -62,7 +62,7 @@ on_stores! {
         assert!(told.to_string().contains("password_epoch"), "{told}");
         nothing_kept(&world).await;
         // Known again it can be.
-        engine.device_remember(&grant, Some(&session_of(&grant)), "a").await.unwrap();
+        let _ = engine.device_remember(&grant, Some(&session_of(&grant)), "a").await.unwrap();
         // What was trusted under a number is not, where there is none any more.
         let counted = bob.clone().with_password_epoch(0);
         world.directory.put(&counted).await.unwrap();
@@ -94,6 +94,6 @@ on_stores! {
         }
         nothing_kept(&world).await;
         world.clock.set(granted.minus(SKEW));
-        engine.device_trust(&grant, Some(&session_of(&grant)), "a").await.unwrap();
+        let _ = engine.device_trust(&grant, Some(&session_of(&grant)), "a").await.unwrap();
     }
 }

@@ -70,6 +70,7 @@ impl fmt::Display for DeviceState {
 /// [`Grant`](crate::Grant): nothing was proven but the first factor, as after
 /// [`NotRequired`](crate::NotRequired), so that a claim of `mfa` would be false (SP 800-63B-4 §5.1).
 #[derive(Debug)]
+#[must_use = "the token in it takes the place of the one that was shown"]
 #[non_exhaustive]
 pub struct TrustedDevice {
     /// The device.
@@ -97,6 +98,7 @@ impl TrustedDevice {
 
 /// A device that was kept, and its token, handed out this once.
 #[derive(Debug)]
+#[must_use = "the token in it is handed out this once"]
 #[non_exhaustive]
 pub struct KeptDevice {
     /// The device.

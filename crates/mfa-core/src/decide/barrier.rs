@@ -44,6 +44,7 @@ pub(crate) fn bar(
     }
     login.raise_fence();
     login.barrier = now;
+    login.devices_until = Timestamp::MIN;
     let ways_back: Vec<_> = login.enrolments.iter().filter(|e| !rules.is_factor(e)).cloned().collect();
     login.enrolments.retain(|enrolment| rules.is_factor(enrolment));
     let vault_key = user_key(account, VAULT, user);

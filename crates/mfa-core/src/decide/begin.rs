@@ -282,6 +282,9 @@ impl Beginning<'_> {
         if let Some(intent) = self.intent {
             event = event.field("purpose", intent.operation().code());
         }
+        if let Some(device) = self.device.filter(|_| self.known) {
+            event = event.field("device", device.to_string());
+        }
         self.plan.events([event]);
         if let Some((effect, _, charge)) = &started.effect {
             let event = self.event(Kind::EffectCharged, Outcome::Info).subject(claims.id);

@@ -124,9 +124,15 @@ pub(crate) fn look(
 
 impl Trust {
     /// Takes down what trust in a device rests on from now on.
-    pub(crate) fn new(login: &Login, grant: &Grant, password_epoch: u64, since: Timestamp) -> Self {
+    pub(crate) fn new(
+        login: &Login,
+        grant: &Grant,
+        password_epoch: u64,
+        (since, until): (Timestamp, Timestamp),
+    ) -> Self {
         Self {
             since,
+            until,
             epoch: login.trust_epoch,
             password_epoch,
             by: grant.evidence().enrolment,
@@ -135,13 +141,18 @@ impl Trust {
         }
     }
 
+    /// Returns until when it holds at most, by the policy as it was then and as it is now.
+    fn ends_at(&self, rules: &Rules) -> Timestamp {
+        self.until.min(self.since.plus(rules.policy.trust_life()))
+    }
+
     /// Returns whether all that it rests on is as it was.
     pub(crate) fn holds(&self, rules: &Rules, subject: &Subject, login: &Login, at: Timestamp) -> bool {
         rules.policy.trust()
             && self.epoch == login.trust_epoch
             && subject.password_epoch() == Some(self.password_epoch)
             && self.enrolments == enrolments(login)
-            && at < self.since.plus(rules.policy.trust_life())
+            && at < self.ends_at(rules)
     }
 }
 
@@ -175,7 +186,7 @@ impl Device {
     /// Returns from when on it is not trusted, by its own life and by the policy as it is now.
     pub(crate) fn trusted_until(&self, rules: &Rules) -> Timestamp {
         match &self.standing {
-            Standing::Trusted(trust) => self.expires_at.min(trust.since.plus(rules.policy.trust_life())),
+            Standing::Trusted(trust) => self.expires_at.min(trust.ends_at(rules)),
             Standing::NotTrusted | Standing::Banned => self.expires_at,
         }
     }

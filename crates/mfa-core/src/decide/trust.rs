@@ -66,6 +66,7 @@ pub(crate) fn keep(
     }
     let generation = login.generation.clone();
     let slots = Slots::read(account, user, &generation, records);
+    let unreadable = slots.unreadable;
     let Some((slot, expect, before)) = slots.place_for(keep)? else {
         return Ok(keep.refused(Forbidden::NotPermitted, now));
     };
@@ -78,11 +79,11 @@ pub(crate) fn keep(
         Some(same) => (same.stream, same.events),
         None => (draw.take()?, 0),
     };
-    let (standing, life) = if keep.trust {
-        let trust = Trust::new(&login, keep.grant, keep.password_epoch()?, at);
-        (Standing::Trusted(trust), rules.policy.trust_life().min(KNOWN_LIFE))
+    let standing = if keep.trust {
+        let life = (at, at.plus(rules.policy.trust_life()));
+        Standing::Trusted(Trust::new(&login, keep.grant, keep.password_epoch()?, life))
     } else {
-        (Standing::NotTrusted, KNOWN_LIFE)
+        Standing::NotTrusted
     };
     let ring = &rules.ring;
     let claims = Claims::of_device(ring, account, user, (*id.as_bytes(), draw.take()?));
@@ -93,7 +94,7 @@ pub(crate) fn keep(
         standing,
         created_at: same.map_or(at, |same| same.created_at),
         last_used_at: at,
-        expires_at: at.plus(life),
+        expires_at: at.plus(KNOWN_LIFE),
         challenge: keep.grant.challenge(),
         current: TokenHash { key: claims.key.clone(), hash: claims.binder_hash(ring)? },
         previous: same.map(|same| Replaced { value: same.current.clone(), at, turned: false }),
@@ -101,6 +102,9 @@ pub(crate) fn keep(
         events: stream.1,
     };
     let mut plan = Plan::default();
+    if let (Expect::Any, Some(problem)) = (expect, unreadable) {
+        keep.note_refused(problem, now, &mut plan);
+    }
     plan.put(slot_key(account, user, slot), expect, &device, Some(device.expires_at))?;
     login.devices_until = login.devices_until.max(device.expires_at);
     let kind = if keep.trust { Kind::DeviceTrusted } else { Kind::DeviceKept };
@@ -176,6 +180,17 @@ impl Keep<'_> {
         Ok(())
     }
 
+    /// Writes down that what was in a place before could not be read: once a minute.
+    fn note_refused(&self, problem: &'static str, now: Timestamp, plan: &mut Plan) {
+        let (account, user) = (self.grant.account(), self.grant.user());
+        let event = event(account, user, Kind::RecordRefused, Outcome::Failure, now)
+            .field("record", "device")
+            .field("problem", problem);
+        let minute = (now.unix_seconds() / 60).to_be_bytes();
+        let parts = [account.as_str().as_bytes(), user.as_str().as_bytes(), b"device", &minute];
+        plan.merged_event(event, crate::codec::tuple(&parts));
+    }
+
     fn refused<T>(&self, why: Forbidden, now: Timestamp) -> Decision<Result<T, Forbidden>> {
         let (account, user) = (self.grant.account(), self.grant.user());
         let operation = if self.trust { "trust_device" } else { "remember_device" };
@@ -193,10 +208,15 @@ impl Keep<'_> {
 }
 
 /// The slots of a user, each with what is in it of the user's own.
-struct Slots(Vec<(u8, Expect, Option<Device>)>);
+struct Slots {
+    slots: Vec<(u8, Expect, Option<Device>)>,
+    /// Why one of them cannot be read, if one cannot.
+    unreadable: Option<&'static str>,
+}
 
 impl Slots {
     fn read(account: &AccountId, user: &UserId, generation: &str, records: &Records) -> Self {
+        let mut unreadable = None;
         let slot = |slot| match records.read::<Device>(&slot_key(account, user, slot)) {
             Read::Live(device, version) => {
                 let own = device.generation == generation;
@@ -204,16 +224,20 @@ impl Slots {
             }
             Read::Absent => (slot, Expect::Absent, None),
             // Nothing is ever accepted by what cannot be read.
-            Read::Refused(_) => (slot, Expect::Any, None),
+            Read::Refused(problem) => {
+                unreadable = Some(problem);
+                (slot, Expect::Any, None)
+            }
         };
-        Self((0..SLOTS).map(slot).collect())
+        let slots = (0..SLOTS).map(slot).collect();
+        Self { slots, unreadable }
     }
 
     /// Returns where the device of a login is kept: in its own place, a free one, or that of the device that was
     /// used longest ago. `None` for one that was banned.
     fn place_for(self, keep: &Keep<'_>) -> Result<Option<(u8, Expect, Option<Device>)>, Error> {
         let mut others = Vec::new();
-        for (slot, expect, device) in self.0 {
+        for (slot, expect, device) in self.slots {
             match device {
                 Some(device) if keep.is_of(&device) => {
                     let banned = device.standing == Standing::Banned;
@@ -246,7 +270,7 @@ pub(crate) fn list(
     let Some((login, _)) = super::enrol::read_login(records, account, user)? else { return Ok(Vec::new()) };
     let at = login.effective(now);
     let slots = Slots::read(account, user, subject.generation(), records);
-    let mut devices: Vec<_> = slots.0.into_iter().filter_map(|(_, _, device)| device).collect();
+    let mut devices: Vec<_> = slots.slots.into_iter().filter_map(|(_, _, device)| device).collect();
     devices.sort_by_key(|device| core::cmp::Reverse(device.last_used_at));
     let shown = |device: Device| crate::Device {
         state: device.state(rules, subject, &login, at),
@@ -309,7 +333,7 @@ impl Changing<'_> {
             // Another node may be able to read it.
             None => *expect == Expect::Any,
         };
-        self.now < login.latest.plus(GRANT_LIFE) || slots.0.iter().any(is_trusted)
+        self.now < login.latest.plus(GRANT_LIFE) || slots.slots.iter().any(is_trusted)
     }
 
     /// Holds the user's record as it was read.

@@ -135,7 +135,7 @@ impl Engine {
     /// let Verify::Verified(grant) = host.answer(&host.begin(&bob).await, &app.code_at(host.now())).await else {
     ///     panic!()
     /// };
-    /// host.engine.device_remember(&grant, Some(&session(&bob)), "Bob's laptop").await?;
+    /// let _kept = host.engine.device_remember(&grant, Some(&session(&bob)), "Bob's laptop").await?;
     /// assert_eq!(host.engine.devices(bob.account(), bob.user()).await?[0].name, "Bob's laptop");
     ///
     /// let nobody = UserId::parse("nobody").unwrap();

@@ -11,7 +11,7 @@ use crate::{ChallengeId, CodecError, DeviceId, EnrolmentId, FirstFactorKind, Key
 
 /// The most devices of a user.
 pub(crate) const SLOTS: u8 = 16;
-/// How long a device is known that is not trusted, and the longest that one is trusted.
+/// How long a device is known, and the longest that one is trusted.
 pub(crate) const KNOWN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a device stays banned.
 pub(crate) const BAN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -61,6 +61,8 @@ pub(crate) enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Trust {
     pub(crate) since: Timestamp,
+    /// When it ends, by the policy that it was given under.
+    pub(crate) until: Timestamp,
     /// The user's number of trust.
     pub(crate) epoch: u64,
     /// The host's number of the password.

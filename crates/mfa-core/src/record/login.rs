@@ -6,6 +6,7 @@ use audit_model::{Stream, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
+use crate::record::device::KNOWN_LIFE;
 use crate::{CodecError, EnrolmentId, Policy, ProviderName, Versioned};
 
 /// The most enrolments a user may hold.
@@ -120,6 +121,7 @@ impl Login {
                 enrolment.failed_at = enrolment.failed_at.min(now);
             }
             self.barrier = self.barrier.min(now);
+            self.devices_until = self.devices_until.min(now.plus(KNOWN_LIFE));
             self.latest = now;
         } else {
             self.latest = self.latest.max(now);
@@ -315,6 +317,15 @@ mod tests {
         for wait in [login.wait(now, &policy, false), login.wait_of_known(now, &policy)] {
             assert!(wait > Duration::ZERO && wait <= Duration::from_secs(25 * 3600), "{wait:?}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_keeps_nothing_for_devices_longer_than_one_is_known() {
+        let now = Timestamp::from_unix_seconds(1_800_000_000).unwrap();
+        let ahead = now.plus(Duration::from_secs(365 * 24 * 3600));
+        let mut login = Login { devices_until: ahead.plus(KNOWN_LIFE), latest: ahead, ..Login::default() };
+        login.mark(now);
+        assert_eq!(login.devices_until, now.plus(KNOWN_LIFE));
     }
 
     #[test]
