@@ -4,6 +4,7 @@ use audit_model::{AccountId, UserId};
 
 use super::Engine;
 use crate::decide::manage::Changing;
+use crate::decide::slots;
 use crate::decide::trust::{self, Keep};
 use crate::driver::Turn;
 use crate::record::device::{device_key, slot_keys};
@@ -152,7 +153,7 @@ impl Engine {
         keys.extend(self.inner.rules.document_keys(subject.lineage()));
         let records = self.inner.driver.load(&keys, now).await?;
         let rules = self.inner.rules.held(subject.lineage(), None, &records)?;
-        trust::list(&rules, &subject, &records, now)
+        slots::list(&rules, &subject, &records, now)
     }
 
     /// Trusts a device no more; it is known still. A first factor is enough for it: it asks for more, not for less.
