@@ -13,7 +13,8 @@ use mfa::{
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
-use mfa_tests::acting::{method, refused};
+use mfa_tests::acting::{LONGEST_DELAY, method, refused};
+use mfa_tests::devices::session_of;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in};
 use mfa_tests::mailed::{Mailed, another, offering};
 use mfa_tests::notified::{mail, reachable};
@@ -148,6 +149,30 @@ on_stores! {
         assert_eq!(challenge.prompt, json!({"elsewhere": true}));
         assert!(mailed.inbox.take().is_empty());
         assert!(world.events_of(Kind::ChallengeFellBack).await.is_empty());
+    }
+
+    async fn s13_a_known_device_is_fallen_back_for_while_strangers_are_refused(world) {
+        let (mailed, provider, bob) = scripted(&world).await;
+        let Begin::Challenge(challenge) = begin_by(&mailed, &bob, "post").await else { panic!() };
+        let Verify::Verified(grant) = answer(&mailed, &challenge, SCRIPTED_CODE).await else { panic!() };
+        let device = mailed.engine.device_remember(&grant, Some(&session_of(&grant)), "a laptop").await.unwrap();
+        provider.on(On::Begin, Say::Prompt(Value::Null));
+        // Strangers fail until nothing of theirs is judged.
+        for _ in 0..14 {
+            world.clock.advance(LONGEST_DELAY);
+            let Begin::Challenge(challenge) = begin_by(&mailed, &bob, "post").await else { panic!() };
+            assert_eq!(refused(answer(&mailed, &challenge, "000000").await).reason, Reason::WrongCode);
+        }
+        world.clock.advance(LONGEST_DELAY);
+        assert!(matches!(begin_by(&mailed, &bob, "post").await, Begin::Denied(_)));
+        let _ = mailed.inbox.take();
+        provider.on(On::Begin, Say::Deliver("bob@acme.example".to_owned(), "1".to_owned(), Charge::Send));
+        provider.on(On::NotDelivered(NotDelivered::Permanent), Say::Reject(Reason::Unavailable));
+        mailed.inbox.fail_next(NotDelivered::Permanent);
+        let from = login(&bob).with_method(method("post")).with_device(device.token);
+        let Begin::Challenge(challenge) = mailed.engine.begin(from).await.unwrap() else { panic!() };
+        assert_eq!(challenge.method.provider.as_str(), "sms");
+        assert!(matches!(answer(&mailed, &challenge, &mailed.code()).await, Verify::Verified(_)));
     }
 
     async fn s14_a_resend_that_is_refused_for_good_leads_nowhere_else(world) {

@@ -18,6 +18,7 @@ use mfa_testkit::race::race;
 use mfa_testkit::runtime::VirtualRuntime;
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::acting::refused;
+use mfa_tests::devices::session_of;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::notified::{Elsewhere, arrived, mail, reachable};
 use mfa_tests::probe::{meet, nodes_behind_a_gate};
@@ -33,6 +34,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const BESIDES: &[(NoticeKind, &[NoticeKind])] = &[
     (NoticeKind::FraudReported, &[NoticeKind::MethodAdded, NoticeKind::WrongSecondStep]),
     (NoticeKind::LetIn, &[NoticeKind::MethodAdded]),
+    (NoticeKind::DeviceReused, &[NoticeKind::DeviceTrusted]),
 ];
 
 /// Lets happen to `user`, who has an app and recovery codes, what `kind` tells.
@@ -108,8 +110,31 @@ async fn let_happen(
             let node = world.recovery_node(inbox).provider(scripted(Vec::new())).build().await.unwrap();
             node.restore_barrier("ops", "a backup").await.unwrap();
         }
+        NoticeKind::DeviceTrusted => drop(trust(world, user, app).await),
+        NoticeKind::DeviceReused => {
+            let copied = trust(world, user, app).await;
+            let trusted = world.engine.begin(login(user).with_device(copied.clone())).await.unwrap();
+            assert!(matches!(trusted, Begin::Challenge(_)), "the first node trusts none");
+            let node = trusting(world).await;
+            let trusted = node.begin(login(user).with_device(copied.clone())).await.unwrap();
+            assert!(matches!(trusted, Begin::TrustedDevice(_)), "{trusted:?}");
+            world.clock.advance(Duration::from_secs(40));
+            let _ = node.begin(login(user).with_device(copied)).await.unwrap();
+        }
         other => panic!("{other} has no row"),
     }
+}
+
+async fn trusting(world: &World) -> Engine {
+    let policy = Policy::recommended().with_document(&json!({ "trust": true })).unwrap();
+    world.node().policy(policy).build().await.unwrap()
+}
+
+/// Logs in, and trusts the device.
+async fn trust(world: &World, user: &Subject, app: &SoftAuthenticator) -> mfa::DeviceToken {
+    let verified = world.answer(&world.begin(user).await, &app.code_at(world.now())).await;
+    let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
+    trusting(world).await.device_trust(&grant, Some(&session_of(&grant)), "a device").await.unwrap().token
 }
 
 /// Logs in, and gives the code once more.

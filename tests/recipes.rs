@@ -12,6 +12,8 @@ mod restored_backup;
 mod rotating_keys;
 #[path = "recipes/sms_pumping.rs"]
 mod sms_pumping;
+#[path = "recipes/trusting_a_device.rs"]
+mod trusting_a_device;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +26,9 @@ use mfa::*;
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::host::{STEP, TestHost, login, session, subject, totp};
 use mfa_testkit::inbox::Inbox;
-use pages::{LOCKED_OUT, PUMPING, READING, RESTORED, ROTATING};
+use pages::{LOCKED_OUT, PUMPING, READING, RESTORED, ROTATING, TRUSTING};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A service on a database file, with recovery codes.
 struct Service {
@@ -242,6 +246,68 @@ fn keys_are_rotated_while_logins_go_on() {
 
         let challenge = host.begin(&bob).await;
         assert!(matches!(host.answer(&challenge, &app.code_at(host.now())).await, Verify::Verified(_)));
+    });
+}
+
+#[test]
+fn a_device_is_trusted_as_the_page_says() {
+    use trusting_a_device::*;
+
+    let folder = tempfile::tempdir().unwrap();
+    block_on(async {
+        let service = Service::open(&folder.path().join("mfa.db")).await;
+        let host = &service.host;
+        let engine = host.recovery_node(&service.inbox).policy(policy().unwrap()).build().await.unwrap();
+        let (bob, app, _codes) = service.bob().await;
+        let _ = engine.drain_notices(100).await;
+        let _ = service.inbox.take();
+        let signs_in = async |bob: &Subject, cookie: Option<&str>| {
+            host.clock.advance(STEP);
+            let Ok(Begin::Challenge(challenge)) = begin(&engine, login(bob), cookie).await else { panic!() };
+            let verified = host.answer(&challenge, &app.code_at(host.now())).await;
+            let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
+            grant
+        };
+
+        let begun = service.place().await;
+        let grant = signs_in(&bob, None).await;
+        let kept = keep(&engine, &grant, &session(&bob), "Bob's laptop").await.unwrap();
+        assert_eq!((kept.state, kept.expires_at.since(host.now())), (DeviceState::Trusted, 30 * DAY));
+        host.clock.advance(DAY);
+        let first = kept.token.expose_secret();
+        let Ok(Begin::TrustedDevice(trusted)) = begin(&engine, login(&bob), Some(first)).await else {
+            panic!()
+        };
+        let (aal, next) = let_in(&trusted);
+        assert!(aal == Aal::One && next.is_some());
+        host.clock.advance(2 * STEP);
+        assert!(matches!(begin(&engine, login(&bob), Some(first)).await, Ok(Begin::Challenge(_))));
+        assert_eq!(service.account_log(begun).await, TRUSTING.log(0));
+        assert!(matches!(begin(&engine, login(&bob), next).await, Ok(Begin::Challenge(_))));
+        let _ = engine.drain_notices(100).await;
+        let mut told: Vec<_> =
+            service.inbox.take().into_iter().filter_map(|message| message.subject).collect();
+        told.sort();
+        assert_eq!(told, ["A device is trusted", "A trusted device may have been copied"]);
+
+        // What may not be trusted is known again; a password and a click end the trust.
+        let known =
+            keep(&host.engine, &signs_in(&bob, None).await, &session(&bob), "Bob's laptop").await.unwrap();
+        assert_eq!(known.state, DeviceState::NotTrusted);
+        let kept = keep(&engine, &signs_in(&bob, None).await, &session(&bob), "Bob's laptop").await.unwrap();
+        let password = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, None);
+        trust_no_more(&engine, &bob, kept.id, password).await.unwrap();
+        let cookie = kept.token.expose_secret();
+        let kept =
+            keep(&engine, &signs_in(&bob, Some(cookie)).await, &session(&bob), "Bob's laptop").await.unwrap();
+        let directory = StoredDirectory::new(
+            Arc::new(service.store.clone()),
+            host.ring.clone(),
+            Arc::new(host.clock.clone()),
+        );
+        let bob = password_changed(&directory, bob).await.unwrap();
+        let cookie = kept.token.expose_secret();
+        assert!(matches!(begin(&engine, login(&bob), Some(cookie)).await, Ok(Begin::Challenge(_))));
     });
 }
 

@@ -14,6 +14,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{Shared, delete, user_key};
+use mfa_tests::devices::session_of;
 use mfa_tests::rings::{
     EVERY_KIND, NEW, OLD, activate_new, add_new, grant, id, log_in, node_on, nodes,
     nothing_is_sealed_under_the_old_key, records, redeem, reseal, retire_old, users, world_store,
@@ -28,6 +29,8 @@ on_stores! {
         let at = &nodes(&world, 1).await[0];
         let bob = at.add_reachable("bob").await;
         let (app, _) = at.enrol_with_recovery(&bob).await;
+        let kept = grant(at, &begin(&at.engine, &bob).await, &app).await;
+        let _ = at.engine.device_remember(&kept, Some(&session_of(&kept)), "a device").await.unwrap();
         world.clock.advance(Duration::from_secs(600));
         // One of everything that can need a key.
         let challenge = begin(&at.engine, &bob).await;
@@ -66,28 +69,30 @@ on_stores! {
         assert_eq!(reseal(at).await, all.len() as u64);
         nothing_is_sealed_under_the_old_key(&world).await;
         // Left are the handles: of three challenges, of which one granted the proof just now and one is a decoy, of
-        // the proof, the pending enrolment, the invitation and the ticket.
+        // the proof, the pending enrolment, the invitation, the ticket and the device.
         assert_eq!(reseal(at).await, 0);
-        assert_eq!(retire_old(at).await, Err(7));
+        assert_eq!(retire_old(at).await, Err(8));
         let uri = pending.revealed.get("uri").unwrap();
         let right = SoftAuthenticator::scan(uri.expose_secret()).unwrap().code_at(world.now());
         let confirmed = at.engine.enrol_confirm(&pending.reference, &Response::code(&right)).await.unwrap();
         assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
-        assert_eq!(retire_old(at).await, Err(7), "who confirms again is told so by the handle");
+        assert_eq!(retire_old(at).await, Err(8), "who confirms again is told so by the handle");
         let spent = Authority::proof(proof, Some(&session(&bob)));
         at.engine.recovery_issue(account, user, mfa::RecoveryForm::Codes, &spent).await.unwrap();
-        assert_eq!(retire_old(at).await, Err(6), "the proof is spent");
+        assert_eq!(retire_old(at).await, Err(7), "the proof is spent");
         assert!(matches!(at.engine.cancel(&decoy.reference).await.unwrap(), Changed::Done(_)));
-        assert_eq!(retire_old(at).await, Err(5));
+        assert_eq!(retire_old(at).await, Err(6));
         // Issuing ends what was open; that is noted where its holder asks.
         let ended = at.answer(&challenge, &app.code_at(world.now())).await;
         assert!(matches!(ended, Verify::Rejected(Rejected { reason: Reason::Superseded, .. })), "{ended:?}");
-        assert_eq!(retire_old(at).await, Err(4));
+        assert_eq!(retire_old(at).await, Err(5));
         world.clock.advance(GRANT_LIFE);
-        assert_eq!(retire_old(at).await, Err(3));
+        assert_eq!(retire_old(at).await, Err(4));
         world.clock.advance(Duration::from_secs(600));
-        assert_eq!(retire_old(at).await, Err(1), "the invitation");
+        assert_eq!(retire_old(at).await, Err(2), "the invitation and the device");
         world.clock.advance(Duration::from_secs(7 * 86_400));
+        assert_eq!(retire_old(at).await, Err(1), "the device");
+        world.clock.advance(Duration::from_secs(23 * 86_400));
         retire_old(at).await.unwrap();
         assert_eq!(at.ring.ids(), [id(NEW)]);
         let known = at.directory.subject(account, user).await.unwrap().unwrap();

@@ -7,23 +7,26 @@ use std::path::Path;
 use audit_model::Kind;
 use mfa::settings::{Change, Modules, Owner};
 use mfa::{
-    Account, Authority, Choice, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation, Policy,
-    Proof, Reference, RequestFacts, Response, Subject, Ticket,
+    Account, Authority, Choice, DeviceId, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation,
+    Policy, Proof, Reference, RequestFacts, Response, Subject, Ticket,
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::api_keys::{account, readable};
 use mfa_tests::attack::{dump, records};
 use mfa_tests::handles::{of_another_holder, untouched};
-use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, may, prove_on};
+use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, keep_device, may, prove_on};
 use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 22] = [
+const WITHOUT_A_HANDLE: [&str; 25] = [
     "api_key_verify",
     "begin",
     "begin_decoy",
     "build",
+    "device_remember",
+    "device_trust",
+    "devices",
     "drain_notices",
     "explain",
     "key_activate",
@@ -95,6 +98,8 @@ fn operation_of(name: &str) -> Option<Operation> {
         "user_reset" => Operation::Reset,
         "bypass_issue" => Operation::Bypass,
         "forget_user" => Operation::Forget,
+        "device_revoke" | "device_revoke_all" => Operation::RevokeDevice,
+        "device_ban" => Operation::BanDevice,
         "api_key_create" | "api_key_reset" => Operation::IssueApiKey,
         "api_key_show" => Operation::ShowApiKey,
         "api_key_remove" => Operation::RemoveApiKey,
@@ -110,13 +115,14 @@ async fn by_authority(
     engine: &Engine,
     name: &str,
     bob: &Subject,
-    method: EnrolmentId,
+    (method, device): (EnrolmentId, DeviceId),
     by: &Authority,
 ) -> String {
     let (account, user) = (bob.account(), bob.user());
     let told = match (name, operation_of(name)) {
         ("user_invite", _) => engine.user_invite(account, user, &totp(), by).await.map(drop),
         ("revoke", _) => engine.revoke(account, user, by).await,
+        ("device_revoke", _) => engine.device_revoke(account, user, device, by).await,
         ("api_key_create", _) => {
             let account = Wanted::new(Operation::IssueApiKey, bob, method).account();
             engine.api_key_create(&account, by).await.map(drop)
@@ -125,7 +131,7 @@ async fn by_authority(
         ("settings_delete", _) => engine.settings_delete(&owner(bob), None, by).await,
         ("policy_patch", _) => engine.policy_patch(&owner(bob), &json!({}), None, by).await.map(drop),
         ("policy_delete", _) => engine.policy_delete(&owner(bob), None, by).await,
-        (_, Some(operation)) => Wanted::new(operation, bob, method).ask(engine, by).await,
+        (_, Some(operation)) => Wanted::new(operation, bob, method).of_device(device).ask(engine, by).await,
         _ => panic!("{name} is new: say how it is asked"),
     };
     told.map_or_else(|error| error.code(), |()| "done").to_owned()
@@ -136,14 +142,18 @@ fn owner(of: &Subject) -> Owner {
 }
 
 /// The change that a call makes, in the form in which [`by_authority`] asks for it.
-fn intent_of(name: &str, bob: &Subject, method: EnrolmentId) -> Intent {
+fn intent_of(name: &str, bob: &Subject, (method, device): (EnrolmentId, DeviceId)) -> Intent {
     let (account, nothing) = (Account::from(bob), json!({}));
     match name {
         "settings_patch" => Intent::change_settings(&account, Change::Patch(&nothing)),
         "settings_delete" => Intent::change_settings(&account, Change::Delete),
         "policy_patch" => Intent::change_policy(&account, Change::Patch(&nothing)),
         "policy_delete" => Intent::change_policy(&account, Change::Delete),
-        _ => Wanted::new(operation_of(name).unwrap_or(Operation::Reset), bob, method).intent(),
+        "device_revoke" => Intent::revoke_device(bob, Some(device)),
+        _ => {
+            let operation = operation_of(name).unwrap_or(Operation::Reset);
+            Wanted::new(operation, bob, method).of_device(device).intent()
+        }
     }
 }
 
@@ -218,7 +228,8 @@ on_stores! {
             let there = elsewhere.enrol(&format!("bob-{name}")).await;
             let methods = enrolments(&world, &bob).await;
             let operation = operation_of(&name).unwrap_or(Operation::Reset);
-            let intent = intent_of(&name, &bob, methods[0]);
+            let device = keep_device(&engine, &bob).await;
+            let intent = intent_of(&name, &bob, (methods[0], device));
             let by_ann = may(operation).1;
             let by_app = login(&bob).with_method(MethodSelector::Enrolment(methods[1]));
             let (asks, who, with) = if by_ann { (login(&ann), &ann, &ann_app) } else { (by_app, &bob, &app) };
@@ -227,7 +238,7 @@ on_stores! {
             let (who_there, app_there) = if by_ann { (&ann_there, &app_there) } else { (&there.0, &there.1) };
             let unknown = prove_on(&elsewhere.engine, &elsewhere, login(who_there), app_there, &intent).await;
             let proof = |text: &str| Authority::proof(Proof::from_text(text), Some(&session(who)));
-            let answer = by_authority(&engine, &name, &bob, methods[0], &proof(unknown.expose_secret())).await;
+            let answer = by_authority(&engine, &name, &bob, (methods[0], device), &proof(unknown.expose_secret())).await;
             let expected = if operation_of(&name).is_some() { "step_up_required" } else { "not_permitted" };
             assert_eq!(answer, expected, "{name}");
             if ["api_key_show", "api_key_remove"].contains(&&*name) {
@@ -247,16 +258,16 @@ on_stores! {
                 &of_another_holder(real.expose_secret()),
                 unknown.expose_secret(),
             ] {
-                let told = by_authority(&engine, &name, &bob, methods[0], &proof(text)).await;
+                let told = by_authority(&engine, &name, &bob, (methods[0], device), &proof(text)).await;
                 assert_eq!(told, answer, "{name}: {text:.40}");
                 let as_ticket = Authority::invited(Ticket::from_text(text), Some(&session(&bob)), Invitation::from_text(text));
-                assert_eq!(by_authority(&engine, &name, &bob, methods[0], &as_ticket).await, answer, "{name}: {text:.40}");
+                assert_eq!(by_authority(&engine, &name, &bob, (methods[0], device), &as_ticket).await, answer, "{name}: {text:.40}");
             }
             assert_eq!(records(&world).await, before, "{name}");
             let since = world.events().await.split_off(events);
             assert!(since.len() <= 1 && since.iter().all(|event| event.kind() == Kind::ChangeRefused), "{since:?}");
             // The one that all those were like is good.
-            let told = by_authority(&engine, &name, &bob, methods[0], &proof(real.expose_secret())).await;
+            let told = by_authority(&engine, &name, &bob, (methods[0], device), &proof(real.expose_secret())).await;
             assert_eq!(told == "done", operation_of(&name).is_some(), "{name}: {told}");
         }
     }
@@ -280,23 +291,23 @@ on_stores! {
         let before = records(&world).await;
         let none = EnrolmentId::from_bytes([7; 16]);
         for (name, ..) in entry_points().into_iter().filter(|(_, _, authority)| *authority) {
-            let answer = by_authority(&engine, &name, &bob, none, &as_ticket(&unknown.0, &unknown.1)).await;
+            let answer = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&unknown.0, &unknown.1)).await;
             assert_ne!(answer, "done", "{name}");
             for ticket in ["made-up", &of_another_holder(&real.0), &real.1] {
-                let told = by_authority(&engine, &name, &bob, none, &as_ticket(ticket, &real.1)).await;
+                let told = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(ticket, &real.1)).await;
                 assert!(told == answer || told == "step_up_required", "{name}: {told}, not {answer}");
             }
             for invitation in ["made-up", &of_another_holder(&real.1), &real.0, &unknown.1] {
-                let told = by_authority(&engine, &name, &bob, none, &as_ticket(&real.0, invitation)).await;
+                let told = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&real.0, invitation)).await;
                 assert_ne!(told, "done", "{name}");
             }
             if name != "enrol_begin" {
-                let told = by_authority(&engine, &name, &bob, none, &as_ticket(&real.0, &real.1)).await;
+                let told = by_authority(&engine, &name, &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&real.0, &real.1)).await;
                 assert_ne!(told, "done", "{name}");
             }
         }
         assert_eq!(records(&world).await, before);
-        let told = by_authority(&engine, "enrol_begin", &bob, none, &as_ticket(&real.0, &real.1)).await;
+        let told = by_authority(&engine, "enrol_begin", &bob, (none, DeviceId::from_bytes([9; 16])), &as_ticket(&real.0, &real.1)).await;
         assert_eq!(told, "done");
     }
 }

@@ -14,7 +14,7 @@ use mfa_testkit::race::{GateStore, race};
 use mfa_tests::attack::{Shared, records};
 use mfa_tests::doubles::scripted;
 use mfa_tests::handles::of_another_holder;
-use mfa_tests::rights::{Wanted, enrol_by, first_factor};
+use mfa_tests::rights::{TO_A_USER, Wanted, enrol_by, first_factor};
 use mfa_tests::{STEP, World, begin, host, login, on_stores, session, totp};
 use serde_json::json;
 
@@ -131,7 +131,7 @@ on_stores! {
         let of_eve = ticket(&engine, &eve).await;
         let before = records(&world).await;
         let none = EnrolmentId::from_bytes([7; 16]);
-        for operation in Operation::ALL.into_iter().filter(|o| *o != Operation::AddMethod) {
+        for operation in TO_A_USER.into_iter().filter(|o| *o != Operation::AddMethod) {
             let wanted = Wanted::new(operation, &bob, none);
             let told = wanted.told(&engine, &by_ticket(&bob, &given)).await;
             // Of a user without a method, some of them name what is not there.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use audit_model::{Event, Kind};
 use mfa::{
-    Answer, Authority, Begin, Challenge, Choice, Contact, DeniedReason, Engine, EnrolConfirm, Intent,
-    Invitation, Key, NotRequired, NoticeKind, Policy, Proof, RecordKind, RecoveryForm, Reference,
+    Answer, Authority, Begin, Challenge, Choice, Contact, DeniedReason, DeviceToken, Engine, EnrolConfirm,
+    Intent, Invitation, Key, NotRequired, NoticeKind, Policy, Proof, RecordKind, RecoveryForm, Reference,
     RequestFacts, Response, Scope, Subject, Ticket, Unlocked, UserId, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
+use mfa_tests::devices::session_of;
 use mfa_tests::notified::{Elsewhere, arrived, mail, reachable};
 use mfa_tests::told::{streams_are_whole, words, wrong_code};
 use mfa_tests::watched::Watched;
@@ -33,6 +34,7 @@ struct Held {
     invitation: Invitation,
     pending: (Reference, SoftAuthenticator),
     confirmed: (Reference, SoftAuthenticator),
+    device: DeviceToken,
 }
 
 /// A world whose store tells which records were ever put, with a node that asks every user for a method.
@@ -65,7 +67,10 @@ async fn one_of_everything(world: &World, strict: &Engine, bob: &Subject) -> Hel
         proofs.push((intent.clone(), world.prove(bob, &app, &intent).await));
     }
     // The bypass code comes last, and a login before it.
-    let _ = world.answer(&world.begin(bob).await, &app.code_at(world.now())).await;
+    let verified = world.answer(&world.begin(bob).await, &app.code_at(world.now())).await;
+    let Verify::Verified(grant) = verified else { panic!("{verified:?}") };
+    let device =
+        engine.device_remember(&grant, Some(&session_of(&grant)), "a device").await.expect("a device").token;
     world.clock.advance(STEP);
     let challenge = world.begin(bob).await;
     let invited = engine.user_invite(account, user, &totp(), &host()).await.expect("an invitation");
@@ -80,6 +85,7 @@ async fn one_of_everything(world: &World, strict: &Engine, bob: &Subject) -> Hel
         invitation: invited.invitation,
         pending: (begun.reference, unanswered.expect("a uri")),
         confirmed,
+        device,
     }
 }
 
@@ -132,6 +138,9 @@ async fn nothing_works(world: &World, held: &Held, bob: &Subject) {
         let refused = engine.enrol_begin(account, user, &totp(), &Choice::none(), &by).await;
         assert_eq!(refused.expect_err("a ticket of the former person").code(), "step_up_required");
     }
+    let explained = engine.explain(&login(bob).with_device(held.device.clone())).await.expect("reasons");
+    let device = explained.rules.iter().find(|rule| rule.name == "device").expect("a rule");
+    assert_eq!(device.value, "unknown");
     for (reference, app) in [&held.pending, &held.confirmed] {
         let code = Response::code(&app.code_at(now));
         for outcome in [
@@ -299,7 +308,7 @@ on_stores! {
         kinds.sort_unstable();
         kinds.dedup();
         let all = [
-            "challenge", "directory_user", "invitation", "login", "notice", "open", "pending", "proof",
+            "challenge", "device", "directory_user", "invitation", "login", "notice", "open", "pending", "proof",
             "ticket", "vault",
         ];
         assert_eq!(kinds, all, "one of each kind is there");

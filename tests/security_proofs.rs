@@ -10,7 +10,7 @@ use mfa_testkit::race::{GateStore, race};
 use mfa_tests::attack::{Shared, records};
 use mfa_tests::doubles::scripted;
 use mfa_tests::rights::{
-    TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, may, never, prove_on, prove_with,
+    TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, never, prove_on, prove_with,
 };
 use mfa_tests::{World, login, on_stores, totp};
 
@@ -46,7 +46,8 @@ on_stores! {
             let (bob, _) = world.enrol(&format!("bob-{made}")).await;
             let app = world.enrol_again(&bob).await;
             let of_bob = enrolments(&world, &bob).await;
-            let wanted = Wanted::new(made, &bob, of_bob[0]);
+            let device = keep_device(&engine, &bob).await;
+            let wanted = Wanted::new(made, &bob, of_bob[0]).of_device(device);
             let intent = wanted.intent();
             let own = prove_with(&world, &bob, (of_bob[1], &app), &intent).await;
             let by_ann = prove_on(&engine, &world, login(&ann), &ann_app, &intent).await;
@@ -56,7 +57,7 @@ on_stores! {
                 for asked in TO_A_USER {
                     let mut of_another = Wanted::new(asked, &bob, of_bob[1]);
                     of_another.provider = "scripted".parse().unwrap();
-                    let whom = [Wanted::new(asked, &bob, of_bob[0]), of_another, Wanted::new(asked, &carl, of_carl)];
+                    let whom = [Wanted::new(asked, &bob, of_bob[0]).of_device(device), of_another, Wanted::new(asked, &carl, of_carl)];
                     for about in whom {
                         let (oneself, another) = may(asked);
                         let permitted = if actor.user() == about.whom.user() { oneself } else { another };

@@ -5,7 +5,9 @@ use mfa::{Aal, Begin, DeniedReason, MethodSelector, Operation, Provider as _, Re
 use mfa_testkit::host::recovery;
 use mfa_tests::attack::{records, set_failures};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
-use mfa_tests::rights::{TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, may, prove_on};
+use mfa_tests::rights::{
+    TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, prove_on,
+};
 use mfa_tests::{host, login, on_stores};
 
 /// How many failures in a row stop a method.
@@ -27,7 +29,10 @@ on_stores! {
                     enrol_in(&plain, &bob, "scripted", SCRIPTED_CODE).await;
                     let app = world.enrol_again(&bob).await;
                     let [method, by_app] = enrolments(&world, &bob).await[..] else { panic!("two methods") };
-                    let wanted = Wanted::new(operation, &bob, method);
+                    let mut wanted = Wanted::new(operation, &bob, method);
+                    if operation == Operation::BanDevice {
+                        wanted.device = keep_device(&engine, &bob).await;
+                    }
                     let (prover, app) = if by_ann { (&ann, &ann_app) } else { (&bob, &app) };
                     let with_app = if by_ann { login(prover) } else { login(prover).with_method(MethodSelector::Enrolment(by_app)) };
                     let proof = prove_on(&engine, &world, with_app, app, &wanted.intent()).await;

@@ -11,7 +11,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{dump, records};
 use mfa_tests::rights::{
-    TO_A_USER, Wanted, enrolments, first_factor, in_session_of, may, never, prove_on, subject_of,
+    TO_A_USER, Wanted, enrolments, first_factor, in_session_of, keep_device, may, never, prove_on, subject_of,
 };
 use mfa_tests::{STEP, World, host, login, on_stores, session, totp};
 
@@ -70,7 +70,7 @@ fn gives_up(operation: Operation) -> bool {
 
 /// Whether a change leaves nothing to make it to again.
 fn takes_all(operation: Operation) -> bool {
-    matches!(operation, Operation::RemoveMethod | Operation::Reset | Operation::Forget)
+    matches!(operation, Operation::RemoveMethod | Operation::Reset | Operation::Forget | Operation::BanDevice)
 }
 
 /// What a change is called in the log.
@@ -85,6 +85,8 @@ fn kind_of(operation: Operation) -> Kind {
         Operation::Reset => Kind::UserReset,
         Operation::Bypass => Kind::BypassIssued,
         Operation::Forget => Kind::UserForgotten,
+        Operation::RevokeDevice => Kind::DeviceRevoked,
+        Operation::BanDevice => Kind::DeviceBanned,
         other => panic!("{other} is new: say how it is logged"),
     }
 }
@@ -124,6 +126,11 @@ on_stores! {
                 (in_session_of(&bob, &for_bob), unfit, Some("eve")),
                 (in_session_of(&eve, &for_herself), unfit, Some("eve")),
             ] {
+                // A first factor is enough to be asked for more.
+                if operation == Operation::RevokeDevice && matches!(authority, Authority::FirstFactor(_)) {
+                    assert_eq!(wanted.told(&engine, &authority).await, "done", "{operation} by {authority:?}");
+                    continue;
+                }
                 let before = records(&world).await;
                 assert_eq!(wanted.told(&engine, &authority).await, expected, "{operation} by {authority:?}");
                 assert_eq!(records(&world).await, before, "{operation} by {authority:?}");
@@ -173,7 +180,10 @@ on_stores! {
                         None
                     };
                     let (bob, method) = fresh.as_ref().map_or((&bob, method), |(bob, method)| (bob, *method));
-                    let wanted = Wanted::new(operation, bob, method);
+                    let mut wanted = Wanted::new(operation, bob, method);
+                    if permitted && operation == Operation::BanDevice {
+                        wanted.device = keep_device(&engine, bob).await;
+                    }
                     let as_ranked = login(&ann.clone().with_rank(rank));
                     let proof = prove_on(&engine, &world, as_ranked, app, &wanted.intent()).await;
                     let authority = Authority::proof_because(proof, Some(&session(ann)), "a lost phone");
@@ -219,7 +229,8 @@ on_stores! {
                     continue;
                 }
                 let by_host = target(&world, &format!("host-{operation}-{n}")).await;
-                let wanted = Wanted::new(operation, &by_host.0, by_host.1);
+                let device = keep_device(engine, &by_host.0).await;
+                let wanted = Wanted::new(operation, &by_host.0, by_host.1).of_device(device);
                 assert_eq!(wanted.told(engine, &host()).await, "done", "{operation} by the host");
                 let events = latest(&world, by_host.0.account()).await;
                 let by = events.iter().find(|event| event.kind() == kind_of(operation)).expect("an event");
@@ -227,7 +238,8 @@ on_stores! {
                 let (bob, _) = world.enrol(&format!("own-{operation}-{n}")).await;
                 let app = world.enrol_again(&bob).await;
                 let methods = enrolments(&world, &bob).await;
-                let wanted = Wanted::new(operation, &bob, methods[0]);
+                let device = keep_device(engine, &bob).await;
+                let wanted = Wanted::new(operation, &bob, methods[0]).of_device(device);
                 let by_app = login(&bob).with_method(MethodSelector::Enrolment(methods[1]));
                 let proof = prove_on(engine, &world, by_app, &app, &wanted.intent()).await;
                 let expected = match (may(operation).0, operation, n) {

@@ -7,6 +7,8 @@ mod changes;
 mod cluster;
 #[path = "shim/tests/delivery.rs"]
 mod delivery;
+#[path = "shim/tests/devices.rs"]
+mod devices;
 #[path = "shim/tests/duo.rs"]
 mod duo;
 #[path = "shim/tests/duo_vectors.rs"]

@@ -76,6 +76,7 @@ on_duo! {
                 Some((aal, channel, amr)) => {
                     let strength = granted(told).strength;
                     assert_eq!((strength.aal, strength.channel, &*strength.amr), (*aal, *channel, *amr), "{factor} {reason}");
+                    assert_eq!(strength.approve_only, [PUSH, CALL].contains(proven), "{factor} {reason}");
                 }
                 None => assert_eq!(refused(told).reason, Reason::Denied, "{factor} {reason}"),
             }
@@ -141,7 +142,8 @@ on_duo! {
     [memory] async fn s31_settings_accept_approvals_and_nothing_else(world) {
         let site = DuoSite::with(world, Mode::Universal, &json!({"accept_approve_only": true}), |b| b).await;
         let bob = site.enrolled("bob").await;
-        assert_eq!(granted(site.log_in(&bob).await).strength.aal, Aal::Two);
+        let strength = granted(site.log_in(&bob).await).strength;
+        assert_eq!((strength.aal, strength.approve_only), (Aal::Two, true));
         claim(&site, "/auth_context/reason", "bypass_user");
         assert_eq!(refused(site.log_in(&bob).await).reason, Reason::Denied);
     }

@@ -20,6 +20,7 @@ macro_rules! page {
 pub(crate) const LOCKED_OUT: Page = page!("locked-out-user", "locked_out_user");
 pub(crate) const RESTORED: Page = page!("restored-backup", "restored_backup");
 pub(crate) const ROTATING: Page = page!("rotating-keys", "rotating_keys");
+pub(crate) const TRUSTING: Page = page!("trusting-a-device", "trusting_a_device");
 pub(crate) const READING: Page = page!("reading-the-audit-log", "reading_the_audit_log");
 pub(crate) const PUMPING: Page = page!("sms-pumping", "sms_pumping");
 
@@ -42,7 +43,7 @@ fn shown(code: &str) -> String {
 
 #[test]
 fn every_block_of_the_pages_is_code_that_the_tests_run() {
-    for page in [LOCKED_OUT, RESTORED, ROTATING, READING, PUMPING] {
+    for page in [LOCKED_OUT, RESTORED, ROTATING, TRUSTING, READING, PUMPING] {
         let code = shown(page.code);
         let blocks: Vec<_> = page.blocks("```rust\n").collect();
         assert!(!blocks.is_empty());
@@ -68,6 +69,7 @@ fn every_page_is_read_by_these_tests() {
         "restored-backup.md",
         "rotating-keys.md",
         "sms-pumping.md",
+        "trusting-a-device.md",
     ];
     assert_eq!(pages, known);
 }

@@ -8,6 +8,7 @@ use mfa::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::devices::Kept;
 use crate::failure::Failure;
 use crate::node::Holder;
 
@@ -39,8 +40,13 @@ pub(crate) fn method_json(method: &Method) -> Value {
     answer
 }
 
-/// Spends the grant, and returns what the host's session is made from.
-pub(crate) fn redeemed_json(grant: Grant, holder: &Holder, now: Timestamp) -> Result<Value, Failure> {
+/// Spends the grant, and returns what the host's session is made from, and what became of its device.
+pub(crate) fn redeemed_json(
+    grant: Grant,
+    holder: &Holder,
+    kept: Option<&Kept>,
+    now: Timestamp,
+) -> Result<Value, Failure> {
     let (challenge, expires_at) = (grant.challenge(), grant.expires_at());
     let left = grant.recovery_left();
     let user: Authenticated = grant.redeem(&holder.account, &holder.user, holder.session.as_deref(), now)?;
@@ -57,6 +63,9 @@ pub(crate) fn redeemed_json(grant: Grant, holder: &Holder, now: Timestamp) -> Re
     });
     let notices = left.map(|left| json!([{ "kind": "low_recovery_codes", "left": left }]));
     add(&mut grant, "notices", notices);
+    if let Some(kept) = kept {
+        kept.add_to(&mut grant);
+    }
     Ok(json!({ "outcome": "verified", "grant": grant }))
 }
 

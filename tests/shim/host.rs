@@ -57,7 +57,9 @@ impl Node {
         input.flag("email_deliverable")?;
         let rank = input.optional_whole("rank")?.unwrap_or(0);
         let rank = u8::try_from(rank).map_err(|_| input.mistyped("rank", "a whole number from 0 to 255"))?;
-        let mut subject = Subject::new(account, user).with_rank(rank).with_contacts(contacts(input)?)?;
+        let password_epoch = input.optional_whole("password_epoch")?.unwrap_or(0);
+        let subject = Subject::new(account, user).with_rank(rank).with_password_epoch(password_epoch);
+        let mut subject = subject.with_contacts(contacts(input)?)?;
         if let Some(email) = input.optional_text("email")? {
             subject = subject.with_label(email).map_err(|error| Failure::from(error).at("email"))?;
         }

@@ -7,6 +7,7 @@ use crate::answer::{
     challenge_json, changed_json, not_required_json, pending_json, redeemed_json, rejected_json, seconds,
     unknown_outcome,
 };
+use crate::devices::{Keep, let_in_json};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::node::{Holder, Node};
@@ -30,6 +31,7 @@ impl Node {
 
     pub(crate) async fn login_verify(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let response = response(input)?.with_request(request_facts(input)?);
+        let keep = Keep::read(input)?;
         let (target, holder) = if input.get("challenge").is_some() {
             (Target::Ref(reference(input, "challenge")?), None)
         } else if input.get("account").is_some() {
@@ -39,12 +41,13 @@ impl Node {
             return Err(Failure::bad_request("challenge is missing, and so is account").at("challenge"));
         };
         let verified = self.engine.verify(target, response).await?;
-        self.verify_json(verified, holder, input)
+        self.verify_json(verified, holder, keep, input).await
     }
 
     pub(crate) async fn login_claim(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        let keep = Keep::read(input)?;
         let claimed = self.engine.claim(&reference(input, "challenge")?).await?;
-        self.verify_json(claimed, None, input)
+        self.verify_json(claimed, None, keep, input).await
     }
 
     pub(crate) async fn login_status(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
@@ -83,14 +86,20 @@ impl Node {
         let explained = self.engine.explain(&login).await?;
         let rules = explained.rules.iter();
         let rules = rules.map(|r| json!({ "name": r.name, "value": r.value, "origin": r.origin }));
+        // As `login.begin` answers.
+        let outcome = match explained.outcome {
+            ExplainedOutcome::TrustedDevice(_) => "not_required",
+            other => other.code(),
+        };
         let (method, reason) = match explained.outcome {
             ExplainedOutcome::Challenge(id) => (Some(id.to_string()), None),
             ExplainedOutcome::NotRequired(why) => (None, Some(why.code())),
+            ExplainedOutcome::TrustedDevice(_) => (None, Some(explained.outcome.code())),
             ExplainedOutcome::Denied(why) => (None, Some(why.code())),
             _ => (None, None),
         };
         Ok(json!({
-            "outcome": explained.outcome.code(),
+            "outcome": outcome,
             "method": method,
             "reason": reason,
             "reasons": rules.collect::<Vec<_>>(),
@@ -102,6 +111,7 @@ impl Node {
         Ok(match begun {
             Begin::Challenge(challenge) => self.challenge_begun(&challenge, holder),
             Begin::NotRequired(why) => not_required_json(why),
+            Begin::TrustedDevice(trusted) => let_in_json(&trusted),
             Begin::EnrolmentRequired(required) => {
                 let offered: Vec<_> = required.offered.iter().map(|name| name.as_str()).collect();
                 let ticket = required.ticket.expose_secret();
@@ -127,10 +137,11 @@ impl Node {
         json!({ "outcome": "challenge", "challenge": challenge_json(challenge) })
     }
 
-    fn verify_json(
+    async fn verify_json(
         &mut self,
         verified: Verify,
         holder: Option<Holder>,
+        keep: Option<Keep<'_>>,
         input: &Input<'_>,
     ) -> Result<Value, Failure> {
         match verified {
@@ -144,7 +155,8 @@ impl Node {
                         session: first_factor(input)?.1,
                     },
                 };
-                redeemed_json(grant, &holder, self.now())
+                let kept = self.keep(&grant, holder.session.as_deref(), keep).await;
+                redeemed_json(grant, &holder, kept.as_ref(), self.now())
             }
             Verify::Proven(proven) => {
                 let proof = proven.proof.expose_secret();

@@ -20,6 +20,7 @@ mod audit;
 mod authority;
 mod checkpoint;
 mod delivery;
+mod devices;
 mod duo;
 mod enrol;
 mod failure;

@@ -11,9 +11,6 @@ use crate::{json, pure};
 /// Ops that libraries to come will serve.
 const NOT_SERVED: &[&str] = &[
     "account.forget",
-    "device.ban",
-    "device.list",
-    "device.revoke",
     "provider.create",
     "provider.delete",
     "provider.get",
@@ -115,6 +112,9 @@ engine_ops! {
     "method.list" => method_list,
     "method.remove" => method_remove,
     "method.prefer" => method_prefer,
+    "device.list" => device_list,
+    "device.revoke" => device_revoke,
+    "device.ban" => device_ban,
     "recovery.issue" => recovery_issue,
     "mfa.disable" => mfa_disable,
     "settings.put" => settings_put,

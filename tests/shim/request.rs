@@ -2,8 +2,8 @@
 
 use mfa::audit::parse_address;
 use mfa::{
-    Answer, Channel, Choice, FirstFactor, FirstFactorKind, Login, MethodSelector, Module, Reference,
-    RequestFacts, Response, RiskDecision, Subject,
+    Answer, Channel, Choice, DeviceToken, FirstFactor, FirstFactorKind, Login, MethodSelector, Module,
+    Reference, RequestFacts, Response, RiskDecision, Subject,
 };
 
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::input::Input;
 use crate::node::{Holder, Node};
 
 /// Fields of a login that no library has a meaning for yet.
-const LATER: &[&str] = &["correlation_id", "device_token", "profile", "email", "phone"];
+const LATER: &[&str] = &["correlation_id", "profile", "email", "phone"];
 
 const CHANNELS: [Channel; 5] =
     [Channel::Direct, Channel::Device, Channel::Email, Channel::Phone, Channel::Push];
@@ -43,6 +43,7 @@ pub(crate) struct LoginFields {
     first: FirstFactor,
     session: Option<String>,
     method: Option<MethodSelector>,
+    device: Option<DeviceToken>,
     decision: RiskDecision,
     facts: RequestFacts,
 }
@@ -53,7 +54,8 @@ impl LoginFields {
         let holder = Holder { account, user, session: self.session };
         let login =
             Login::new(subject, self.first, module).with_request(self.facts).with_decision(self.decision);
-        (self.method.into_iter().fold(login, Login::with_method), holder)
+        let login = self.method.into_iter().fold(login, Login::with_method);
+        (self.device.into_iter().fold(login, Login::with_device), holder)
     }
 }
 
@@ -61,12 +63,13 @@ pub(crate) fn login_fields(input: &Input<'_>) -> Result<LoginFields, Failure> {
     let (first, session) = first_factor(input)?;
     input.without(LATER)?;
     let method = input.optional_parsed("method", str::parse::<MethodSelector>)?;
+    let device = input.optional_text("device_token")?.map(DeviceToken::from_text);
     // Whatever is not known to be harmless is a challenge.
     let decision = match input.optional_text("decision")? {
         Some(word) if word.eq_ignore_ascii_case("allow") => RiskDecision::Allow,
         _ => RiskDecision::Challenge,
     };
-    Ok(LoginFields { first, session, method, decision, facts: request_facts(input)? })
+    Ok(LoginFields { first, session, method, device, decision, facts: request_facts(input)? })
 }
 
 /// Reads the answer of `response`. It names its kind; the others are refused before anything is judged.

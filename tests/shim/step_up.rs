@@ -1,6 +1,8 @@
 //! The op that begins a step-up: which change a proof is asked for.
 
-use mfa::{AccountId, EnrolmentId, Intent, MethodSelector, Operation, ProviderName, Subject, UserId};
+use mfa::{
+    AccountId, DeviceId, EnrolmentId, Intent, MethodSelector, Operation, ProviderName, Subject, UserId,
+};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -37,6 +39,12 @@ impl Node {
             Operation::Reset => Intent::reset(whom),
             Operation::Bypass => Intent::bypass(whom),
             Operation::Forget => Intent::forget(whom),
+            Operation::RevokeDevice => Intent::revoke_device(whom, about.device),
+            Operation::BanDevice => {
+                let device = about.device;
+                let none = || Failure::bad_request("subject names no device").at("subject");
+                Intent::ban_device(whom, device.ok_or_else(none)?)
+            }
             _ => return Err(Failure::not_served().at("purpose")),
         })
     }
@@ -73,19 +81,21 @@ impl Node {
     }
 }
 
-/// Whom the change is about, who asks unless the request says otherwise, and which of their methods.
+/// Whom the change is about, who asks unless the request says otherwise, and which of their methods or devices.
 struct About<'a> {
     account: AccountId,
     user: UserId,
     method: Option<&'a str>,
+    device: Option<DeviceId>,
 }
 
 impl<'a> About<'a> {
-    /// Reads `subject`: {`account`, `user`, `method`}, or the text of the one that the operation is about.
+    /// Reads `subject`: {`account`, `user`, `method`, `device`}, or the text of the one that the operation is about.
     fn read(operation: Operation, input: &Input<'a>) -> Result<Self, Failure> {
-        let mut about = Self { account: input.account()?, user: input.user()?, method: None };
+        let mut about = Self { account: input.account()?, user: input.user()?, method: None, device: None };
         let about_a_method =
             matches!(operation, Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod);
+        let about_a_device = matches!(operation, Operation::RevokeDevice | Operation::BanDevice);
         if input.get("subject").is_some_and(|subject| !subject.is_string()) {
             let given = input.object("subject")?;
             if let Some(account) = given.optional_parsed("account", AccountId::parse)? {
@@ -95,8 +105,11 @@ impl<'a> About<'a> {
                 about.user = user;
             }
             about.method = given.optional_text("method")?;
+            about.device = given.optional_parsed("device", str::parse::<DeviceId>)?;
         } else if about_a_method {
             about.method = input.optional_text("subject")?;
+        } else if about_a_device {
+            about.device = input.optional_parsed("subject", str::parse::<DeviceId>)?;
         } else if let Some(user) = input.optional_parsed("subject", UserId::parse)? {
             about.user = user;
         }

@@ -18,7 +18,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 16] = [
+pub const KINDS: [RecordKind; 17] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -28,6 +28,7 @@ pub const KINDS: [RecordKind; 16] = [
     RecordKind::new("ticket"),
     RecordKind::new("invitation"),
     RecordKind::new("notice"),
+    RecordKind::new("device"),
     RecordKind::new("directory_user"),
     RecordKind::new("destination"),
     RecordKind::new("account_messages"),

@@ -4,6 +4,7 @@ pub mod acting;
 pub mod api_keys;
 pub mod attack;
 pub mod between;
+pub mod devices;
 pub mod doubles;
 pub mod duo;
 pub mod forks;

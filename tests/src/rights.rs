@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use mfa::settings::{Change, Owner};
 use mfa::{
-    Account, AccountId, Authority, Begin, Channel, Choice, Engine, EnrolConfirm, EnrolmentId,
-    EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login, MethodSelector, Operation, Proof,
-    ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
+    Account, AccountId, Answer, Authority, Begin, Channel, Choice, DeviceId, Engine, EnrolConfirm,
+    EnrolmentId, EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login, MethodSelector,
+    Operation, Proof, ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use serde_json::json;
 
-use crate::{STEP, World, login, session, subject, totp};
+use crate::devices::session_of;
+use crate::{STEP, World, host, login, session, subject, totp};
 
 /// The changes to what protects a user; the others are to what an account has.
-pub const TO_A_USER: [Operation; 9] = [
+pub const TO_A_USER: [Operation; 11] = [
     Operation::AddMethod,
     Operation::RemoveMethod,
     Operation::PreferMethod,
@@ -24,6 +25,8 @@ pub const TO_A_USER: [Operation; 9] = [
     Operation::Reset,
     Operation::Bypass,
     Operation::Forget,
+    Operation::RevokeDevice,
+    Operation::BanDevice,
 ];
 
 /// One change that somebody asks for.
@@ -37,13 +40,28 @@ pub struct Wanted {
     pub method: EnrolmentId,
     /// What to enrol, where it is about that.
     pub provider: ProviderName,
+    /// Which of their devices, where it is about one.
+    pub device: DeviceId,
 }
 
 impl Wanted {
     /// Wants `operation` for `whom`, of their enrolment `method` or with the provider of apps.
     #[must_use]
     pub fn new(operation: Operation, whom: &Subject, method: EnrolmentId) -> Self {
-        Self { operation, whom: whom.clone(), method, provider: totp() }
+        Self {
+            operation,
+            whom: whom.clone(),
+            method,
+            provider: totp(),
+            device: DeviceId::from_bytes([9; 16]),
+        }
+    }
+
+    /// Wants it of this device.
+    #[must_use]
+    pub const fn of_device(mut self, device: DeviceId) -> Self {
+        self.device = device;
+        self
     }
 
     /// Returns what a proof for it is made for.
@@ -63,6 +81,8 @@ impl Wanted {
             Operation::Reset => Intent::reset(whom),
             Operation::Bypass => Intent::bypass(whom),
             Operation::Forget => Intent::forget(whom),
+            Operation::RevokeDevice => Intent::revoke_device(whom, None),
+            Operation::BanDevice => Intent::ban_device(whom, self.device),
             Operation::IssueApiKey => Intent::issue_api_key(&self.account()),
             Operation::ShowApiKey => Intent::show_api_key(&self.account()),
             Operation::RemoveApiKey => Intent::remove_api_key(&self.account()),
@@ -112,6 +132,8 @@ impl Wanted {
             }
             Operation::Bypass => engine.bypass_issue(account, user, life, authority).await.map(drop),
             Operation::Forget => engine.forget_user(account, user, authority).await,
+            Operation::RevokeDevice => engine.device_revoke_all(account, user, authority).await,
+            Operation::BanDevice => engine.device_ban(account, user, self.device, authority).await,
             other => panic!("{other} is new: say how it is asked for"),
         }
     }
@@ -140,9 +162,12 @@ impl Wanted {
 #[must_use]
 pub fn may(operation: Operation) -> (bool, bool) {
     match operation {
-        Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod | Operation::Forget => {
-            (true, true)
-        }
+        Operation::AddMethod
+        | Operation::RemoveMethod
+        | Operation::PreferMethod
+        | Operation::Forget
+        | Operation::RevokeDevice
+        | Operation::BanDevice => (true, true),
         Operation::IssueRecovery | Operation::Disable => (true, false),
         Operation::Unlock
         | Operation::Reset
@@ -162,6 +187,21 @@ pub fn may(operation: Operation) -> (bool, bool) {
 #[must_use]
 pub fn never(operation: Operation) -> &'static str {
     if operation == Operation::IssueRecovery { "step_up_required" } else { "not_permitted" }
+}
+
+/// Keeps a device of `whom`'s, who gets in by a bypass code. What was open for them ends with it.
+///
+/// # Panics
+/// If they do not get in.
+pub async fn keep_device(engine: &Engine, whom: &Subject) -> DeviceId {
+    let life = Duration::from_secs(60);
+    let issued = engine.bypass_issue(whom.account(), whom.user(), life, &host()).await.expect("a code");
+    let begun = engine.begin(login(whom)).await.expect("a begin");
+    let Begin::Challenge(challenge) = begun else { panic!("a challenge was expected: {begun:?}") };
+    let code = Response::answer(Answer::bypass(issued.code.expose_secret()));
+    let verified = engine.verify(&challenge.reference, code).await.expect("a judgement");
+    let Verify::Verified(grant) = verified else { panic!("a grant was expected: {verified:?}") };
+    engine.device_remember(&grant, Some(&session_of(&grant)), "a device").await.expect("a device").id
 }
 
 /// Proves with the app's code, on `engine`, that whoever logs in by `login` wants a change, and moves the clock
@@ -230,6 +270,7 @@ pub async fn enrolments(world: &World, whom: &Subject) -> Vec<EnrolmentId> {
 #[must_use]
 pub fn subject_of(account: &str, user: &str) -> Subject {
     Subject::new(AccountId::parse(account).expect("an id"), UserId::parse(user).expect("an id"))
+        .with_password_epoch(0)
 }
 
 /// The right of `whom` who passed a first factor, in the session that [`session`] names.

@@ -39,8 +39,8 @@ macro_rules! kinds {
 
 kinds! {
     EngineOpened = 1, "engine_opened", "An engine was built on this store.", ["preset", "dangers", "clock", "entropy", "ring"];
-    ChallengeBegun = 2, "challenge_begun", "A login passed its first factor, or a change needs a proof, and a second step was asked for.", ["method", "first_factor", "purpose"];
-    LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor"];
+    ChallengeBegun = 2, "challenge_begun", "A login passed its first factor, or a change needs a proof, and a second step was asked for.", ["method", "first_factor", "purpose", "device"];
+    LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor", "device"];
     LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];
     EnrolmentRequired = 5, "enrolment_required", "A login passed its first factor and must enrol a method first.", ["first_factor"];
     AnswerAccepted = 6, "answer_accepted", "An answer was right and completed its challenge.", ["method", "amr", "aal"];
@@ -95,6 +95,11 @@ kinds! {
     ApiKeyRejected = 66, "api_key_rejected", "An API key was refused: written once a minute for an account whose key it was, and once for all others.", [];
     SettingsChanged = 70, "settings_changed", "The settings of an account's modules, or the system's, were written or deleted.", ["change", "paths", "revision", "authority"];
     PolicyChanged = 71, "policy_changed", "The policy of an account, or the system's, was written or deleted.", ["change", "paths", "revision", "authority"];
+    DeviceTrusted = 80, "device_trusted", "A device is trusted from now on, perhaps in place of another.", ["device", "replaced"];
+    DeviceKept = 81, "device_kept", "A device is known from now on, perhaps in place of another.", ["device", "replaced"];
+    DeviceRevoked = 82, "device_revoked", "A device, or every one, is not trusted any more.", ["device", "authority"];
+    DeviceBanned = 83, "device_banned", "A device can never be trusted again.", ["device", "authority"];
+    DeviceReused = 84, "device_reused", "A token of a trusted device was given that had been replaced: the device is forgotten.", ["device"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

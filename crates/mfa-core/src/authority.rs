@@ -1,21 +1,20 @@
 //! By whose right a change is made: the host's word, a proof, a ticket, a first factor.
 
-use core::fmt;
-
 use crate::{FirstFactor, SecretText};
 
+/// Defines secret text that is handed out once.
 macro_rules! handle {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $name(pub(crate) SecretText);
+        pub struct $name(pub(crate) $crate::SecretText);
 
         impl $name {
             /// Takes the text that `expose_secret` gave. Nothing is checked here: any other text is answered like
             /// one that is unknown.
             #[must_use]
             pub fn from_text(text: impl Into<String>) -> Self {
-                Self(SecretText::new(text))
+                Self($crate::SecretText::new(text))
             }
 
             /// Returns the text.
@@ -25,13 +24,14 @@ macro_rules! handle {
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 f.write_str(concat!(stringify!($name), "([redacted])"))
             }
         }
     };
 }
+pub(crate) use handle;
 
 handle! {
     /// The single result of a step-up challenge: good once, within five minutes, for the one change and in the

@@ -52,6 +52,21 @@ impl Failures {
         }
     }
 
+    /// Returns the failures of both.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let (mut sum, mut other) = (self.clone(), other.clone());
+        let now =
+            |failures: &Self, other: &Self| (failures.hour.max(other.hour), failures.day.max(other.day));
+        let (hour, day) = now(&sum, &other);
+        for failures in [&mut sum, &mut other] {
+            shift(&mut failures.hours, &mut failures.hour, hour);
+            shift(&mut failures.days, &mut failures.day, day);
+        }
+        let counters = sum.hours.iter_mut().chain(&mut sum.days).zip(other.hours.iter().chain(&other.days));
+        counters.for_each(|(counter, more)| *counter = counter.saturating_add(*more));
+        sum
+    }
+
     /// Takes back one failure that was charged at `at`, as an accepted answer does with its own charge.
     pub(crate) fn refund(&mut self, at: Timestamp) {
         let age = |now: u64, then: u64| usize::try_from(now.saturating_sub(then)).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! The decisions: pure functions of (records, event, now, randomness) to writes, events and an answer.
 
 pub(crate) mod api_key;
+pub(crate) mod arrive;
 pub(crate) mod authorise;
 pub(crate) mod barrier;
 pub(crate) mod begin;
@@ -10,6 +11,7 @@ pub(crate) mod case;
 mod charge;
 pub(crate) mod confirm;
 pub(crate) mod decoy;
+pub(crate) mod device;
 pub(crate) mod document;
 pub(crate) mod effects;
 pub(crate) mod enrol;
@@ -27,10 +29,13 @@ pub(crate) mod permit;
 pub(crate) mod recovery;
 pub(crate) mod rescue;
 pub(crate) mod reseal;
+mod revoke;
 pub(crate) mod sends;
+pub(crate) mod slots;
 pub(crate) mod standing;
 mod succeed;
 pub(crate) mod survey;
+pub(crate) mod trust;
 pub(crate) mod unlock;
 mod unproven;
 mod wording;

@@ -66,6 +66,7 @@ impl StoredDirectory {
             lineage: lineage.collect(),
             contacts: None,
             rank: subject.rank(),
+            password_epoch: subject.password_epoch(),
         };
         let (ring, whose) = (&self.driver.ring, (subject.account(), subject.user()));
         let decide = |_: &_, _, draw: &mut _| {
@@ -111,7 +112,12 @@ impl Directory for StoredDirectory {
             .and_then(|subject| subject.with_generation(record.generation))
             .and_then(|subject| subject.with_lineage(record.lineage.into_iter().map(ancestor).collect()))
             .and_then(|subject| subject.with_contacts(contacts))
-            .map(|subject| subject.with_rank(record.rank));
+            .map(|subject| {
+                record
+                    .password_epoch
+                    .into_iter()
+                    .fold(subject.with_rank(record.rank), Subject::with_password_epoch)
+            });
         subject.map(Some).map_err(DirectoryError::new)
     }
 }

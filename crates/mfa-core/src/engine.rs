@@ -6,6 +6,7 @@ mod api_key;
 mod api_key_hint;
 mod builder;
 mod destination;
+mod devices;
 mod document;
 mod enrol;
 mod keys;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{DeniedReason, EnrolmentId, NotRequired};
+use crate::{DeniedReason, DeviceId, EnrolmentId, NotRequired};
 
 /// One rule that took part in a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum ExplainedOutcome {
     Challenge(EnrolmentId),
     /// Nothing more.
     NotRequired(NotRequired),
+    /// Nothing more, from a device that is trusted.
+    TrustedDevice(DeviceId),
     /// An enrolment.
     EnrolmentRequired,
     /// A refusal.
@@ -42,12 +44,14 @@ pub enum ExplainedOutcome {
 }
 
 impl ExplainedOutcome {
-    /// Returns the stable name: `challenge`, `not_required`, `enrolment_required` or `denied`.
+    /// Returns the stable name: `challenge`, `not_required`, `trusted_device`, `enrolment_required` or
+    /// `denied`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Challenge(_) => "challenge",
             Self::NotRequired(_) => "not_required",
+            Self::TrustedDevice(_) => "trusted_device",
             Self::EnrolmentRequired => "enrolment_required",
             Self::Denied(_) => "denied",
         }

@@ -8,10 +8,11 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 
 use crate::driver::Receipt;
+use crate::keyring::Sealed;
 use crate::reference::session_hash;
 use crate::{
-    Aal, Amr, ChallengeId, Channel, EnrolmentId, FirstFactorKind, KeyId, KeyRing, ProviderName, SecretText,
-    Strength,
+    Aal, Amr, ChallengeId, Channel, DeviceId, EnrolmentId, FirstFactorKind, KeyId, KeyRing, ProviderName,
+    SecretText, Strength,
 };
 
 /// How long a grant may be redeemed.
@@ -19,8 +20,8 @@ pub(crate) const GRANT_LIFE: Duration = Duration::from_secs(60);
 
 /// Proof, inside one process and for a minute, that a second factor was verified and that this was committed.
 ///
-/// It is made by the engine alone, after the commit; it cannot be cloned, stored or built. A host spends it
-/// by [`Grant::redeem`], naming the user and session it is about to log in, and turns the
+/// It is made by the engine alone, after the commit; it cannot be cloned, stored or built. Until it is spent, the
+/// device it came from can be [trusted](crate::Engine::device_trust). A host spends it by [`Grant::redeem`], naming the user and session it is about to log in, and turns the
 /// [`Authenticated`] it gets into its own session.
 #[must_use = "a grant that is not redeemed logs nobody in"]
 pub struct Grant {
@@ -33,6 +34,7 @@ pub struct Grant {
     evidence: Evidence,
     issued_at: Timestamp,
     recovery_left: Option<u8>,
+    user_then: Box<UserThen>,
 }
 
 /// What was proven, by what and when.
@@ -64,12 +66,35 @@ pub(crate) struct GrantPlan {
     pub(crate) evidence: Evidence,
     pub(crate) issued_at: Timestamp,
     pub(crate) recovery_left: Option<u8>,
+    pub(crate) user_then: Box<UserThen>,
+}
+
+/// The user as the login left them, and what it showed of its device: what is kept of the device rests on it.
+#[derive(Clone, Debug)]
+pub(crate) struct UserThen {
+    pub(crate) generation: String,
+    pub(crate) trust_epoch: u64,
+    pub(crate) password_epoch: Option<u64>,
+    /// A digest of the user's enrolments.
+    pub(crate) enrolments: [u8; 32],
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) contacts: Option<Sealed>,
 }
 
 impl Grant {
     /// Turns the plan into a grant. The receipt exists only after a commit.
     pub(crate) fn issue(plan: GrantPlan, ring: &KeyRing, _committed: &Receipt) -> Self {
-        let GrantPlan { account, user, challenge, session, key, evidence, issued_at, recovery_left } = plan;
+        let GrantPlan {
+            account,
+            user,
+            challenge,
+            session,
+            key,
+            evidence,
+            issued_at,
+            recovery_left,
+            user_then,
+        } = plan;
         Self {
             account,
             user,
@@ -80,6 +105,7 @@ impl Grant {
             evidence,
             issued_at,
             recovery_left,
+            user_then,
         }
     }
 
@@ -119,6 +145,23 @@ impl Grant {
         self.issued_at.plus(GRANT_LIFE)
     }
 
+    pub(crate) const fn user_then(&self) -> &UserThen {
+        &self.user_then
+    }
+
+    /// Returns whether it is of the session that was given to
+    /// [`FirstFactor::verified_now`](crate::FirstFactor::verified_now).
+    pub(crate) fn is_of_session(&self, session: Option<&str>) -> bool {
+        let hash = |text: &str| {
+            session_hash(&self.ring, &self.key, &self.account, &self.user, &SecretText::new(text))
+        };
+        match (session.map(hash).transpose(), self.session) {
+            (Ok(Some(given)), Some(bound)) => given.ct_eq(&bound).into(),
+            (Ok(None), None) => true,
+            _ => false,
+        }
+    }
+
     /// Spends the grant for the user and the session that the host is about to log in. `session` is what
     /// was given to [`FirstFactor::verified_now`](crate::FirstFactor::verified_now).
     ///
@@ -137,14 +180,7 @@ impl Grant {
         if *user != self.user {
             return Err(GrantMismatch::User);
         }
-        let given = session.map(SecretText::new);
-        let given = given.map(|s| session_hash(&self.ring, &self.key, account, user, &s)).transpose();
-        let same = match (given.map_err(|_| GrantMismatch::Session)?, self.session) {
-            (Some(given), Some(bound)) => given.ct_eq(&bound).into(),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
+        if !self.is_of_session(session) {
             return Err(GrantMismatch::Session);
         }
         if now >= self.expires_at() {

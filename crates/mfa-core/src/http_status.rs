@@ -81,7 +81,7 @@ pub fn http_status<'a>(outcome: impl Into<HttpOutcome<'a>>) -> HttpStatus {
 
 fn of_begin(begin: &Begin) -> HttpStatus {
     match begin {
-        Begin::NotRequired(_) => plain(StatusCode::OK),
+        Begin::NotRequired(_) | Begin::TrustedDevice(_) => plain(StatusCode::OK),
         Begin::Challenge(_) => step_up(),
         Begin::EnrolmentRequired(_) => plain(StatusCode::FORBIDDEN),
         Begin::Denied(denied) => match denied.reason {

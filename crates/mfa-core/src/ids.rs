@@ -1,4 +1,4 @@
-//! Ids of challenges and enrolments, names of modules and providers.
+//! Ids of challenges, enrolments and devices, names of modules and providers.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -77,6 +77,11 @@ random_id!(
 random_id!(
     /// Names a user's confirmed authenticator: what is switched to, preferred or removed.
     EnrolmentId, "enrolment"
+);
+
+random_id!(
+    /// Names one of a user's devices, for lists and logs. A label: whoever knows it can do nothing with it.
+    DeviceId, "device"
 );
 
 /// Names a provider configuration of an account: 32 lower-case hexadecimal digits, as in Kazoo.
@@ -226,7 +231,7 @@ pub enum NameError {
     /// Not a UUID.
     #[error("{what} id is not a UUID")]
     NotUuid {
-        /// `challenge` or `enrolment`.
+        /// `challenge`, `enrolment` or `device`.
         what: &'static str,
     },
 }

@@ -91,6 +91,13 @@ notices! {
     LetIn = 15, "let_in", "A sign-in went without its second step",
         "Somebody gave the right password for your account and was let in without the second step, because the \
          service that does it could not be reached.";
+    /// A device is trusted from now on.
+    DeviceTrusted = 16, "device_trusted", "A device is trusted",
+        "A device was trusted for your account: signing in from it is not asked for a second step.";
+    /// A token of a device was given that had been replaced.
+    DeviceReused = 17, "device_reused", "A trusted device may have been copied",
+        "Somebody gave the right password for your account and showed an older copy of what one of your trusted devices \
+         keeps. Either it was copied, or an answer to that device was lost. The device is not trusted any more.";
     /// Everything that was kept of the user was deleted.
     Forgotten = 14, "forgotten", "Your sign-in methods were deleted",
         "Everything that was kept for the second step of signing in to your account was deleted, your methods with it.";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::settings::Change;
-use crate::{Account, EnrolmentId, ProviderName, Subject};
+use crate::{Account, DeviceId, EnrolmentId, ProviderName, Subject};
 
 macro_rules! operations {
     ($( $(#[$doc:meta])* $variant:ident = $code:literal; )*) => {
@@ -21,7 +21,7 @@ macro_rules! operations {
 
         impl Operation {
             /// Every operation.
-            pub const ALL: [Self; 14] = [$( Self::$variant, )*];
+            pub const ALL: [Self; 16] = [$( Self::$variant, )*];
 
             /// Returns the stable name, as in `remove_method`.
             #[must_use]
@@ -57,6 +57,10 @@ operations! {
     Bypass = "bypass";
     /// Delete everything that is kept of a user.
     Forget = "forget";
+    /// Trust a device, or all of them, no more.
+    RevokeDevice = "revoke_device";
+    /// Never trust a device again.
+    BanDevice = "ban_device";
     /// Issue an API key to an account; the one before is dead.
     IssueApiKey = "issue_api_key";
     /// Show an account's API key.
@@ -146,6 +150,19 @@ impl Intent {
     #[must_use]
     pub fn forget(whom: &Subject) -> Self {
         Self::new(Operation::Forget, whom)
+    }
+
+    /// Trusts the device `id` of `whom` no more; none of their devices without an id.
+    #[must_use]
+    pub fn revoke_device(whom: &Subject, id: Option<DeviceId>) -> Self {
+        let detail = id.map(|id| id.to_string()).unwrap_or_default();
+        Self::new(Operation::RevokeDevice, whom).about(&detail)
+    }
+
+    /// Never trusts the device `id` of `whom` again.
+    #[must_use]
+    pub fn ban_device(whom: &Subject, id: DeviceId) -> Self {
+        Self::new(Operation::BanDevice, whom).about(&id.to_string())
     }
 
     /// Issues an API key to `account`, in place of the one it has.

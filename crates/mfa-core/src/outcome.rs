@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::{
     ChallengeId, EnrolmentId, Grant, Operation, Proof, ProviderName, Reason, Reference, Status, Ticket,
+    TrustedDevice,
 };
 
 pub use managed::{
@@ -25,6 +26,8 @@ pub enum Begin {
     Challenge(Challenge),
     /// Nothing more is asked for. Never mistake it for a [`Grant`]: it proves no second factor.
     NotRequired(NotRequired),
+    /// The user trusts the device and the policy lets them: nothing more is asked for. As little a [`Grant`].
+    TrustedDevice(TrustedDevice),
     /// The policy asks for a second factor and the user has none.
     EnrolmentRequired(EnrolmentRequired),
     /// The login is refused.

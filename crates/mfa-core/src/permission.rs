@@ -53,15 +53,22 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | disable | yes | unless enforced | never: that is a reset | – | – |
 /// | unlock, reset, bypass | yes | never | yes | – | – |
 /// | forget | yes | unless enforced | yes | – | – |
+/// | trust a device no more | yes | yes | yes | – | yes |
+/// | ban a device | yes | yes | yes | – | – |
 /// | change settings or policy of an account | yes | never: an account has no proof of its own | yes | – | – |
 /// | issue, show, remove an API key | yes | never: an account has no proof of its own | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
-        (_, Right::Host) => Always,
+        // Whoever has the password alone may ask for a second step again, and change nothing else.
+        (_, Right::Host) | (Operation::RevokeDevice, Right::FirstFactor) => Always,
         (Operation::AddMethod, Right::Ticket | Right::FirstFactor) => FirstMethodOnly,
         (_, Right::Ticket | Right::FirstFactor) => PROOF,
         (
-            Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod,
+            Operation::AddMethod
+            | Operation::RemoveMethod
+            | Operation::PreferMethod
+            | Operation::RevokeDevice
+            | Operation::BanDevice,
             Right::Own | Right::Administrator,
         )
         | (Operation::IssueRecovery, Right::Own)
@@ -115,6 +122,8 @@ mod tests {
             (Operation::Reset, "ynypp"),
             (Operation::Bypass, "ynypp"),
             (Operation::Forget, "yuypp"),
+            (Operation::RevokeDevice, "yyypy"),
+            (Operation::BanDevice, "yyypp"),
             (Operation::IssueApiKey, "ynypp"),
             (Operation::ShowApiKey, "ynypp"),
             (Operation::RemoveApiKey, "ynypp"),

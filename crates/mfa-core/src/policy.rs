@@ -56,6 +56,8 @@ pub enum KnobClass {
 pub enum Stronger {
     /// `true` is stronger.
     True,
+    /// `false` is stronger.
+    False,
     /// Fewer is stronger.
     Lower,
     /// A smaller set is stronger.
@@ -210,6 +212,18 @@ impl Policy {
     #[must_use]
     pub fn recovery_low(&self) -> u8 {
         u8::try_from(self.recovery_low).unwrap_or(u8::MAX)
+    }
+
+    /// Returns whether a user may trust a device.
+    #[must_use]
+    pub const fn trust(&self) -> bool {
+        self.trust
+    }
+
+    /// Returns for how long a device is trusted.
+    #[must_use]
+    pub const fn trust_life(&self) -> Duration {
+        Duration::from_secs(self.trust_days.saturating_mul(24 * 3600))
     }
 
     /// Returns whether API keys are kept as keyed hashes alone, so that nobody can be shown one again.

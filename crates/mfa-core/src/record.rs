@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod api_key;
 pub(crate) mod challenge;
 pub(crate) mod destination;
+pub(crate) mod device;
 pub(crate) mod directory;
 pub(crate) mod document;
 pub(crate) mod envelope;
@@ -30,12 +31,14 @@ pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
 pub(crate) const ACCOUNT_MESSAGES: RecordKind = RecordKind::new("account_messages");
+pub(crate) const DEVICE: RecordKind = RecordKind::new("device");
+pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 pub(crate) const API_KEY: RecordKind = RecordKind::new("api_key");
 pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 16] = [
+pub(crate) const KINDS: [RecordKind; 17] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -45,6 +48,7 @@ pub(crate) const KINDS: [RecordKind; 16] = [
     TICKET,
     INVITATION,
     NOTICE,
+    DEVICE,
     DESTINATION,
     DIRECTORY_USER,
     ACCOUNT_MESSAGES,
@@ -53,7 +57,6 @@ pub(crate) const KINDS: [RecordKind; 16] = [
     API_KEY,
     API_KEY_HINT,
 ];
-pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// Addresses the one record of `kind` that a user has.
 pub(crate) fn user_key(account: &AccountId, kind: RecordKind, user: &UserId) -> Key {

@@ -53,6 +53,7 @@ pub(crate) enum Handle {
     Proof,
     Ticket,
     Invitation,
+    Device,
 }
 
 /// What a reference says.
@@ -127,6 +128,27 @@ impl Claims {
             handle,
             user: self.user.clone(),
             lineage: self.lineage.clone(),
+            module: None,
+            label: String::new(),
+            id,
+            binder,
+            holder: Holder::Binder,
+        }
+    }
+
+    /// Makes the claims of a device's token, which says no more than whose it is: it lies in a browser for weeks.
+    pub(crate) fn of_device(
+        ring: &KeyRing,
+        account: &AccountId,
+        user: &UserId,
+        (id, binder): ([u8; 16], [u8; 32]),
+    ) -> Self {
+        Self {
+            format: Self::FORMAT,
+            key: ring.active(),
+            handle: Handle::Device,
+            user: user.clone(),
+            lineage: vec![Ancestor::new(account.clone())],
             module: None,
             label: String::new(),
             id,

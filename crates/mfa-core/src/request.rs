@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use audit_model::EventBuilder;
 
-use crate::{Answer, Choice, EnrolmentId, FieldError, FirstFactor, Module, ProviderName, Reference, Subject};
+use crate::{
+    Answer, Choice, DeviceToken, EnrolmentId, FieldError, FirstFactor, Module, ProviderName, Reference,
+    Subject,
+};
 
 /// A login that has passed its first factor.
 #[derive(Clone, Debug)]
@@ -14,6 +17,7 @@ pub struct Login {
     pub(crate) first_factor: FirstFactor,
     pub(crate) module: Module,
     pub(crate) method: Option<MethodSelector>,
+    pub(crate) device: Option<DeviceToken>,
     pub(crate) decision: RiskDecision,
     pub(crate) request: RequestFacts,
 }
@@ -23,13 +27,22 @@ impl Login {
     #[must_use]
     pub fn new(subject: Subject, first_factor: FirstFactor, module: Module) -> Self {
         let (decision, request) = (RiskDecision::Challenge, RequestFacts::default());
-        Self { subject, first_factor, module, method: None, decision, request }
+        Self { subject, first_factor, module, method: None, device: None, decision, request }
     }
 
     /// Asks for a method; without it the preferred one, or else the oldest.
     #[must_use]
     pub fn with_method(mut self, method: MethodSelector) -> Self {
         self.method = Some(method);
+        self
+    }
+
+    /// Presents the token of the device that it comes from, as the browser's cookie has it. A trusted device is
+    /// not asked for a second step where the policy says so; one that is only known fails on a count that is kept for
+    /// the user's known devices together. Any other text changes nothing.
+    #[must_use]
+    pub fn with_device(mut self, token: DeviceToken) -> Self {
+        self.device = Some(token);
         self
     }
 

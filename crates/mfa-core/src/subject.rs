@@ -36,6 +36,7 @@ pub struct Subject {
     lineage: Vec<Ancestor>,
     contacts: Vec<Contact>,
     rank: u8,
+    password_epoch: Option<u64>,
 }
 
 /// One account of a lineage, with its marks.
@@ -78,6 +79,7 @@ impl Subject {
             lineage: vec![Ancestor::new(account)],
             contacts: Vec::new(),
             rank: 0,
+            password_epoch: None,
         }
     }
 
@@ -131,6 +133,15 @@ impl Subject {
         self
     }
 
+    /// Sets a number that the host raises whenever the user's password changes. A device is trusted under the number of
+    /// the login it was trusted in, and no other; without this call no device of the user can be trusted. The directory
+    /// must give the same one, so that [`Engine::devices`](crate::Engine::devices) shows it.
+    #[must_use]
+    pub const fn with_password_epoch(mut self, epoch: u64) -> Self {
+        self.password_epoch = Some(epoch);
+        self
+    }
+
     /// Returns the account.
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "invariant: a lineage always begins with the account")]
@@ -172,6 +183,12 @@ impl Subject {
     #[must_use]
     pub const fn rank(&self) -> u8 {
         self.rank
+    }
+
+    /// Returns the number that changes with the user's password, where the host keeps one.
+    #[must_use]
+    pub const fn password_epoch(&self) -> Option<u64> {
+        self.password_epoch
     }
 }
 
@@ -257,7 +274,12 @@ fn checked_lineage(account: &AccountId, lineage: Vec<Ancestor>) -> Result<Vec<An
     Ok(lineage)
 }
 
-fn checked_text(field: &'static str, text: String, min: usize, max: usize) -> Result<String, FieldError> {
+pub(crate) fn checked_text(
+    field: &'static str,
+    text: String,
+    min: usize,
+    max: usize,
+) -> Result<String, FieldError> {
     if text.len() < min {
         return Err(FieldError::new(field, "required", "is empty"));
     }

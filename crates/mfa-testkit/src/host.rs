@@ -240,10 +240,10 @@ pub fn acme() -> AccountId {
     AccountId::parse("acme").expect("an id")
 }
 
-/// A user of account `acme`.
+/// A user of account `acme`, whose password has not been changed yet.
 #[must_use]
 pub fn subject(name: &str) -> Subject {
-    Subject::new(acme(), UserId::parse(name).expect("an id"))
+    Subject::new(acme(), UserId::parse(name).expect("an id")).with_password_epoch(0)
 }
 
 /// The provider of recovery codes, at the least cost there may be.

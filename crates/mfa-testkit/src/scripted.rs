@@ -57,6 +57,8 @@ pub enum Say {
     Deliver(String, String, Charge),
     /// The answer is right, with the full strength of the description.
     Accept,
+    /// The answer is right, with the same strength, and all it took was to approve.
+    Approve,
     /// The answer is refused.
     Reject(Reason),
     /// Nothing was proven, and the provider would let the user in.
@@ -268,6 +270,7 @@ impl Provider for ScriptedProvider {
                 step(Then::Run(Effect::Deliver(message), charge))
             }
             Say::Accept => step(Then::Accept(self.descriptor.strength())).with_enrolment(used),
+            Say::Approve => step(Then::Accept(self.descriptor.strength().by_approval())).with_enrolment(used),
             Say::Reject(reason) => step(Then::Reject(reason)),
             Say::Unproven(why) => step(Then::Unproven(why)),
             Say::Fail(error) => return Err(error),

@@ -127,7 +127,7 @@ fn a_field_or_an_op_of_later_work_is_refused_and_not_left_aside() {
     for op in ["provider.create", "account.forget"] {
         assert_eq!(shim.call(json!({ "id": 1, "op": op }))["error"]["message"], "not served yet", "{op}");
     }
-    for (field, value) in [("device_token", json!("t")), ("profile", json!("x"))] {
+    for (field, value) in [("correlation_id", json!("t")), ("profile", json!("x"))] {
         let mut begin =
             json!({ "op": "login.begin", "account": "acme", "user": "bob", "module": "user_auth" });
         begin[field] = value;

@@ -58,7 +58,11 @@ pub(crate) fn authorise(
     let held = Asking { rules, permit, target, records };
     let allowed = match right {
         Right::Host => Ok((Bound::Own, None)),
-        Right::FirstFactor if rules.guards_first_method(target.now) => Err(Forbidden::PolicyForbids),
+        Right::FirstFactor
+            if intent.operation() == Operation::AddMethod && rules.guards_first_method(target.now) =>
+        {
+            Err(Forbidden::PolicyForbids)
+        }
         Right::FirstFactor => Ok((Bound::FirstFactor, None)),
         Right::Ticket => held.ticket(intent, plan)?.map(|bound| (bound, None)),
         Right::Own | Right::Administrator => held.proof(intent, right, plan)?,

@@ -5,12 +5,13 @@ use audit_model::{AccountId, Kind, Outcome, Timestamp, UserId};
 use super::{Rules, event, notice};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
+use crate::record::device::{Device, Standing, slot_keys};
 use crate::record::login::Login;
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, VAULT, user_key};
 use crate::{Contact, Draw, Error, Expect, FieldError, NoticeKind, bypass};
 
-/// Ends what is open, refuses codes from before, and removes the recovery set and a bypass code. A record that
+/// Ends what is open, refuses codes from before, and removes devices, the recovery set and a bypass code. A record that
 /// cannot be trusted stays as it is: nothing is accepted by it.
 pub(crate) fn bar(
     rules: &Rules,
@@ -32,8 +33,18 @@ pub(crate) fn bar(
         return Err(FieldError::new("provider", "not_registered", problem).into());
     }
     let mut plan = Plan::default();
+    for key in slot_keys(account, user) {
+        // Which values were replaced since, the backup does not know; who was banned before it, it does.
+        match records.read::<Device>(&key) {
+            Read::Live(device, version) if device.standing != Standing::Banned => {
+                plan.delete(key, Expect::Version(version));
+            }
+            Read::Live(..) | Read::Absent | Read::Refused(_) => {}
+        }
+    }
     login.raise_fence();
     login.barrier = now;
+    login.devices_until = Timestamp::MIN;
     let ways_back: Vec<_> = login.enrolments.iter().filter(|e| !rules.is_factor(e)).cloned().collect();
     login.enrolments.retain(|enrolment| rules.is_factor(enrolment));
     let vault_key = user_key(account, VAULT, user);

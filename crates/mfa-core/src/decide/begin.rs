@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 
+use super::arrive::Arriving;
+use super::device::Seen;
 use super::make::Started;
 use super::sends::charge_push;
-use super::survey::{About, Survey, Verdict, denied, survey};
+use super::survey::{Survey, Verdict, denied, survey};
 use super::{Registered, Rules, event, method};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
@@ -18,14 +20,16 @@ use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_key};
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
-    Begin, ChallengeId, Charge, DeniedReason, Draw, Effect, EnrolmentId, EnrolmentRequired, Error, Expect,
-    Intent, Key, Login, Method, Role, Version,
+    Begin, ChallengeId, Charge, DeniedReason, DeviceId, Draw, Effect, EnrolmentId, EnrolmentRequired, Error,
+    Expect, Intent, Login, Method, Role, Version,
 };
 
 /// How many tickets of a user there are at most.
 const TICKETS: u8 = 64;
 /// The random bytes of a challenge: ids, binder, version, nonce, salt.
 const RANDOM_BYTES: usize = 128;
+/// Of the open challenges, one in so many is kept for devices that succeeded before, as long as there may be one.
+const KEPT: usize = 3;
 
 /// What begin comes to.
 pub(crate) enum Begun {
@@ -41,39 +45,51 @@ pub(crate) enum Begun {
     LookAt(Vec<ChallengeId>),
 }
 
-pub(crate) fn keys(login: &Login) -> Vec<Key> {
-    let (account, user) = (login.subject.account(), login.subject.user());
-    [LOGIN, VAULT, OPEN].map(|kind| user_key(account, kind, user)).to_vec()
-}
-
-/// Decides what `login` needs. `ended` names challenges that are listed as open and have ended.
+/// Decides what a login needs. `ended` names challenges that are listed as open and have ended.
 pub(crate) fn begin(
     rules: &Rules,
-    login: &Login,
-    intent: Option<&Intent>,
+    arriving: &Arriving<'_>,
     ended: Option<&[ChallengeId]>,
     records: &Records,
     now: Timestamp,
     draw: &mut Draw,
 ) -> Result<Decision<Begun>, Error> {
+    let Arriving { login, intent, .. } = *arriving;
     let (account, user) = (login.subject.account(), login.subject.user());
     let mut read: Read<LoginRecord> = records.read(&user_key(account, LOGIN, user));
     let ahead = set_right(&mut read, now);
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
-    let survey = survey(rules, About::new(login, intent), (&read, &vault), now, false);
-    let mut beginning = Beginning { rules, login, intent, now, ahead, plan: Plan::default() };
+    let seen = arriving.look(rules, &read, records, now)?;
+    let survey = survey(rules, arriving.about(&seen, false), (&read, &vault), now);
+    let seen = seen.within(&survey.usable);
+    let (device, known) = (seen.device(), seen.is_known());
+    let mut beginning =
+        Beginning { rules, login, intent, now, ahead, device, known, changed: None, plan: Plan::default() };
     for (record, problem) in survey.refused.iter().collect::<BTreeSet<_>>() {
         beginning.note_refused(record, problem);
     }
-    let begun = match (&survey.verdict, read) {
-        (Verdict::Challenge(_), Read::Live(record, version)) => {
+    match (&seen, &mut read) {
+        (Seen::Refused(problem), _) => beginning.note_refused("device", problem),
+        (Seen::Reused(id, version), Read::Live(record, _)) => {
+            beginning.forget_copied(*id, *version, record, draw)?;
+        }
+        _ => {}
+    }
+    let begun = match (&survey.verdict, read, seen) {
+        (
+            Verdict::Challenge(_),
+            Read::Live(record, version),
+            Seen::Trusted { device, version: of, latest },
+        ) if intent.is_none() => {
+            rules.hold_documents(login.subject.lineage(), records, &mut beginning.plan);
+            beginning.let_in(record, version, &vault, (*device, of, latest), draw)?
+        }
+        (Verdict::Challenge(_), Read::Live(record, version), _) => {
             beginning.challenge(record, version, vault, records, &survey, ended, draw)?
         }
-        (verdict, read) => {
+        (verdict, read, _) => {
             let fence = match read {
-                Read::Live(record, version) => {
-                    Some(beginning.write_what_was_set_right(record, version)?.fence)
-                }
+                Read::Live(record, version) => Some(beginning.write_what_changed(record, version)?.fence),
                 Read::Absent | Read::Refused(_) => None,
             };
             Begun::Answer(match verdict {
@@ -108,11 +124,17 @@ pub(super) struct Beginning<'a> {
     pub(super) now: Timestamp,
     /// How far the clock was ahead when the user was last judged, if it was.
     ahead: Option<Duration>,
-    plan: Plan,
+    /// The device whose token was shown.
+    pub(super) device: Option<DeviceId>,
+    /// It has succeeded before.
+    pub(super) known: bool,
+    /// What is told of the user's record, where it has to be written.
+    pub(super) changed: Option<EventBuilder>,
+    pub(super) plan: Plan,
 }
 
 impl Beginning<'_> {
-    fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
+    pub(super) fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
         let event = event(self.login.subject.account(), self.login.subject.user(), kind, outcome, self.now)
             .module(self.login.module.clone())
             .field("first_factor", self.login.first_factor.kind.code());
@@ -160,19 +182,34 @@ impl Beginning<'_> {
         }
     }
 
-    /// Writes the user's record if the clock was ahead, with the event that says so.
-    fn write_what_was_set_right(
+    /// Writes the user's record if the clock was ahead or a device was copied, with the events that say so.
+    fn write_what_changed(
         &mut self,
         mut record: LoginRecord,
         version: Version,
     ) -> Result<LoginRecord, Error> {
-        let Some(ahead) = self.ahead else { return Ok(record) };
+        let stepped_back = self.ahead.map(|ahead| {
+            let event = self.event(Kind::ClockSteppedBack, Outcome::Failure);
+            event.field("by_seconds", ahead.as_secs().to_string())
+        });
+        let events: Vec<_> = stepped_back.into_iter().chain(self.changed.take()).collect();
+        if events.is_empty() {
+            return Ok(record);
+        }
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let by = ahead.as_secs().to_string();
-        let event = self.event(Kind::ClockSteppedBack, Outcome::Failure).field("by_seconds", by);
-        let streams = record.take_stream(1);
-        self.plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
+        let streams = record.take_stream(events.len());
+        self.plan.events(events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)));
         self.plan.put(user_key(account, LOGIN, user), Expect::Version(version), &record, None)?;
+        Ok(record)
+    }
+
+    /// Writes the user's record if it changed, or else holds it as it was read.
+    pub(super) fn hold(&mut self, record: LoginRecord, version: Version) -> Result<LoginRecord, Error> {
+        if self.ahead.is_some() || self.changed.is_some() {
+            return self.write_what_changed(record, version);
+        }
+        let (account, user) = (self.login.subject.account(), self.login.subject.user());
+        self.plan.check(user_key(account, LOGIN, user), version);
         Ok(record)
     }
 
@@ -189,6 +226,8 @@ impl Beginning<'_> {
     ) -> Result<Begun, Error> {
         let (account, user) = (self.login.subject.account().clone(), self.login.subject.user().clone());
         let open_key = user_key(&account, OPEN, &user);
+        // Before anything can end it: what changed of the record is written whatever becomes of the login.
+        let mut record = self.hold(record, version)?;
         let (mut open, expect) = match records.read::<Open>(&open_key) {
             Read::Absent => (Open::default(), Expect::Absent),
             Read::Live(open, version) => (open, Expect::Version(version)),
@@ -197,16 +236,11 @@ impl Beginning<'_> {
                 return Ok(Begun::Answer(self.without_challenge(&denied(DeniedReason::Unavailable, None))));
             }
         };
-        let mut record = match self.ahead {
-            Some(_) => self.write_what_was_set_right(record, version)?,
-            None => {
-                self.plan.check(user_key(&account, LOGIN, &user), version);
-                record
-            }
-        };
         let at = record.effective(self.now);
         let was_ahead = open.prune(at, record.fence, ended.unwrap_or_default());
-        let cap = self.rules.policy.open_challenges().min(MAX_OPEN);
+        let all = self.rules.policy.open_challenges().min(MAX_OPEN);
+        let kept = if self.known || at >= record.devices_until { 0 } else { all / KEPT };
+        let cap = all.saturating_sub(kept);
         if open.challenges.len() >= cap {
             return Ok(match ended {
                 None => Begun::LookAt(open.challenges.iter().map(|entry| entry.id).collect()),
@@ -249,6 +283,9 @@ impl Beginning<'_> {
             .field("method", provider.clone());
         if let Some(intent) = self.intent {
             event = event.field("purpose", intent.operation().code());
+        }
+        if let Some(device) = self.device.filter(|_| self.known) {
+            event = event.field("device", device.to_string());
         }
         self.plan.events([event]);
         if let Some((effect, _, charge)) = &started.effect {

@@ -12,6 +12,15 @@ use crate::record::challenge::MAX_MALFORMED;
 use crate::record::login::Failed;
 use crate::{Error, NoticeKind, Reason, Rejected};
 
+/// What a charge brought about.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Charged {
+    /// Answers are refused from now on, of which the user is to be told.
+    pub(crate) locked: bool,
+    /// The failure was drawn on the count of known devices.
+    pub(crate) own_count: bool,
+}
+
 impl Case<'_> {
     /// Refuses an answer and charges what the table says.
     pub(crate) fn refuse(
@@ -20,7 +29,7 @@ impl Case<'_> {
         retry_after: Option<Duration>,
     ) -> Result<Rejected, Error> {
         let cost = Cost::of(reason);
-        if self.charge(cost) {
+        if self.charge(cost).locked {
             self.tell(NoticeKind::Locked);
         }
         self.refuse_at(cost, reason, retry_after)
@@ -65,16 +74,15 @@ impl Case<'_> {
         Ok(Rejected { reason, attempts_left: self.challenge.value.attempts_left, retry_after })
     }
 
-    /// Charges the challenge and the budgets what an answer costs. Returns whether answers are refused from now on,
-    /// of which the user is to be told.
+    /// Charges the challenge and the budgets what an answer costs.
     #[must_use]
-    pub(crate) fn charge(&mut self, cost: Cost) -> bool {
+    pub(crate) fn charge(&mut self, cost: Cost) -> Charged {
         self.charge_challenge(cost);
         if cost.push {
             let login = self.login.change();
             login.pushes = login.pushes.saturating_add(1);
         }
-        cost.budget && self.charge_budget()
+        if cost.budget { self.charge_budget() } else { Charged::default() }
     }
 
     fn charge_challenge(&mut self, cost: Cost) {
@@ -90,21 +98,22 @@ impl Case<'_> {
     }
 
     /// Counts a judged failure of the active method and of the user. What refuses further answers from now on
-    /// is an event: a delay, a window that is full, the stop.
-    fn charge_budget(&mut self) -> bool {
-        let (at, id) = (self.at, self.challenge.value.method);
-        let (daily, monthly) = (self.rules.policy.failures_per_day(), self.rules.policy.failures_per_month());
+    /// is an event: a delay, a window that is full, the stop. It ends the trust in every device, too.
+    fn charge_budget(&mut self) -> Charged {
+        let (at, id, known) = (self.at, self.challenge.value.method, self.challenge.value.known);
+        let policy = &self.rules.policy;
         let low_entropy = self.is_low_entropy();
         let login = self.login.change();
-        let had_room = login.failures.wait(at, daily, monthly) == Duration::ZERO;
-        if low_entropy {
-            login.failures.charge(at);
-        }
-        let wait = login.failures.wait(at, daily, monthly);
+        let had_room = login.wait(at, policy, known) == Duration::ZERO;
+        let own_count = low_entropy && login.charge_failure(at, policy, known);
+        let wait = login.wait(at, policy, known);
         let is_full_now = had_room && wait > Duration::ZERO;
-        let Some(enrolment) = login.enrolment_mut(id) else { return false };
+        let Some(enrolment) = login.enrolment_mut(id) else { return Charged { locked: false, own_count } };
         let failed = enrolment.fail(at);
         let (until, failures) = (enrolment.delayed_until(), enrolment.consecutive.to_string());
+        if failed != Failed::Counted || is_full_now {
+            self.login.change().drop_trust();
+        }
         if failed == Failed::Stopped {
             let event = self.event(Kind::EnrolmentStopped, Outcome::Failure).field("failures", failures);
             self.note(event);
@@ -115,7 +124,7 @@ impl Case<'_> {
             let event = self.event(Kind::UserLocked, Outcome::Failure).field("until", until);
             self.note(event);
         }
-        is_locked_now || failed == Failed::Stopped
+        Charged { locked: is_locked_now || failed == Failed::Stopped, own_count }
     }
 
     /// Returns whether failures of the active method count towards the user's windows: guesses at a saved secret

@@ -87,6 +87,9 @@ pub(crate) fn begin(
         contacts: None,
         fell_back: false,
         decoy: Some(Box::new(record)),
+        device: None,
+        known: false,
+        password_epoch: None,
     };
     let mut plan = Plan::default();
     plan.put(challenge_key(account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;

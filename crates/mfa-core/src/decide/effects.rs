@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::call::{call, ready};
 use super::case::Case;
+use super::charge::Charged;
 use super::fallback::fall_back;
 use super::judge::{Acting, Judged, carry_out, locked, pending};
 use crate::budget::DELAYS_FROM;
@@ -88,7 +89,8 @@ pub(super) fn charge_effect(
     let id: [u8; 16] = draw.take()?;
     let method = case.login.value.enrolment(case.challenge.value.method);
     let failed_before = method.map_or(Timestamp::MIN, |enrolment| enrolment.failed_at);
-    let locked = attempt && case.charge(Cost::of(Reason::WrongCode));
+    let Charged { locked, own_count } =
+        if attempt { case.charge(Cost::of(Reason::WrongCode)) } else { Charged::default() };
     let at = case.at;
     let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
     let before = matches!(effect, Effect::Deliver(_)).then(|| case.before.clone());
@@ -100,6 +102,7 @@ pub(super) fn charge_effect(
         locked,
         notice: None,
         of_answer,
+        own_count,
         deadline,
         before,
     });
@@ -189,7 +192,7 @@ fn resume_charged(
     if let (Then::Accept(_), true) = (&step.then, is_charged) {
         // The answer was right: its own charge was not a failure.
         if case.is_low_entropy() {
-            case.login.change().failures.refund(effect.charged_at);
+            case.login.change().refund_failure(effect.charged_at, effect.own_count);
         }
         unlock(case, &effect);
     }
@@ -246,7 +249,7 @@ fn give_back_failure(case: &mut Case<'_>, effect: &PendingEffect) {
     let (id, low_entropy) = (case.challenge.value.method, case.is_low_entropy());
     let login = case.login.change();
     if low_entropy {
-        login.failures.refund(effect.charged_at);
+        login.refund_failure(effect.charged_at, effect.own_count);
     }
     if let Some(enrolment) = login.enrolment_mut(id) {
         enrolment.consecutive = enrolment.consecutive.saturating_sub(1);
@@ -268,8 +271,7 @@ fn unlock(case: &mut Case<'_>, effect: &PendingEffect) {
     // It stands for whatever else was to be told within the hour.
     let (at, login, policy) = (case.at, &case.login.value, &case.rules.policy);
     let others = login.enrolments.iter().filter(|enrolment| enrolment.id != case.challenge.value.method);
-    let is_full =
-        login.failures.wait(at, policy.failures_per_day(), policy.failures_per_month()) > Duration::ZERO;
+    let is_full = login.wait(at, policy, case.challenge.value.known) > Duration::ZERO;
     let is_locked_still =
         is_full || others.map(|other| other.consecutive).any(|failures| failures >= DELAYS_FROM);
     if let Some(id) = effect.notice.filter(|_| !is_locked_still) {

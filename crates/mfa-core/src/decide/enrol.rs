@@ -47,6 +47,7 @@ impl Changing<'_> {
             subject.generation().clone_into(&mut login.generation);
             login.raise_fence();
             login.noticed.clear();
+            login.devices_until = Timestamp::MIN;
         }
         let at = login.effective(now);
         let id = EnrolmentId::from_random(self.draw.take()?);
@@ -109,6 +110,7 @@ impl Changing<'_> {
                 locked: false,
                 notice: None,
                 of_answer: false,
+                own_count: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
                 before: None,
             }),

@@ -52,7 +52,7 @@ fn next(case: &Case<'_>) -> Option<(EnrolmentId, ProviderName)> {
             && challenge.offered.contains(&e.id)
             && !e.is_stopped()
             && sends(&e.provider)
-            && wait_for(case.rules, &case.login.value, e, case.at).is_zero()
+            && wait_for(case.rules, &case.login.value, e, case.at, case.challenge.value.known).is_zero()
     };
     let found = case.login.value.enrolments.iter().find(open)?;
     Some((found.id, found.provider.clone()))

@@ -320,7 +320,7 @@ pub(super) fn locked(case: &Case<'_>) -> Option<Option<Duration>> {
     if enrolment.is_stopped() {
         return Some(None);
     }
-    let wait = wait_for(case.rules, &case.login.value, enrolment, case.at);
+    let wait = wait_for(case.rules, &case.login.value, enrolment, case.at, case.challenge.value.known);
     (wait > Duration::ZERO).then_some(Some(wait))
 }
 

@@ -155,6 +155,7 @@ impl Beginning<'_> {
                 locked: false,
                 notice: None,
                 of_answer: false,
+                own_count: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
                 before: None,
             }),
@@ -165,6 +166,9 @@ impl Beginning<'_> {
             contacts: None,
             fell_back: false,
             decoy: None,
+            device: self.device,
+            known: self.known,
+            password_epoch: self.login.subject.password_epoch(),
         })
     }
 }

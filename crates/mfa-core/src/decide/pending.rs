@@ -249,6 +249,7 @@ impl Confirming<'_> {
             locked: false,
             notice: None,
             of_answer,
+            own_count: false,
             deadline,
             before,
         });

@@ -10,6 +10,7 @@ use crate::machine::Status;
 use crate::plan::Plan;
 use crate::record::api_key::{self, ApiKeyRecord};
 use crate::record::challenge::Challenge;
+use crate::record::device::Device;
 use crate::record::directory::{self, DirectoryUser};
 use crate::record::document::{Document, POLICY, SETTINGS};
 use crate::record::login::Login;
@@ -19,8 +20,8 @@ use crate::record::pending::PendingEnrolment;
 use crate::record::proof::{Invitation, Proof, Ticket};
 use crate::record::vault::{Place, Vault};
 use crate::record::{
-    API_KEY, CHALLENGE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF, TICKET, VAULT,
-    envelope, user_key, user_of,
+    API_KEY, CHALLENGE, DEVICE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF, TICKET,
+    VAULT, envelope, user_key, user_of,
 };
 use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, KeyId, Record, Versioned};
 
@@ -67,6 +68,7 @@ fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, Codec
         NOTICE => moved.push(Notice::decode(payload)?.to.key),
         PROOF => handed_out.push(Proof::decode(payload)?.held.key),
         TICKET => handed_out.push(Ticket::decode(payload)?.held.key),
+        DEVICE => handed_out.extend(Device::decode(payload)?.keys(now).cloned()),
         INVITATION => handed_out.push(Invitation::decode(payload)?.held.key),
         API_KEY => {
             let record = ApiKeyRecord::decode(payload)?;
@@ -94,6 +96,7 @@ pub(crate) fn reseal(
         PROOF => again.rewrap::<Proof>(|_| Ok(())),
         TICKET => again.rewrap::<Ticket>(|_| Ok(())),
         INVITATION => again.rewrap::<Invitation>(|_| Ok(())),
+        DEVICE => again.rewrap::<Device>(|_| Ok(())),
         DIRECTORY_USER => again.rewrap::<DirectoryUser>(|row| again.directory(row, draw)),
         SETTINGS | POLICY => again.rewrap::<Document>(|_| Ok(())),
         VAULT => {

@@ -4,9 +4,10 @@ use audit_model::{Kind, Outcome, Timestamp};
 
 use super::Rules;
 use super::case::Case;
+use super::device::enrolments;
 use super::judge::Judged;
 use super::standing::settle_bound;
-use crate::grant::GrantPlan;
+use crate::grant::{GrantPlan, UserThen};
 use crate::record::login::Login;
 use crate::record::proof::{Held, PROOF_LIFE, Proof as ProofRecord};
 use crate::record::{PROOF, users_key};
@@ -93,6 +94,14 @@ fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
         issued_at: case.now,
         evidence,
         recovery_left: recovery_left(case.rules, &case.login.value),
+        user_then: Box::new(UserThen {
+            generation: case.login.value.generation.clone(),
+            trust_epoch: case.login.value.trust_epoch,
+            password_epoch: case.challenge.value.password_epoch,
+            enrolments: enrolments(&case.login.value),
+            device: case.challenge.value.device,
+            contacts: case.challenge.value.contacts.clone(),
+        }),
     })))
 }
 

@@ -50,15 +50,14 @@ pub(crate) struct About<'a> {
     pub(crate) subject: &'a Subject,
     /// What the host decided about this login.
     pub(crate) decision: RiskDecision,
+    /// The method that is asked for.
     pub(crate) wanted: Option<&'a MethodSelector>,
     /// The change that a proof is asked for, where one is.
     pub(crate) intent: Option<&'a Intent>,
-}
-
-impl<'a> About<'a> {
-    pub(crate) const fn new(login: &'a crate::Login, intent: Option<&'a Intent>) -> Self {
-        Self { subject: &login.subject, decision: login.decision, wanted: login.method.as_ref(), intent }
-    }
+    /// A token of a device was shown that succeeded before.
+    pub(crate) known: bool,
+    /// The rules are to be told.
+    pub(crate) explain: bool,
 }
 
 pub(crate) fn survey(
@@ -66,9 +65,8 @@ pub(crate) fn survey(
     about: About<'_>,
     (login, vault): (&Read<Login>, &Read<Vault>),
     now: Timestamp,
-    explain: bool,
 ) -> Survey {
-    let About { subject, wanted, intent, .. } = about;
+    let About { subject, wanted, intent, known, explain, .. } = about;
     let mut survey = Survey {
         verdict: denied(DeniedReason::Unavailable, None),
         usable: Vec::new(),
@@ -112,7 +110,7 @@ pub(crate) fn survey(
         survey.note("proves", survey.usable.len(), "policy");
     }
     survey.hide_delivered(rules, login);
-    survey.choose(rules, login, wanted, at);
+    survey.choose(rules, login, wanted, (at, known));
     // It lifts no lock.
     if survey.is_waived && matches!(survey.verdict, Verdict::Challenge(_)) {
         survey.verdict = Verdict::NotRequired(NotRequired::NotChallenged);
@@ -121,7 +119,12 @@ pub(crate) fn survey(
 }
 
 impl Survey {
-    fn note(&mut self, name: &'static str, value: impl fmt::Display, origin: impl Into<Cow<'static, str>>) {
+    pub(crate) fn note(
+        &mut self,
+        name: &'static str,
+        value: impl fmt::Display,
+        origin: impl Into<Cow<'static, str>>,
+    ) {
         if let Some(rules) = &mut self.rules {
             rules.push(Rule { name, value: value.to_string(), origin: origin.into() });
         }
@@ -211,7 +214,13 @@ impl Survey {
         }
     }
 
-    fn choose(&mut self, rules: &Rules, login: &Login, wanted: Option<&MethodSelector>, at: Timestamp) {
+    fn choose(
+        &mut self,
+        rules: &Rules,
+        login: &Login,
+        wanted: Option<&MethodSelector>,
+        (at, known): (Timestamp, bool),
+    ) {
         if self.usable.is_empty() {
             let all_stopped = login.enrolments.iter().all(Enrolment::is_stopped);
             let reason = if all_stopped { DeniedReason::Locked } else { DeniedReason::Unavailable };
@@ -221,7 +230,7 @@ impl Survey {
         let mut waits = Vec::new();
         let mut open = Vec::new();
         for enrolment in login.enrolments.iter().filter(|e| self.usable.iter().any(|(id, _)| *id == e.id)) {
-            let wait = wait_for(rules, login, enrolment, at);
+            let wait = wait_for(rules, login, enrolment, at, known);
             if wait == Duration::ZERO { open.push(enrolment) } else { waits.push(wait) }
         }
         // A way back in is asked for only where nothing else can be.
@@ -276,15 +285,24 @@ fn usable(
     if provider.code.fits(&secret, subject.contacts()) { Ok(Some(secret)) } else { Err("contact_changed") }
 }
 
-/// Returns how long answers with an enrolment are refused without being judged; zero if they are judged.
-pub(crate) fn wait_for(rules: &Rules, login: &Login, enrolment: &Enrolment, at: Timestamp) -> Duration {
+/// Returns how long answers with an enrolment are refused without being judged; zero if they are judged. `known` for
+/// a login that showed the token of a device that succeeded before: what strangers have failed delays nobody there.
+pub(crate) fn wait_for(
+    rules: &Rules,
+    login: &Login,
+    enrolment: &Enrolment,
+    at: Timestamp,
+    known: bool,
+) -> Duration {
     let delay = enrolment.delayed_until().since(at);
     let low = rules.providers.get(&enrolment.provider).is_none_or(|p| p.code.describe().is_low_entropy());
     if !low {
         return delay;
     }
-    let policy = &rules.policy;
-    delay.max(login.failures.wait(at, policy.failures_per_day(), policy.failures_per_month()))
+    if known && login.wait_of_known(at, &rules.policy) == Duration::ZERO {
+        return Duration::ZERO;
+    }
+    delay.max(login.wait(at, &rules.policy, false))
 }
 
 pub(crate) const fn denied(reason: DeniedReason, retry_after: Option<Duration>) -> Verdict {

@@ -76,8 +76,7 @@ fn refused_unjudged(
     if enrolment.is_stopped() {
         return Some((Reason::Locked, None));
     }
-    let policy = &rules.policy;
-    let wait = record.failures.wait(at, policy.failures_per_day(), policy.failures_per_month());
+    let wait = record.wait(at, &rules.policy, false);
     if wait > Duration::ZERO {
         return Some((Reason::Locked, Some(wait)));
     }
@@ -181,16 +180,20 @@ impl Unlocking<'_> {
         let (at, policy) = (self.at, &self.rules.policy);
         let rejected = self.event(Kind::UnlockRejected, Outcome::Failure);
         let mut events = vec![rejected.reason(Reason::WrongCode.code())];
-        record.failures.charge(at);
-        let wait = record.failures.wait(at, policy.failures_per_day(), policy.failures_per_month());
+        record.charge_failure(at, policy, false);
+        let wait = record.wait(at, policy, false);
         let Some(enrolment) = record.enrolment_mut(self.id) else { return events };
-        if enrolment.fail(at) == Failed::Stopped {
+        let failed = enrolment.fail(at);
+        if failed == Failed::Stopped {
             let event = self.event(Kind::EnrolmentStopped, Outcome::Failure);
             events.push(event.field("failures", enrolment.consecutive.to_string()));
         }
         if wait > Duration::ZERO {
             let until = enrolment.delayed_until().max(at.plus(wait)).to_string();
             events.push(self.event(Kind::UserLocked, Outcome::Failure).field("until", until));
+        }
+        if events.len() > 1 {
+            record.drop_trust();
         }
         events
     }

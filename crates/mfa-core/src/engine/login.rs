@@ -5,8 +5,10 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::step::not_found;
+use crate::decide::arrive::Arriving;
+use crate::decide::device::Seen;
 use crate::decide::judge::Ask;
-use crate::decide::survey::{About, Verdict, survey};
+use crate::decide::survey::{Verdict, survey};
 use crate::decide::{begin, decoy};
 use crate::driver::Read;
 use crate::machine::Status;
@@ -92,7 +94,7 @@ impl Engine {
     pub async fn begin_decoy(&self, login: Login) -> Result<Challenge, Error> {
         let span = crate::observe::span!("mfa.begin");
         let lineage = login.subject.lineage();
-        let mut turn = super::step::turn_of(&login, begin::keys(&login));
+        let mut turn = super::step::turn_of(&login, Arriving::new(self.ring(), &login, None).keys());
         turn.keys.extend(self.inner.rules.document_keys(lineage));
         let decide = |records: &_, now, draw: &mut _| {
             let rules = self.inner.rules.held(lineage, Some(&login.module), records)?;
@@ -344,19 +346,29 @@ impl Engine {
     pub async fn explain(&self, login: &Login) -> Result<Explanation, Error> {
         let now = self.inner.driver.runtime.now();
         let (rules, lineage) = (&self.inner.rules, login.subject.lineage());
-        let keys: Vec<_> = begin::keys(login).into_iter().chain(rules.document_keys(lineage)).collect();
+        let arriving = Arriving::new(self.ring(), login, None);
+        let keys: Vec<_> = arriving.keys().into_iter().chain(rules.document_keys(lineage)).collect();
         let records = self.inner.driver.load(&keys, now).await?;
-        let rules = rules.held(lineage, Some(&login.module), &records)?;
+        let rules = &*rules.held(lineage, Some(&login.module), &records)?;
         let (account, user) = (login.subject.account(), login.subject.user());
         let mut read = records.read(&user_key(account, LOGIN, user));
         begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
-        let survey = survey(&rules, About::new(login, None), (&read, &vault), now, true);
-        let outcome = match survey.verdict {
-            Verdict::Challenge(id) => ExplainedOutcome::Challenge(id),
-            Verdict::NotRequired(why) => ExplainedOutcome::NotRequired(why),
-            Verdict::EnrolmentRequired => ExplainedOutcome::EnrolmentRequired,
-            Verdict::Denied(denied) => ExplainedOutcome::Denied(denied.reason),
+        let seen = arriving.look(rules, &read, &records, now)?;
+        let mut survey = survey(rules, arriving.about(&seen, true), (&read, &vault), now);
+        let seen = seen.within(&survey.usable);
+        if login.device.is_some() {
+            survey.note("trust", rules.policy.trust(), rules.origin("trust"));
+            survey.note("device", seen.code(), "store");
+        }
+        let outcome = match (survey.verdict, &seen) {
+            (Verdict::Challenge(_), Seen::Trusted { device, .. }) => {
+                ExplainedOutcome::TrustedDevice(device.id)
+            }
+            (Verdict::Challenge(id), _) => ExplainedOutcome::Challenge(id),
+            (Verdict::NotRequired(why), _) => ExplainedOutcome::NotRequired(why),
+            (Verdict::EnrolmentRequired, _) => ExplainedOutcome::EnrolmentRequired,
+            (Verdict::Denied(denied), _) => ExplainedOutcome::Denied(denied.reason),
         };
         Ok(Explanation { outcome, rules: survey.rules.unwrap_or_default() })
     }
@@ -366,6 +378,7 @@ fn observe_begin(step: &'static str, span: &tracing::Span, begun: &Result<Begin,
     let outcome = match begun {
         Ok(Begin::Challenge(_)) => "challenge",
         Ok(Begin::NotRequired(_)) => "not_required",
+        Ok(Begin::TrustedDevice(trusted)) => trusted.code(),
         Ok(Begin::EnrolmentRequired(_)) => "enrolment_required",
         Ok(Begin::Denied(_)) => "denied",
         Err(error) => error.code(),

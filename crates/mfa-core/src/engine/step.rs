@@ -6,6 +6,7 @@ use tracing::Instrument;
 
 use super::Engine;
 use super::act::Acted;
+use crate::decide::arrive::Arriving;
 use crate::decide::begin::{self, Begun};
 use crate::decide::case;
 use crate::decide::effects::EffectResult;
@@ -31,18 +32,19 @@ impl Engine {
     ) -> Result<Begin, Error> {
         let driver = &self.inner.driver;
         login.first_factor.at = Some(driver.runtime.now());
-        let lineage = login.subject.lineage().to_vec();
-        let mut turn = turn_of(&login, begin::keys(&login));
-        turn.keys.extend(self.inner.rules.document_keys(&lineage));
+        let lineage = login.subject.lineage();
+        let arriving = Arriving::new(self.ring(), &login, intent);
+        let mut turn = turn_of(&login, arriving.keys());
+        turn.keys.extend(self.inner.rules.document_keys(lineage));
         let mut ended = None;
         loop {
             let known = ended.as_deref();
             let settled = driver
                 .run(&turn, None, |records, now, draw| {
-                    let rules = self.inner.rules.held(&lineage, Some(&login.module), records)?;
-                    let mut decision = begin::begin(&rules, &login, intent, known, records, now, draw)?;
-                    if let Begun::Answer(Begin::NotRequired(_)) = decision.value {
-                        rules.hold_documents(&lineage, records, &mut decision.plan);
+                    let rules = self.inner.rules.held(lineage, Some(&login.module), records)?;
+                    let mut decision = begin::begin(&rules, &arriving, known, records, now, draw)?;
+                    if let Begun::Answer(Begin::NotRequired(_) | Begin::TrustedDevice(_)) = decision.value {
+                        rules.hold_documents(lineage, records, &mut decision.plan);
                     }
                     Ok(decision)
                 })

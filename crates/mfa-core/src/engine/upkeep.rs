@@ -5,6 +5,7 @@ use audit_model::{AccountId, EventBuilder, EventId, Kind, Outcome, Scope, UserId
 use super::Engine;
 use crate::decide::barrier;
 use crate::driver::Turn;
+use crate::record::device::slot_keys;
 use crate::record::{INVITATION, LOGIN, PROOF, TICKET, VAULT, user_key};
 use crate::{Commit, Committed, Error, Expect, Key, RecordKind, Subject, Version, Write};
 
@@ -14,8 +15,8 @@ const PAGE: usize = 100;
 impl Engine {
     /// Makes a store safe that came back from a backup, before it serves logins: what was used since must not work
     /// again. Ends every open challenge, proof, ticket and invitation; refuses codes that were possible before now;
-    /// removes recovery sets, whose users are told to have new ones issued, and bypass codes. API keys are refused
-    /// until they are issued anew: one that was reset since would be good again.
+    /// removes recovery sets, whose users are told to have new ones issued, bypass codes, and devices that are not
+    /// banned. API keys are refused until they are issued anew: one that was reset since would be good again.
     /// Returns how many users it went through. Calling it again is safe, and needed if it failed half-way.
     ///
     /// What was changed since the backup and is gone, such as a method that was removed, no library can know: the
@@ -63,7 +64,8 @@ impl Engine {
         // A user whom the directory does not have any more is told nothing.
         let subject = self.inner.directory.subject(account, user).await?;
         let subject = subject.unwrap_or_else(|| Subject::new(account.clone(), user.clone()));
-        let keys = vec![user_key(account, LOGIN, user), user_key(account, VAULT, user)];
+        let mut keys = vec![user_key(account, LOGIN, user), user_key(account, VAULT, user)];
+        keys.extend(slot_keys(account, user));
         let turn = Turn { account: account.clone(), user: user.clone(), keys };
         let whose = (account, user);
         driver

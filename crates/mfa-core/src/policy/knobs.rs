@@ -135,6 +135,10 @@ knobs! {
         "What is issued with a first method, where a recovery provider is registered: codes, key or none.";
     recovery_low: u64 = 3, Tenant, Neither, Some((0, 16)), "3",
         "A login tells when this many recovery codes or fewer are left.";
+    trust: bool = false, Tenant, False, None, "false",
+        "A user may trust a device, which is then not asked for a second step.";
+    trust_days: u64 = 30, Tenant, Lower, Some((1, 30)), "30",
+        "How long a device is trusted, in days.";
     api_keys_hash_only: bool = true, Host, True, None, "true",
         "API keys are kept as keyed hashes alone; otherwise sealed besides, so that they can be shown again.";
     trigger: Trigger = Trigger::OptIn, Host, Neither, None, "opt_in",

@@ -73,6 +73,7 @@ impl Policy {
     /// | `first_document` | a document that sets one thing takes nothing from those above it |
     /// | `delivered_beside_stronger` | a code by e-mail or telephone is enough for whoever has something stronger |
     /// | `first_method_by_password` | whoever knows the password of a user without a method enrols theirs |
+    /// | `trusted_devices` | whoever has the cookie of a trusted device and the password is not asked for more |
     #[must_use]
     pub fn dangers(&self) -> Vec<&'static str> {
         let found = [
@@ -81,6 +82,7 @@ impl Policy {
             (self.inheritance == Inheritance::FirstDocument, "first_document"),
             (!self.stronger_hides_delivered, "delivered_beside_stronger"),
             (!self.first_enrolment_needs_invitation, "first_method_by_password"),
+            (self.trust, "trusted_devices"),
         ];
         found.into_iter().filter_map(|(is_so, name)| is_so.then_some(name)).collect()
     }

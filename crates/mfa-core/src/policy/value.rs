@@ -27,7 +27,11 @@ impl Knob for bool {
     }
 
     fn meet(&self, other: &Self, stronger: Stronger) -> Self {
-        *self || (stronger == Stronger::True && *other)
+        match stronger {
+            Stronger::True => *self || *other,
+            Stronger::False => *self && *other,
+            Stronger::Lower | Stronger::Subset | Stronger::Neither => *self,
+        }
     }
 }
 

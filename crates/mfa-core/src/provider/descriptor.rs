@@ -95,6 +95,7 @@ impl Descriptor {
             amr: self.amr.clone(),
             aal: self.aal,
             phishing_resistant: self.phishing_resistant,
+            approve_only: false,
         }
     }
 
@@ -136,13 +137,23 @@ pub struct Strength {
     pub aal: Aal,
     /// Whether a look-alike site could not have used it.
     pub phishing_resistant: bool,
+    /// Whether all it took was to approve, with nothing carried over from the login: whoever began that may be somebody
+    /// else. No device is trusted by it, whatever level it is accepted at.
+    pub approve_only: bool,
 }
 
 impl Strength {
     /// Says what an answer proves: not resistant to phishing.
     #[must_use]
     pub const fn new(factor: Factor, channel: Channel, amr: Vec<Amr>, aal: Aal) -> Self {
-        Self { factor, channel, amr, aal, phishing_resistant: false }
+        Self { factor, channel, amr, aal, phishing_resistant: false, approve_only: false }
+    }
+
+    /// Says that all it took was to approve.
+    #[must_use]
+    pub const fn by_approval(mut self) -> Self {
+        self.approve_only = true;
+        self
     }
 }
 

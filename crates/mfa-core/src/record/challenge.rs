@@ -12,8 +12,8 @@ use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
 use crate::{
-    Ancestor, Channel, Charge, CodecError, EnrolmentId, KeyId, Module, ProviderName, Purpose, Strength,
-    Versioned,
+    Ancestor, Channel, Charge, CodecError, DeviceId, EnrolmentId, KeyId, Module, ProviderName, Purpose,
+    Strength, Versioned,
 };
 
 /// How long the record stays after the challenge's own life.
@@ -69,6 +69,12 @@ pub(crate) struct Challenge {
     pub(crate) fell_back: bool,
     /// If nobody is behind it, so that no answer is right: what would be the user's record.
     pub(crate) decoy: Option<Box<Login>>,
+    /// The device whose token the login showed.
+    pub(crate) device: Option<DeviceId>,
+    /// The token is that of a device that succeeded before: failures draw on a count of their own.
+    pub(crate) known: bool,
+    /// The host's number of the user's password when it began.
+    pub(crate) password_epoch: Option<u64>,
 }
 
 /// The change that a step-up challenge was begun for.
@@ -104,6 +110,8 @@ pub(crate) struct PendingEffect {
     pub(crate) notice: Option<[u8; 16]>,
     /// Whether an accepted result redeems the challenge at once: it judges an answer.
     pub(crate) of_answer: bool,
+    /// The failure it was charged as was drawn on the count of known devices.
+    pub(crate) own_count: bool,
     pub(crate) deadline: Timestamp,
     /// What was waited for before a message that is to take its place.
     pub(crate) before: Option<Waiting>,

@@ -14,6 +14,7 @@ pub(crate) struct DirectoryUser {
     /// The user's contacts, sealed; of one who has any.
     pub(crate) contacts: Option<Sealed>,
     pub(crate) rank: u8,
+    pub(crate) password_epoch: Option<u64>,
 }
 
 impl Versioned for DirectoryUser {

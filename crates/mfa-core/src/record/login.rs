@@ -6,10 +6,13 @@ use audit_model::{Stream, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
-use crate::{CodecError, EnrolmentId, ProviderName, Versioned};
+use crate::record::device::KNOWN_LIFE;
+use crate::{CodecError, EnrolmentId, Policy, ProviderName, Versioned};
 
 /// The most enrolments a user may hold.
 pub(crate) const MAX_ENROLMENTS: usize = 8;
+/// One failure in so many is kept for devices that succeeded before.
+const KEPT: u32 = 3;
 /// How far the clocks of two nodes may differ. A larger step back means that a clock was wrong before.
 pub(crate) const TOLERATED_SKEW: Duration = Duration::from_secs(30);
 /// A step back from here on is an event.
@@ -21,6 +24,8 @@ pub(crate) struct Login {
     pub(crate) generation: String,
     /// Challenges that were begun under another fence are superseded.
     pub(crate) fence: u64,
+    /// Devices that were trusted under another number are not trusted. The fence raises it, and so does a lock.
+    pub(crate) trust_epoch: u64,
     /// The latest time a decision about this user was made at.
     pub(crate) latest: Timestamp,
     /// The random id of the stream of events that this record's commits write: it names no user.
@@ -32,8 +37,14 @@ pub(crate) struct Login {
     pub(crate) preferred: Option<EnrolmentId>,
     /// The user's enrolments, oldest first.
     pub(crate) enrolments: Vec<Enrolment>,
-    /// Judged failures over all methods of low entropy.
+    /// Judged failures over all methods of low entropy, but for those in `own_failures`.
     pub(crate) failures: Failures,
+    /// Those of them in logins that showed the token of a device that had succeeded before.
+    pub(crate) own_failures: Option<Failures>,
+    /// Until when there may be such a device.
+    pub(crate) devices_until: Timestamp,
+    /// How many events had been written when trust in every device was last ended by request.
+    pub(crate) revoked: u64,
     /// In which hour a notice of a kind was written last: one an hour.
     pub(crate) noticed: Vec<(u8, u32)>,
     /// When a recovery code was used last.
@@ -103,19 +114,81 @@ impl Login {
         if self.stepped_back(now) > TOLERATED_SKEW {
             self.raise_fence();
             self.failures.rebase(now);
+            if let Some(own) = &mut self.own_failures {
+                own.rebase(now);
+            }
             for enrolment in &mut self.enrolments {
                 enrolment.failed_at = enrolment.failed_at.min(now);
             }
             self.barrier = self.barrier.min(now);
+            self.devices_until = self.devices_until.min(now.plus(KNOWN_LIFE));
             self.latest = now;
         } else {
             self.latest = self.latest.max(now);
         }
     }
 
-    /// Ends every open challenge of the user.
+    /// Ends every open challenge of the user, and the trust in every device.
     pub(crate) const fn raise_fence(&mut self) {
         self.fence = self.fence.saturating_add(1);
+        self.drop_trust();
+    }
+
+    /// Ends the trust in every device.
+    pub(crate) const fn drop_trust(&mut self) {
+        self.trust_epoch = self.trust_epoch.saturating_add(1);
+    }
+
+    /// Returns how long answers of low entropy are refused without being judged, over all methods; `known` for a
+    /// login that showed the token of a device that succeeded before.
+    pub(crate) fn wait(&self, at: Timestamp, policy: &Policy, known: bool) -> Duration {
+        let general = self.wait_of_strangers(at, policy);
+        if known { general.min(self.wait_of_known(at, policy)) } else { general }
+    }
+
+    /// A third of each window is kept for known devices, as long as there may be one.
+    fn wait_of_strangers(&self, at: Timestamp, policy: &Policy) -> Duration {
+        let (daily, monthly) = (policy.failures_per_day(), policy.failures_per_month());
+        let all = self.wait_of_all(at, policy);
+        if at >= self.devices_until {
+            return all;
+        }
+        let (day, month) = (daily.saturating_sub(daily / KEPT), monthly.saturating_sub(monthly / KEPT));
+        all.max(self.failures.wait(at, day, month))
+    }
+
+    /// Returns how long known devices wait for their third.
+    pub(crate) fn wait_of_known(&self, at: Timestamp, policy: &Policy) -> Duration {
+        let (day, month) = (policy.failures_per_day() / KEPT, policy.failures_per_month() / KEPT);
+        let own = self.own_failures.clone().unwrap_or_default();
+        self.wait_of_all(at, policy).max(own.wait(at, day, month))
+    }
+
+    fn wait_of_all(&self, at: Timestamp, policy: &Policy) -> Duration {
+        let (daily, monthly) = (policy.failures_per_day(), policy.failures_per_month());
+        match &self.own_failures {
+            None => self.failures.wait(at, daily, monthly),
+            Some(own) => self.failures.and(own).wait(at, daily, monthly),
+        }
+    }
+
+    /// Counts a judged failure of low entropy. Returns whether it was drawn on the third of known devices.
+    pub(crate) fn charge_failure(&mut self, at: Timestamp, policy: &Policy, known: bool) -> bool {
+        let own = known && self.wait_of_known(at, policy) == Duration::ZERO;
+        if own {
+            self.own_failures.get_or_insert_default().charge(at);
+        } else {
+            self.failures.charge(at);
+        }
+        own
+    }
+
+    /// Takes back a failure that was charged at `charged_at`, as [`Login::charge_failure`] said.
+    pub(crate) fn refund_failure(&mut self, charged_at: Timestamp, own: bool) {
+        match &mut self.own_failures {
+            Some(failures) if own => failures.refund(charged_at),
+            _ => self.failures.refund(charged_at),
+        }
     }
 
     /// After a report that it was not the user: no method is judged for a while, and whatever is open, which may be
@@ -142,6 +215,7 @@ impl Login {
         Self {
             generation: generation.to_owned(),
             fence: now.unix_millis(),
+            trust_epoch: now.unix_millis(),
             latest: now,
             stream,
             ..Self::default()
@@ -208,12 +282,16 @@ mod tests {
         Login {
             generation: "1234567890".to_owned(),
             fence: 1_000_000,
+            trust_epoch: 1_800_000_000_000,
             latest: at,
             stream: [7; 16],
             events: 1_000_000,
             preferred: Some(EnrolmentId::from_bytes([1; 16])),
             enrolments: (0..u8::try_from(enrolments).unwrap()).map(enrolment).collect(),
             failures: Failures::default(),
+            own_failures: Some(Failures::default()),
+            devices_until: at,
+            revoked: 1_000_000,
             noticed: vec![(3, 500_000), (4, 500_000)],
             recovered_at: Some(at),
             unlocks: (20_000, 2),
@@ -221,6 +299,33 @@ mod tests {
             pushes: 20,
             let_in: (500_000, 3),
         }
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_takes_no_longer_from_known_devices_than_from_others() {
+        let now = Timestamp::from_unix_seconds(1_800_000_000).unwrap();
+        let ahead = now.plus(Duration::from_secs(9 * 24 * 3600));
+        let policy = Policy::recommended();
+        let mut login = Login { devices_until: ahead, ..Login::default() };
+        login.mark(ahead);
+        for known in [true, false] {
+            while login.wait(ahead, &policy, known) == Duration::ZERO {
+                login.charge_failure(ahead, &policy, known);
+            }
+        }
+        login.mark(now);
+        for wait in [login.wait(now, &policy, false), login.wait_of_known(now, &policy)] {
+            assert!(wait > Duration::ZERO && wait <= Duration::from_secs(25 * 3600), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_keeps_nothing_for_devices_longer_than_one_is_known() {
+        let now = Timestamp::from_unix_seconds(1_800_000_000).unwrap();
+        let ahead = now.plus(Duration::from_secs(365 * 24 * 3600));
+        let mut login = Login { devices_until: ahead.plus(KNOWN_LIFE), latest: ahead, ..Login::default() };
+        login.mark(now);
+        assert_eq!(login.devices_until, now.plus(KNOWN_LIFE));
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Shown {
             Self::SmsPasscode => (Channel::Phone, Aal::Two, vec![Amr::Otp, Amr::Sms]),
             Self::Key => (Channel::Device, Aal::Two, vec![Amr::Pop]),
         };
-        Strength::new(Factor::Possession, channel, amr, aal)
+        let strength = Strength::new(Factor::Possession, channel, amr, aal);
+        if matches!(self, Self::Approved(_)) { strength.by_approval() } else { strength }
     }
 }
 

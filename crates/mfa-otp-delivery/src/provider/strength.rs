@@ -17,5 +17,5 @@ pub(super) fn describe(descriptor: &mut Descriptor, medium: Medium) {
 
 /// A press of a button, on whatever device.
 pub(super) fn approved(descriptor: &Descriptor) -> Strength {
-    Strength::new(descriptor.factor, descriptor.channel, Vec::new(), Aal::One)
+    Strength::new(descriptor.factor, descriptor.channel, Vec::new(), Aal::One).by_approval()
 }
