@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod attempts;
+mod configurations;
 mod edges;
 mod retention;
 mod rows;

@@ -8,6 +8,7 @@ mod bind;
 mod call;
 pub(crate) mod case;
 mod charge;
+pub(crate) mod configuration;
 pub(crate) mod confirm;
 pub(crate) mod decoy;
 pub(crate) mod document;

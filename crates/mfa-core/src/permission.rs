@@ -54,6 +54,7 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | unlock, reset, bypass | yes | never | yes | – | – |
 /// | forget | yes | unless enforced | yes | – | – |
 /// | change settings or policy of an account | yes | never: an account has no proof of its own | yes | – | – |
+/// | change or show a provider configuration of an account | yes | never: an account has no proof of its own | yes | – | – |
 /// | issue, show, remove an API key | yes | never: an account has no proof of its own | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
@@ -74,7 +75,9 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
             | Operation::ShowApiKey
             | Operation::RemoveApiKey
             | Operation::ChangeSettings
-            | Operation::ChangePolicy,
+            | Operation::ChangePolicy
+            | Operation::ChangeConfiguration
+            | Operation::ShowConfiguration,
             Right::Administrator,
         ) => Always,
         (Operation::Disable | Operation::Forget, Right::Own) => UnlessEnforced,
@@ -88,7 +91,9 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
             | Operation::ShowApiKey
             | Operation::RemoveApiKey
             | Operation::ChangeSettings
-            | Operation::ChangePolicy,
+            | Operation::ChangePolicy
+            | Operation::ChangeConfiguration
+            | Operation::ShowConfiguration,
             Right::Own,
         )
         | (Operation::Disable, Right::Administrator) => NO,
@@ -120,6 +125,8 @@ mod tests {
             (Operation::RemoveApiKey, "ynypp"),
             (Operation::ChangeSettings, "ynypp"),
             (Operation::ChangePolicy, "ynypp"),
+            (Operation::ChangeConfiguration, "ynypp"),
+            (Operation::ShowConfiguration, "ynypp"),
         ];
         assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
         for (operation, row) in rows {
