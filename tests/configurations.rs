@@ -7,13 +7,18 @@ use std::time::Duration;
 use audit_model::export::to_line;
 use audit_model::{Kind, Profile};
 use mfa::settings::{Change, Configuration, Modules, Owner};
-use mfa::{Account, Authority, Engine, Intent, KeyId, Policy, Record, RecordKind, Scope, Subject};
+use mfa::{
+    Account, AccountId, Ancestor, Authority, Begin, Challenge, ConfigurationId, Denied, DeniedReason, Engine,
+    EnrolConfirm, Intent, KeyId, Module, Policy, Reason, Record, RecordKind, Rejected, Response, Scope,
+    Subject, Verify,
+};
 use mfa_testkit::faults::CountingStore;
 use mfa_tests::attack::{Shared, forged, overwrite, payload, records};
 use mfa_tests::between::{Between, Moment};
+use mfa_tests::duo::{DuoSite, Mode};
 use mfa_tests::probe::node_on;
-use mfa_tests::rights::{enrol_ranked, prove_on};
-use mfa_tests::{World, acme, host, login, on_stores, session};
+use mfa_tests::rights::{enrol_by, enrol_ranked, prove_on};
+use mfa_tests::{World, acme, host, login, on_duo, on_stores, session};
 use serde_json::{Value, json};
 
 const FORM: Profile = Profile::Seed2017;
@@ -300,5 +305,198 @@ on_stores! {
         // Nothing is written that nobody would read.
         let refused = world.engine.configuration_create(&own(), FORM, &duo(), &host()).await;
         assert_eq!(refused.unwrap_err().code(), "required");
+    }
+}
+
+/// A site whose host keeps no settings of Duo.
+async fn bare(world: World, policy: Policy) -> DuoSite {
+    let mut site = DuoSite::new(world, Mode::WebSdk).await;
+    let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+    site.engine = site.bare_node().policy(policy).modules(modules).build().await.unwrap();
+    site
+}
+
+async fn of_site(site: &DuoSite, owner: &Owner) -> ConfigurationId {
+    let document = json!({"provider_name": "duo", "settings": site.settings(&json!({}))});
+    site.engine.configuration_create(owner, FORM, &document, &host()).await.unwrap().id
+}
+
+async fn ask_by(site: &DuoSite, of: &Owner, owner: &str, id: ConfigurationId) {
+    let second = json!({"enabled": true, "configuration_id": id.to_string(), "account_id": owner,
+        "include_subaccounts": true});
+    let document = json!({"auth_modules": {"user_auth": {"multi_factor": second}}});
+    site.engine.settings_put(of, &document, None, &host()).await.unwrap();
+}
+
+fn is_denied(begun: &Begin) -> bool {
+    matches!(begun, Begin::Denied(Denied { reason: DeniedReason::Unavailable, .. }))
+}
+
+on_duo! {
+    [memory, sqlite] async fn s07_an_enrolment_is_good_under_the_configuration_it_was_made_under_alone(world) {
+        let site = bare(world, Policy::kazoo()).await;
+        let lineage = ["acme", "root"].map(|name| Ancestor::new(AccountId::parse(name).unwrap())).to_vec();
+        let bob = site.add("bob").await.with_lineage(lineage).unwrap();
+        site.world.directory.put(&bob).await.unwrap();
+        let root = Owner::Account(Account::new(AccountId::parse("root").unwrap()));
+        let child = Owner::Account(Account::from(&bob));
+        // Set up with a Duo of the child's own, which would approve everything.
+        let (parents, childs) = (of_site(&site, &root).await, of_site(&site, &child).await);
+        ask_by(&site, &root, "root", parents).await;
+        ask_by(&site, &child, "acme", childs).await;
+        site.enrol(&bob).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+        let open = site.begin(&bob).await;
+        let answer = site.response_to(&open.prompt).await;
+        // Under the parent's it is worth nothing: not at begin, and not for what was begun before.
+        ask_by(&site, &child, "root", parents).await;
+        assert!(is_denied(&site.engine.begin(login(&bob)).await.unwrap()));
+        let told = site.verify(&open, answer).await;
+        assert!(matches!(told, Verify::Rejected(_)), "{told:?}");
+        // The same keys under another id are another configuration.
+        ask_by(&site, &child, "acme", of_site(&site, &child).await).await;
+        assert!(is_denied(&site.engine.begin(login(&bob)).await.unwrap()));
+        ask_by(&site, &child, "acme", childs).await;
+        site.advance(Duration::from_secs(1));
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+    }
+
+    [memory, sqlite] async fn s07_a_set_up_is_confirmed_under_the_configuration_it_was_begun_under(world) {
+        let site = bare(world, Policy::kazoo()).await;
+        let bob = site.add("bob").await;
+        ask_by(&site, &own(), "acme", of_site(&site, &own()).await).await;
+        let started = site.enrol_begin(&bob).await.unwrap();
+        let answer = site.response_to(&started.prompt).await;
+        ask_by(&site, &own(), "acme", of_site(&site, &own()).await).await;
+        let told = site.confirm(&started, answer).await;
+        assert!(matches!(told, EnrolConfirm::Rejected(Rejected { reason: Reason::Unavailable, .. })), "{told:?}");
+    }
+
+    [memory, sqlite] async fn s05_nobody_is_let_in_where_configurations_cannot_be_trusted(world) {
+        let site = bare(world, Policy::kazoo()).await;
+        let bob = site.add("bob").await;
+        ask_by(&site, &own(), "acme", of_site(&site, &own()).await).await;
+        site.enrol(&bob).await;
+        let challenge = site.begin(&bob).await;
+        let answer = site.response_to(&challenge.prompt).await;
+        let record = kept(&site.world).await.remove(0);
+        let mut changed = record.clone();
+        let at = changed.body.len() / 2;
+        changed.body[at] ^= 1;
+        // Its version is new, so that nobody uses what was read before.
+        let fresh = site.bare_node().policy(Policy::kazoo());
+        let fresh = fresh.modules(Modules::new().with(Module::parse("user_auth").unwrap())).build().await.unwrap();
+        overwrite(&site.world, &changed).await;
+        assert_eq!(fresh.begin(login(&bob)).await.unwrap_err().code(), "unavailable");
+        assert_eq!(fresh.verify(&challenge.reference, answer).await.unwrap_err().code(), "unavailable");
+        overwrite(&site.world, &record).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+    }
+
+    [memory, sqlite] async fn by_module_the_selected_provider_alone_is_asked_for(world) {
+        let site = bare(world, Policy::kazoo()).await;
+        let bob = site.add("bob").await;
+        ask_by(&site, &own(), "acme", of_site(&site, &own()).await).await;
+        let app = site.world.enrol_again(&bob).await;
+        // Who has another method is neither asked for it nor taken for somebody without one.
+        assert!(is_denied(&site.engine.begin(login(&bob)).await.unwrap()));
+        site.enrol(&bob).await;
+        let challenge = site.begin(&bob).await;
+        assert_eq!((challenge.method.provider.as_str(), challenge.methods.len()), ("duo", 1));
+        let told = site.verify(&challenge, Response::code(&app.code_at(site.world.now()))).await;
+        assert!(matches!(told, Verify::Rejected(_)), "{told:?}");
+        // Where the module does not decide, both are.
+        let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+        let all = Policy::recommended().with_document(&json!({"offered": ["totp", "duo"]})).unwrap();
+        let all = site.bare_node().policy(all).modules(modules).build().await.unwrap();
+        let Begin::Challenge(challenge) = all.begin(login(&bob)).await.unwrap() else { panic!() };
+        assert_eq!(challenge.methods.len(), 2);
+    }
+
+    [memory, sqlite] async fn a_provider_without_settings_of_the_host_s_is_nothing_without_a_configuration(world) {
+        let site = bare(world, Policy::kazoo()).await;
+        let bob = site.add("bob").await;
+        assert_eq!(site.enrol_begin(&bob).await.unwrap_err().code(), "method_not_offered");
+        ask_by(&site, &own(), "acme", of_site(&site, &own()).await).await;
+        site.enrol_begin(&bob).await.unwrap();
+    }
+
+    [memory, sqlite] async fn a_login_reads_configurations_with_the_user_s_records(world) {
+        let site = bare(world, Policy::kazoo()).await;
+        let bob = site.add("bob").await;
+        let (acme, other) = (of_site(&site, &own()).await, of_site(&site, &own()).await);
+        ask_by(&site, &own(), "acme", acme).await;
+        site.enrol(&bob).await;
+        let challenge = site.begin(&bob).await;
+        let answer = site.response_to(&challenge.prompt).await;
+        // Another node writes another one in between: nothing is stale, and nothing of it is this login's.
+        let elsewhere = site.bare_node().modules(Modules::kazoo()).build().await.unwrap();
+        elsewhere.configuration_patch(&own(), other, FORM, &json!({"enabled": false}), None, &host()).await.unwrap();
+        assert!(matches!(site.verify(&challenge, answer).await, Verify::Verified(_)));
+        elsewhere.configuration_patch(&own(), acme, FORM, &json!({"enabled": false}), None, &host()).await.unwrap();
+        assert!(is_denied(&site.engine.begin(login(&bob)).await.unwrap()));
+    }
+}
+
+/// Logins through `user_auth`, which asks by a configuration of apps that acme has.
+async fn apps(engine: &Engine) -> ConfigurationId {
+    let apps = json!({"provider_name": "totp"});
+    let made = engine.configuration_create(&own(), FORM, &apps, &host()).await.unwrap();
+    let second = json!({"enabled": true, "configuration_id": made.id.to_string(), "account_id": "acme"});
+    let document = json!({"auth_modules": {"user_auth": {"multi_factor": second}}});
+    engine.settings_put(&own(), &document, None, &host()).await.unwrap();
+    made.id
+}
+
+async fn told(engine: &Engine, challenge: &Challenge, code: &str) -> &'static str {
+    match engine.verify(&challenge.reference, Response::code(code)).await.unwrap() {
+        Verify::Rejected(rejected) => rejected.reason.code(),
+        Verify::Verified(_) => "verified",
+        other => panic!("{other:?}"),
+    }
+}
+
+on_stores! {
+    async fn s23_one_that_is_disabled_while_an_answer_is_judged_is_held_against_it(world) {
+        let store = Arc::new(Between::new(&world.store));
+        let modules = || Modules::new().with(Module::parse("user_auth").unwrap());
+        let raced = node_on(&world, store.clone()).modules(modules()).build().await.unwrap();
+        let other = world.node().modules(modules()).build().await.unwrap();
+        let id = apps(&other).await;
+        let bob = world.add("bob").await;
+        let app = enrol_by(&other, &world, &bob, &host()).await;
+        let challenge = mfa_tests::begin(&raced, &bob).await;
+        let elsewhere = other.clone();
+        store.plan(Moment::Read("challenge"), async move {
+            let off = json!({"enabled": false});
+            elsewhere.configuration_patch(&own(), id, FORM, &off, None, &host()).await.unwrap();
+        });
+        assert_eq!(told(&raced, &challenge, &app.code_at(world.now())).await, "unavailable");
+        assert!(store.is_done());
+        assert!(world.events_of(Kind::AnswerAccepted).await.is_empty());
+        // Enabled again it is as it was, and nothing was spent.
+        other.configuration_patch(&own(), id, FORM, &json!({"enabled": true}), None, &host()).await.unwrap();
+        assert_eq!(told(&raced, &challenge, &app.code_at(world.now())).await, "verified");
+    }
+}
+
+on_duo! {
+    [memory, sqlite] async fn while_what_the_module_asks_by_is_disabled_no_other_method_lets_in(world) {
+        let policy = Policy::recommended().with_document(&json!({"offered": ["totp", "duo"]})).unwrap();
+        let site = bare(world, policy).await;
+        let id = of_site(&site, &own()).await;
+        ask_by(&site, &own(), "acme", id).await;
+        let (bob, app) = site.world.enrol("bob").await;
+        let challenge = site.begin(&bob).await;
+        site.engine.configuration_patch(&own(), id, FORM, &json!({"enabled": false}), None, &host()).await.unwrap();
+        assert!(is_denied(&site.engine.begin(login(&bob)).await.unwrap()));
+        let code = app.code_at(site.world.now());
+        assert_eq!(told(&site.engine, &challenge, &code).await, "unavailable");
+        // A change is still proven.
+        let intent = Intent::disable(&bob);
+        let begun = site.engine.step_up_begin(login(&bob), &intent).await.unwrap();
+        assert!(matches!(begun, Begin::Challenge(_)), "{begun:?}");
+        site.engine.configuration_patch(&own(), id, FORM, &json!({"enabled": true}), None, &host()).await.unwrap();
+        assert_eq!(told(&site.engine, &challenge, &code).await, "verified");
     }
 }

@@ -1,12 +1,18 @@
 //! The provider configurations that Kazoo's API keeps for an account and for the system.
 
+use std::time::Duration;
+
 use audit_model::{Kind, Profile};
 use mfa::settings::{
     Change, Configuration, Modules, Owner, Revision, configuration_error, configurations_json,
 };
-use mfa::{Account, Authority, ConfigurationId, Engine, Error, Intent, Policy, Scope};
+use mfa::{
+    Account, AccountId, Ancestor, Authority, Begin, ConfigurationId, Denied, DeniedReason, Engine, Error,
+    Intent, Module, Policy, ProviderName, Reason, Rejected, Scope, Subject, Verify,
+};
+use mfa_tests::duo::{DuoSite, Mode};
 use mfa_tests::rights::{enrol_ranked, prove_on};
-use mfa_tests::{World, acme, host, login, on_stores, session};
+use mfa_tests::{World, acme, host, login, on_duo, on_stores, session};
 use serde_json::{Value, json};
 
 const SEED: Profile = Profile::Seed2017;
@@ -247,7 +253,7 @@ on_stores! {
         let engine = kazoo(&world).await;
         let (ann, app) = enrol_ranked(&world, "ann", 200).await;
         let made = create(&engine, &Owner::System, SEED, duo()).await;
-        assert_eq!(engine.configurations(&Scope::System).await.unwrap(), [made.clone()]);
+        assert_eq!(engine.configurations(&Scope::System).await.unwrap(), std::slice::from_ref(&made));
         let document = duo();
         let intent = Intent::change_configuration(&Account::new(acme()), None, Change::Put(&document));
         let proof = prove_on(&engine, &world, login(&ann), &app, &intent).await;
@@ -285,6 +291,240 @@ on_stores! {
         let now: Revision = engine.configurations(&of_acme()).await.unwrap()[0].revision;
         engine.configuration_patch(&own(), other.id, SEED, &off, Some(other.revision), &host()).await.unwrap();
         engine.configuration_patch(&own(), made.id, SEED, &json!({"enabled": true}), Some(now), &host()).await.unwrap();
+    }
+}
+
+/// A site whose host keeps no settings of Duo, with the one module that logins come through.
+async fn bare(world: World) -> DuoSite {
+    let mut site = DuoSite::new(world, Mode::WebSdk).await;
+    let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+    site.engine = site.bare_node().policy(Policy::kazoo()).modules(modules).build().await.unwrap();
+    site
+}
+
+/// A configuration of the site's Duo.
+fn of_site(site: &DuoSite, more: Value) -> Value {
+    json!({"name": "Duo", "provider_name": "duo", "enabled": true, "settings": site.settings(&more)})
+}
+
+async fn set(site: &DuoSite, owner: &Owner, second: Value) {
+    let document = json!({"auth_modules": {"user_auth": {"multi_factor": second}}});
+    site.engine.settings_put(owner, &document, None, &host()).await.unwrap();
+}
+
+async fn patch(site: &DuoSite, owner: &Owner, id: ConfigurationId, patch: Value) {
+    site.engine.configuration_patch(owner, id, SEED, &patch, None, &host()).await.unwrap();
+}
+
+/// Has acme's module ask by a configuration of acme's.
+async fn asks_by_own(site: &DuoSite) -> ConfigurationId {
+    let made = create(&site.engine, &own(), KAZOO, of_site(site, json!({}))).await;
+    let second = json!({"enabled": true, "configuration_id": made.id.to_string(), "account_id": "acme"});
+    set(site, &own(), second).await;
+    made.id
+}
+
+/// Begins a login, which is denied, and returns the row of the attempts view about it.
+async fn denied(site: &DuoSite, subject: &Subject) -> Value {
+    site.advance(Duration::from_secs(60));
+    let begun = site.engine.begin(login(subject)).await.unwrap();
+    assert!(matches!(begun, Begin::Denied(Denied { reason: DeniedReason::Unavailable, .. })), "{begun:?}");
+    last_row(site).await
+}
+
+async fn last_row(site: &DuoSite) -> Value {
+    let events = site.world.events().await;
+    let last = events.iter().filter_map(|event| SEED.detail(event)?.to_json().ok()).next_back().unwrap();
+    serde_json::from_str(&last).unwrap()
+}
+
+/// The seconds that each half of a request of the Web SDK lives.
+fn lives(site: &DuoSite, prompt: &Value) -> [u64; 2] {
+    let request = prompt["duo_sig_request"].as_str().unwrap();
+    let halves: Vec<_> = request.split(':').map(|half| half.split('|').nth(1).unwrap()).collect();
+    let expiry = |cookie: &str| {
+        let cookie = String::from_utf8(data_encoding::BASE64.decode(cookie.as_bytes()).unwrap()).unwrap();
+        cookie.rsplit('|').next().unwrap().parse::<u64>().unwrap()
+    };
+    [expiry(halves[0]), expiry(halves[1])].map(|at| at - site.world.now().unix_seconds())
+}
+
+/// `acme` below `root`, as `bob` is in both.
+async fn below_root(site: &DuoSite, bob: &Subject) -> (Subject, Owner) {
+    let lineage = ["acme", "root"].map(|name| Ancestor::new(AccountId::parse(name).unwrap())).to_vec();
+    let bob = bob.clone().with_lineage(lineage).unwrap();
+    site.world.directory.put(&bob).await.unwrap();
+    (bob, Owner::Account(Account::new(AccountId::parse("root").unwrap())))
+}
+
+on_duo! {
+    [memory, sqlite] async fn a08_a_parent_s_configuration_is_used_below_while_it_includes_those_below(world) {
+        let site = bare(world).await;
+        let (bob, root) = below_root(&site, &site.add("bob").await).await;
+        let made = create(&site.engine, &root, KAZOO, of_site(&site, json!({}))).await;
+        let second = |includes: bool| json!({"enabled": true, "configuration_id": made.id.to_string(),
+            "account_id": "root", "include_subaccounts": includes});
+        set(&site, &root, second(true)).await;
+        site.enrol(&bob).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+        set(&site, &root, second(false)).await;
+        let begun = site.engine.begin(login(&bob)).await.unwrap();
+        assert!(matches!(begun, Begin::NotRequired(_)), "{begun:?}");
+    }
+
+    [memory, sqlite] async fn a24_a_configuration_of_a_provider_that_nobody_registered_is_none(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        let other = json!({"provider_name": "yubico", "name": "Y", "enabled": true});
+        site.engine.configuration_replace(&own(), id, KAZOO, &other, None, &host()).await.unwrap();
+        let row = denied(&site, &bob).await;
+        assert_eq!(row["message"], "no multi factor authentication provider is configured");
+        // A way back in is no second factor.
+        let bypass = json!({"provider_name": "bypass", "name": "B", "enabled": true});
+        site.engine.configuration_replace(&own(), id, KAZOO, &bypass, None, &host()).await.unwrap();
+        assert_eq!(denied(&site, &bob).await["message"], row["message"]);
+    }
+
+    [memory, sqlite] async fn b12_without_one_of_its_own_a_module_uses_the_system_s_of_the_default_provider(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        set(&site, &own(), json!({"enabled": true})).await;
+        // As it is shipped.
+        let shipped = json!({"name": "System Default Provider", "provider_name": "duo", "enabled": false, "settings": {}});
+        let made = create(&site.engine, &Owner::System, KAZOO, shipped).await;
+        assert_eq!(denied(&site, &bob).await["message"], "provider duo is disabled");
+        let on = json!({"enabled": true, "settings": site.settings(&json!({}))});
+        patch(&site, &Owner::System, made.id, on).await;
+        let begun = site.engine.begin(login(&bob)).await.unwrap();
+        assert!(matches!(begun, Begin::EnrolmentRequired(_)), "{begun:?}");
+        site.enrol(&bob).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+        assert_eq!(last_row(&site).await["mfa_config_origin"], "system");
+        // Another default, of which the system has none: what the host registered, which is nothing.
+        let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+        let other = site.bare_node().policy(Policy::kazoo()).modules(modules);
+        let other = other.default_provider(ProviderName::parse("totp").unwrap()).build().await.unwrap();
+        let begun = other.begin(login(&bob)).await.unwrap();
+        assert!(matches!(begun, Begin::Denied(_)), "{begun:?}");
+    }
+
+    [memory, sqlite] async fn b16_a_disabled_provider_lets_nobody_in(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        site.enrol(&bob).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+        patch(&site, &own(), id, json!({"enabled": false})).await;
+        let row = denied(&site, &bob).await;
+        assert_eq!((&row["message"], &row["debug_type"]), (&json!("provider duo is disabled"), &json!("failed")));
+        assert_eq!((&row["auth_type"], &row["mfa_config_origin"]), (&json!("multi_factor"), &json!("acme")));
+        patch(&site, &own(), id, json!({"enabled": true})).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+    }
+
+    [memory, sqlite] async fn b16_one_that_is_disabled_while_a_challenge_is_open_ends_it(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        site.enrol(&bob).await;
+        let challenge = site.begin(&bob).await;
+        let answer = site.response_to(&challenge.prompt).await;
+        patch(&site, &own(), id, json!({"enabled": false})).await;
+        let told = site.verify(&challenge, answer).await;
+        assert!(matches!(told, Verify::Rejected(Rejected { reason: Reason::Unavailable, .. })), "{told:?}");
+        assert_eq!(last_row(&site).await["message"], "provider duo is disabled");
+        assert!(matches!(site.engine.cancel(&challenge.reference).await.unwrap(), mfa::Changed::Done(_)));
+    }
+
+    [memory, sqlite] async fn b17_a_configuration_that_is_gone_lets_nobody_in(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        site.enrol(&bob).await;
+        site.engine.configuration_delete(&own(), id, None, &host()).await.unwrap();
+        let row = denied(&site, &bob).await;
+        assert_eq!(row["message"], "no multi factor authentication provider is configured");
+        assert_eq!(row["debug_type"], "failed");
+        // Whoever has no method is not let in either.
+        let eve = site.add("eve").await;
+        denied(&site, &eve).await;
+        // Nor does the system's stand in for it.
+        create(&site.engine, &Owner::System, KAZOO, of_site(&site, json!({}))).await;
+        denied(&site, &bob).await;
+    }
+
+    [memory, sqlite] async fn b17_one_of_an_account_that_is_not_above_is_none(world) {
+        let site = bare(world).await;
+        let (bob, root) = below_root(&site, &site.add("bob").await).await;
+        let made = create(&site.engine, &root, KAZOO, of_site(&site, json!({}))).await;
+        let second = json!({"enabled": true, "configuration_id": made.id.to_string(), "account_id": "root",
+            "include_subaccounts": true});
+        set(&site, &root, second.clone()).await;
+        let acme = Owner::Account(Account::from(&bob));
+        let document = json!({"auth_modules": {"user_auth": {"multi_factor": second}}});
+        site.engine.settings_put(&acme, &document, None, &host()).await.unwrap();
+        site.enrol(&bob).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+        // The account was moved: what it named is not above it any more.
+        let moved = ["acme", "elsewhere"].map(|name| Ancestor::new(AccountId::parse(name).unwrap())).to_vec();
+        let moved = bob.with_lineage(moved).unwrap();
+        let row = denied(&site, &moved).await;
+        assert_eq!(row["message"], "no multi factor authentication provider is configured");
+    }
+
+    [memory, sqlite] async fn b18_settings_that_the_provider_refuses_let_nobody_in_and_the_key_is_named(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        site.enrol(&bob).await;
+        patch(&site, &own(), id, json!({"settings": {"integration_key": null}})).await;
+        let message = "invalid duo configuration, duo integration_key config key is missing";
+        assert_eq!(denied(&site, &bob).await["message"], message);
+        patch(&site, &own(), id, json!({"settings": {"integration_key": "not-twenty"}})).await;
+        let row = denied(&site, &bob).await;
+        assert_eq!(row["message"], "invalid duo configuration, duo integration_key config key is invalid");
+        let told = format!("{:?}", site.world.events().await);
+        assert!(!told.contains("not-twenty"));
+    }
+
+    [memory] async fn b19_each_key_that_is_one_character_off_is_named(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        let good = site.settings(&json!({}));
+        let short = |key: &str| good[key].as_str().unwrap()[1..].to_owned();
+        let long = |key: &str| format!("{}x", good[key].as_str().unwrap());
+        for (key, value) in [
+            ("integration_key", short("integration_key")),
+            ("integration_key", long("integration_key")),
+            ("secret_key", short("secret_key")),
+            ("secret_key", long("secret_key")),
+            ("application_secret_key", "a".repeat(39)),
+            ("api_hostname", String::new()),
+            ("api_hostname", "api-1.duosecurity.com.evil.example".to_owned()),
+        ] {
+            patch(&site, &own(), id, json!({"settings": {key: value}})).await;
+            let message = format!("invalid duo configuration, duo {key} config key is invalid");
+            assert_eq!(denied(&site, &bob).await["message"], message);
+            patch(&site, &own(), id, json!({"settings": {key: good[key]}})).await;
+        }
+        // What nobody knows is not looked at.
+        patch(&site, &own(), id, json!({"settings": {"colour": "red"}})).await;
+        site.enrol(&bob).await;
+        assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
+    }
+
+    [memory] async fn b20_a_request_lives_300_and_3600_seconds_unless_the_settings_say_otherwise(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        site.enrol(&bob).await;
+        let challenge = site.begin(&bob).await;
+        assert_eq!(lives(&site, &challenge.prompt), [300, 3600]);
+        patch(&site, &own(), id, json!({"settings": {"duo_expire": 60, "app_expire": 120}})).await;
+        let challenge = site.begin(&bob).await;
+        assert_eq!(lives(&site, &challenge.prompt), [60, 120]);
     }
 }
 

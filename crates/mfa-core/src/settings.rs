@@ -49,7 +49,7 @@ pub use origin::Origin;
 pub use owner::{Change, Owner, Revision, Stored};
 pub use wire::{configuration_error, configurations_json};
 
-pub(crate) use configuration::{MAX_CONFIGURATIONS, Sealed, Written, wipe};
+pub(crate) use configuration::{Clear, MAX_CONFIGURATIONS, Sealed, Written};
 pub(crate) use document::merged;
 pub(crate) use origin::visible;
 

@@ -13,7 +13,7 @@ use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::configurations::{Configurations, SHOWN_DAILY, Stored, configurations_key, seal};
 use crate::settings::{
-    Change, Configuration, MAX_CONFIGURATIONS, Owner, RevealedConfiguration, Revision, Written, wipe,
+    Change, Clear, Configuration, MAX_CONFIGURATIONS, Owner, RevealedConfiguration, Revision, Written,
 };
 use crate::{CodecError, ConfigurationId, Draw, Error, Expect, FieldError, Forbidden, Versioned};
 
@@ -215,15 +215,6 @@ impl Asked<'_> {
             .field("configuration", stored.id.to_string())
             .field("provider", stored.provider.as_str().to_owned());
         self.by.describe(event, allowed)
-    }
-}
-
-/// A document in clear, wiped when it is dropped.
-struct Clear(Value);
-
-impl Drop for Clear {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
     }
 }
 

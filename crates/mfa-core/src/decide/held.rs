@@ -9,9 +9,11 @@ use audit_model::{Scope, Timestamp};
 use serde_json::Value;
 
 use super::Rules;
+use super::selected::{Named, Selected};
 use crate::driver::{Read, Records};
 use crate::plan::Plan;
 use crate::policy::Trigger;
+use crate::record::configurations::{CONFIGURATIONS, Configurations};
 use crate::record::document::{Document, POLICY, SETTINGS, document_key};
 use crate::settings::{Effective, Origin, Settings, visible};
 use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Version};
@@ -20,6 +22,9 @@ use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Ve
 const MOST_PARSED: usize = 4096;
 const NOT_TRUSTED: Error = Error::Unavailable("a stored record cannot be trusted");
 
+/// What each account may have of its own.
+const DOCUMENTS: [RecordKind; 3] = [SETTINGS, POLICY, CONFIGURATIONS];
+
 /// What the documents of a lineage came to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Documents {
@@ -27,6 +32,8 @@ pub(crate) struct Documents {
     pub(crate) origins: BTreeMap<&'static str, Origin>,
     /// The settings of the module that a login comes through.
     pub(crate) module: Option<Arc<Effective>>,
+    /// The provider configuration that the module selects, where one is selected.
+    pub(crate) selected: Option<Selected>,
 }
 
 impl Rules {
@@ -37,7 +44,7 @@ impl Rules {
         }
         let accounts = visible(lineage).iter().map(|ancestor| Scope::Account(ancestor.account.clone()));
         let scopes = accounts.chain([Scope::System]);
-        scopes.flat_map(|scope| [SETTINGS, POLICY].map(|kind| document_key(scope.clone(), kind))).collect()
+        scopes.flat_map(|scope| DOCUMENTS.map(|kind| document_key(scope.clone(), kind))).collect()
     }
 
     /// Returns the rules that hold for the first account of `lineage`. A document that is there and cannot be trusted or
@@ -71,14 +78,36 @@ impl Rules {
         let resolve =
             |module| Effective::resolve(module, &self.modules, effective.policy.inheritance(), lineage, of);
         let module = module.map(|module| Arc::new(resolve(module)));
-        let documents = Documents { origins: effective.origins, module };
-        Ok(Cow::Owned(Self { policy: effective.policy, documents, ..self.clone() }))
+        let named = match &module {
+            Some(module) => Named::by(module),
+            // What is of no module is of what all modules name.
+            None => Named::by_all(self.modules.iter().map(resolve)),
+        };
+        let found = self.selected(named, lineage, records)?;
+        let (providers, selected) = match found {
+            Some(found) => {
+                let (providers, selected) = found.applied(self);
+                (providers, Some(selected))
+            }
+            None => (Arc::clone(&self.providers), None),
+        };
+        let documents = Documents { origins: effective.origins, module, selected };
+        Ok(Cow::Owned(Self { policy: effective.policy, documents, providers, ..self.clone() }))
+    }
+
+    /// Returns the provider configurations of an account, or of the system.
+    pub(super) fn configurations(
+        &self,
+        records: &Records,
+        scope: Scope,
+    ) -> Result<Option<Arc<Configurations>>, Error> {
+        Ok(self.parsed(records, scope, CONFIGURATIONS)?.and_then(Parsed::configurations))
     }
 
     /// Has a decision that grants hold what its own account had set when it was made.
     pub(crate) fn hold_documents(&self, lineage: &[Ancestor], records: &Records, plan: &mut Plan) {
         let Some(own) = lineage.first().filter(|_| !self.modules.is_empty()) else { return };
-        for kind in [SETTINGS, POLICY] {
+        for kind in DOCUMENTS {
             let key = document_key(Scope::Account(own.account.clone()), kind);
             if let Some(version) = records.version(&key) {
                 plan.check(key, version);
@@ -123,6 +152,15 @@ impl Rules {
         if let Some(parsed) = self.parsed.get(&key, stored) {
             return Ok(Some(parsed));
         }
+        if kind == CONFIGURATIONS {
+            let (all, version) = match records.read::<Configurations>(&key) {
+                Read::Absent => return Ok(None),
+                Read::Live(all, version) => (Parsed::Configurations(Arc::new(all)), version),
+                Read::Refused(_) => return Err(NOT_TRUSTED),
+            };
+            self.parsed.put(key, version, all.clone());
+            return Ok(Some(all));
+        }
         let (document, version) = match records.read::<Document>(&key) {
             Read::Absent => return Ok(None),
             Read::Live(document, version) => (document, version),
@@ -146,6 +184,8 @@ impl Rules {
 enum Parsed {
     Settings(Arc<Settings>),
     Policy(Arc<PolicyDocument>),
+    /// Settings stay sealed.
+    Configurations(Arc<Configurations>),
 }
 
 impl Parsed {
@@ -155,6 +195,10 @@ impl Parsed {
 
     fn policy(self) -> Option<Arc<PolicyDocument>> {
         if let Self::Policy(policy) = self { Some(policy) } else { None }
+    }
+
+    fn configurations(self) -> Option<Arc<Configurations>> {
+        if let Self::Configurations(all) = self { Some(all) } else { None }
     }
 }
 

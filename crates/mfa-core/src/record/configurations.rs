@@ -45,6 +45,10 @@ impl Versioned for Configurations {
 }
 
 impl Configurations {
+    pub(crate) fn find(&self, id: ConfigurationId) -> Option<&Stored> {
+        self.all.iter().find(|stored| stored.id == id)
+    }
+
     pub(crate) fn find_mut(&mut self, id: ConfigurationId) -> Option<&mut Stored> {
         self.all.iter_mut().find(|stored| stored.id == id)
     }

@@ -100,6 +100,11 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
+    /// Takes the settings out of it.
+    pub(crate) fn take_settings(mut self) -> Option<Clear> {
+        self.settings.take().map(Clear)
+    }
+
     pub(crate) const fn settings(&self) -> Option<&Value> {
         self.settings.as_ref()
     }
@@ -133,8 +138,17 @@ impl fmt::Debug for Sealed {
     }
 }
 
+/// A document in clear, wiped when it is dropped.
+pub(crate) struct Clear(pub(crate) Value);
+
+impl Drop for Clear {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
 /// Overwrites every text of a value.
-pub(crate) fn wipe(value: &mut Value) {
+fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         Value::Array(values) => values.iter_mut().for_each(wipe),
