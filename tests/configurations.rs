@@ -183,7 +183,7 @@ on_stores! {
         let mut renamed = at;
         renamed[from..from + 16].copy_from_slice(&other);
         overwrite(&world, &forged(&ours, &renamed)).await;
-        let id = mfa::ConfigurationId::from_random(other);
+        let id = ConfigurationId::from_random(other);
         assert_eq!(engine.configuration_show(&own(), id, &host()).await.unwrap_err().code(), "unavailable");
         // It can be written whole.
         engine.configuration_replace(&own(), id, FORM, &duo(), None, &host()).await.unwrap();
