@@ -4,26 +4,29 @@
 
 use std::path::Path;
 
-use audit_model::Kind;
+use audit_model::{Kind, Profile};
 use mfa::settings::{Change, Modules, Owner};
 use mfa::{
-    Account, Authority, Choice, DeviceId, Engine, EnrolmentId, Intent, Invitation, MethodSelector, Operation,
-    Policy, Proof, Reference, RequestFacts, Response, Subject, Ticket,
+    Account, Authority, Choice, DeviceId, Engine, EnrolmentId, Error, Intent, Invitation, MethodSelector,
+    Operation, Policy, Proof, Reference, RequestFacts, Response, Subject, Ticket,
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::api_keys::{account, readable};
 use mfa_tests::attack::{dump, records};
 use mfa_tests::handles::{of_another_holder, untouched};
-use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, keep_device, may, prove_on};
+use mfa_tests::rights::{
+    Wanted, enrol_ranked, enrolments, keep_device, may, no_configuration, prove_on, provider_of_none,
+};
 use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 25] = [
+const WITHOUT_A_HANDLE: [&str; 26] = [
     "api_key_verify",
     "begin",
     "begin_decoy",
     "build",
+    "configurations",
     "device_remember",
     "device_trust",
     "devices",
@@ -105,6 +108,12 @@ fn operation_of(name: &str) -> Option<Operation> {
         "api_key_remove" => Operation::RemoveApiKey,
         "settings_put" | "settings_patch" | "settings_delete" => Operation::ChangeSettings,
         "policy_put" | "policy_patch" | "policy_delete" => Operation::ChangePolicy,
+        "configuration_create"
+        | "configuration_replace"
+        | "configuration_patch"
+        | "configuration_delete"
+        | "configurations_clear" => Operation::ChangeConfiguration,
+        "configuration_show" => Operation::ShowConfiguration,
         "revoke" => return None,
         other => panic!("{other} takes an authority and is new: say what it changes"),
     })
@@ -131,10 +140,29 @@ async fn by_authority(
         ("settings_delete", _) => engine.settings_delete(&owner(bob), None, by).await,
         ("policy_patch", _) => engine.policy_patch(&owner(bob), &json!({}), None, by).await.map(drop),
         ("policy_delete", _) => engine.policy_delete(&owner(bob), None, by).await,
+        ("configuration_replace", _) => {
+            let (owner, id, document) = (owner(bob), no_configuration(), provider_of_none());
+            let made = engine.configuration_replace(&owner, id, Profile::Seed2017, &document, None, by).await;
+            if_there(made.map(drop))
+        }
+        ("configuration_patch", _) => {
+            let (owner, id) = (owner(bob), no_configuration());
+            let made = engine.configuration_patch(&owner, id, Profile::Seed2017, &json!({}), None, by).await;
+            if_there(made.map(drop))
+        }
+        ("configuration_delete", _) => {
+            if_there(engine.configuration_delete(&owner(bob), no_configuration(), None, by).await)
+        }
+        ("configurations_clear", _) => if_there(engine.configurations_clear(&owner(bob), by).await),
         (_, Some(operation)) => Wanted::new(operation, bob, method).of_device(device).ask(engine, by).await,
         _ => panic!("{name} is new: say how it is asked"),
     };
     told.map_or_else(|error| error.code(), |()| "done").to_owned()
+}
+
+/// Whoever is told that there is no such thing may do it.
+fn if_there(told: Result<(), Error>) -> Result<(), Error> {
+    if matches!(told, Err(Error::NoDocument)) { Ok(()) } else { told }
 }
 
 fn owner(of: &Subject) -> Owner {
@@ -149,6 +177,16 @@ fn intent_of(name: &str, bob: &Subject, (method, device): (EnrolmentId, DeviceId
         "settings_delete" => Intent::change_settings(&account, Change::Delete),
         "policy_patch" => Intent::change_policy(&account, Change::Patch(&nothing)),
         "policy_delete" => Intent::change_policy(&account, Change::Delete),
+        "configuration_replace" => {
+            Intent::change_configuration(&account, Some(no_configuration()), Change::Put(&provider_of_none()))
+        }
+        "configuration_patch" => {
+            Intent::change_configuration(&account, Some(no_configuration()), Change::Patch(&nothing))
+        }
+        "configuration_delete" => {
+            Intent::change_configuration(&account, Some(no_configuration()), Change::Delete)
+        }
+        "configurations_clear" => Intent::change_configuration(&account, None, Change::Delete),
         "device_revoke" => Intent::revoke_device(bob, Some(device)),
         _ => {
             let operation = operation_of(name).unwrap_or(Operation::Reset);

@@ -179,10 +179,8 @@ on_stores! {
         let other = Login::new(below(&eve), first, Module::parse("other_auth").unwrap());
         assert!(matches!(engine.begin(other).await.unwrap(), Begin::EnrolmentRequired(_)));
         // The owner of the configuration says whether accounts below are asked.
-        let id = "c757665dca55edba2395df3ca6423f4f";
         for (includes, asked) in [(false, false), (true, true)] {
-            let second = json!({"enabled": true, "configuration_id": id, "account_id": "root",
-                "include_subaccounts": includes});
+            let second = json!({"enabled": true, "account_id": "root", "include_subaccounts": includes});
             put(&engine, &of("root"), json!({"multi_factor": second})).await;
             let begun = engine.begin(login(&below(&bob))).await.unwrap();
             assert_eq!(matches!(begun, Begin::Challenge(_)), asked, "{includes}");

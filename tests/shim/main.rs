@@ -35,6 +35,7 @@ mod node;
 mod notices;
 mod ops;
 mod peer;
+mod providers;
 mod pure;
 mod recovery;
 mod request;

@@ -179,9 +179,11 @@ fn with_dangers(mut engine: EngineBuilder, input: &Input<'_>) -> Result<EngineBu
     Ok(engine)
 }
 
-/// Registers the provider `duo` where the request has settings for it; the peer stands in for the network.
+/// Registers the provider `duo`, with settings where the request has some; the peer stands in for the network.
 fn with_duo(engine: EngineBuilder, input: &Input<'_>, peer: &Arc<Peer>) -> Result<EngineBuilder, Failure> {
-    let Some(given) = input.optional_object("duo")? else { return Ok(engine) };
+    let Some(given) = input.optional_object("duo")? else {
+        return Ok(engine.provider_without_settings(Duo::new(ApiHosts::duo())?).http(peer.clone()));
+    };
     let names = match given.optional_text("names")? {
         None | Some("account_and_user") => UserNames::AccountAndUser,
         Some("user_id") => UserNames::UserId,

@@ -9,15 +9,7 @@ use crate::node::Node;
 use crate::{json, pure};
 
 /// Ops that libraries to come will serve.
-const NOT_SERVED: &[&str] = &[
-    "account.forget",
-    "provider.create",
-    "provider.delete",
-    "provider.get",
-    "provider.list",
-    "provider.patch",
-    "provider.replace",
-];
+const NOT_SERVED: &[&str] = &["account.forget"];
 
 /// The process: at most one open engine.
 #[derive(Debug, Default)]
@@ -122,6 +114,12 @@ engine_ops! {
     "settings.patch" => settings_patch,
     "settings.delete" => settings_delete,
     "settings.resolve" => settings_resolve,
+    "provider.create" => provider_create,
+    "provider.list" => provider_list,
+    "provider.get" => provider_get,
+    "provider.replace" => provider_replace,
+    "provider.patch" => provider_patch,
+    "provider.delete" => provider_delete,
     "policy.put" => policy_put,
     "policy.resolve" => policy_resolve,
     "audit.attempts" => audit_attempts,

@@ -76,7 +76,7 @@ impl Node {
         Ok(Value::Object(names.iter().map(knob).collect::<Map<_, _>>()))
     }
 
-    async fn owner(&self, input: &Input<'_>) -> Result<Owner, Failure> {
+    pub(crate) async fn owner(&self, input: &Input<'_>) -> Result<Owner, Failure> {
         if input.text("account")? == "system" {
             return Ok(Owner::System);
         }
@@ -84,7 +84,7 @@ impl Node {
     }
 }
 
-fn revision(input: &Input<'_>) -> Result<Option<Revision>, Failure> {
+pub(crate) fn revision(input: &Input<'_>) -> Result<Option<Revision>, Failure> {
     input.optional_parsed("revision", str::parse)
 }
 

@@ -18,7 +18,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 17] = [
+pub const KINDS: [RecordKind; 18] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -36,6 +36,7 @@ pub const KINDS: [RecordKind; 17] = [
     RecordKind::new("api_key_hint"),
     RecordKind::new("settings"),
     RecordKind::new("policy"),
+    RecordKind::new("configurations"),
 ];
 
 /// A world's store, shared so that it can be wrapped.

@@ -100,6 +100,16 @@ impl DuoSite {
         builder.http(Arc::new(self.client.clone())).transport(Arc::new(self.inbox.clone()))
     }
 
+    /// Starts a builder of a node whose host keeps no settings of Duo.
+    ///
+    /// # Panics
+    /// If the provider cannot be made.
+    pub fn bare_node(&self) -> EngineBuilder {
+        let hosts = ApiHosts::duo().also(self.duo.authority()).expect("an authority");
+        let builder = self.world.node().provider_without_settings(Duo::new(hosts).expect("a provider"));
+        builder.http(Arc::new(self.client.clone())).transport(Arc::new(self.inbox.clone()))
+    }
+
     /// The settings of the mode, with these members besides, or instead.
     ///
     /// # Panics

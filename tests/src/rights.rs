@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use audit_model::Profile;
 use mfa::settings::{Change, Owner};
 use mfa::{
-    Account, AccountId, Answer, Authority, Begin, Channel, Choice, DeviceId, Engine, EnrolConfirm,
-    EnrolmentId, EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login, MethodSelector,
-    Operation, Proof, ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
+    Account, AccountId, Answer, Authority, Begin, Channel, Choice, ConfigurationId, DeviceId, Engine,
+    EnrolConfirm, EnrolmentId, EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login,
+    MethodSelector, Operation, Proof, ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::devices::session_of;
 use crate::{STEP, World, host, login, session, subject, totp};
@@ -88,6 +89,10 @@ impl Wanted {
             Operation::RemoveApiKey => Intent::remove_api_key(&self.account()),
             Operation::ChangeSettings => Intent::change_settings(&self.account(), Change::Put(&json!({}))),
             Operation::ChangePolicy => Intent::change_policy(&self.account(), Change::Put(&json!({}))),
+            Operation::ChangeConfiguration => {
+                Intent::change_configuration(&self.account(), None, Change::Put(&provider_of_none()))
+            }
+            Operation::ShowConfiguration => Intent::show_configuration(&self.account(), no_configuration()),
             other => panic!("{other} is new: say how it is asked for"),
         }
     }
@@ -130,6 +135,18 @@ impl Wanted {
                 let owner = Owner::Account(self.account());
                 engine.policy_put(&owner, &json!({}), None, authority).await.map(drop)
             }
+            Operation::ChangeConfiguration => {
+                let (owner, form) = (Owner::Account(self.account()), Profile::Seed2017);
+                engine.configuration_create(&owner, form, &provider_of_none(), authority).await.map(drop)
+            }
+            Operation::ShowConfiguration => {
+                let owner = Owner::Account(self.account());
+                match engine.configuration_show(&owner, no_configuration(), authority).await {
+                    // Whoever may see that there is none may see it.
+                    Err(Error::NoDocument) => Ok(()),
+                    other => other.map(drop),
+                }
+            }
             Operation::Bypass => engine.bypass_issue(account, user, life, authority).await.map(drop),
             Operation::Forget => engine.forget_user(account, user, authority).await,
             Operation::RevokeDevice => engine.device_revoke_all(account, user, authority).await,
@@ -154,6 +171,18 @@ impl Wanted {
     }
 }
 
+/// A configuration of a provider that no engine has.
+#[must_use]
+pub fn provider_of_none() -> Value {
+    json!({ "provider_name": "none" })
+}
+
+/// The id of a configuration that nobody has.
+#[must_use]
+pub const fn no_configuration() -> ConfigurationId {
+    ConfigurationId::from_random([7; 16])
+}
+
 /// Whether a user may make a change to themselves with a proof, and whether an administrator may to another: the
 /// table of the administrators' manual.
 ///
@@ -176,7 +205,9 @@ pub fn may(operation: Operation) -> (bool, bool) {
         | Operation::ShowApiKey
         | Operation::RemoveApiKey
         | Operation::ChangeSettings
-        | Operation::ChangePolicy => (false, true),
+        | Operation::ChangePolicy
+        | Operation::ChangeConfiguration
+        | Operation::ShowConfiguration => (false, true),
         other => panic!("{other} is new: say who may"),
     }
 }

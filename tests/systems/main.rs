@@ -4,6 +4,7 @@
 mod api_keys;
 mod attempts;
 mod b3_networks;
+mod configurations;
 mod crossbar;
 mod edges;
 mod edges_delivered;

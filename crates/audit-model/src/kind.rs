@@ -95,6 +95,11 @@ kinds! {
     ApiKeyRejected = 66, "api_key_rejected", "An API key was refused: written once a minute for an account whose key it was, and once for all others.", [];
     SettingsChanged = 70, "settings_changed", "The settings of an account's modules, or the system's, were written or deleted.", ["change", "paths", "revision", "authority"];
     PolicyChanged = 71, "policy_changed", "The policy of an account, or the system's, was written or deleted.", ["change", "paths", "revision", "authority"];
+    ConfigurationCreated = 72, "configuration_created", "A provider configuration of an account, or of the system, was made.", ["configuration", "provider", "paths", "authority"];
+    ConfigurationChanged = 73, "configuration_changed", "A provider configuration was changed; the values are never told.", ["configuration", "provider", "change", "paths", "authority"];
+    ConfigurationDeleted = 74, "configuration_deleted", "A provider configuration was deleted.", ["configuration", "provider", "authority"];
+    ConfigurationShown = 75, "configuration_shown", "A provider configuration was shown with its settings.", ["configuration", "provider", "authority"];
+    ConfigurationsCleared = 76, "configurations_cleared", "Every provider configuration of an account, or of the system, was deleted.", ["configurations", "authority"];
     DeviceTrusted = 80, "device_trusted", "A device is trusted from now on, perhaps in place of another.", ["device", "replaced"];
     DeviceKept = 81, "device_kept", "A device is known from now on, perhaps in place of another.", ["device", "replaced"];
     DeviceRevoked = 82, "device_revoked", "A device, or every one, is not trusted any more.", ["device", "authority"];

@@ -9,6 +9,7 @@ mod bind;
 mod call;
 pub(crate) mod case;
 mod charge;
+pub(crate) mod configuration;
 pub(crate) mod confirm;
 pub(crate) mod decoy;
 pub(crate) mod device;
@@ -30,6 +31,7 @@ pub(crate) mod recovery;
 pub(crate) mod rescue;
 pub(crate) mod reseal;
 mod revoke;
+pub(crate) mod selected;
 pub(crate) mod sends;
 pub(crate) mod slots;
 pub(crate) mod standing;
@@ -48,8 +50,8 @@ use serde_json::Value;
 
 use self::held::{Documents, Kept};
 use crate::provider::AnyProvider;
-use crate::record::login::{Enrolment, Login};
-use crate::settings::Modules;
+use crate::record::login::{Enrolment, Login, OfConfiguration};
+use crate::settings::{Clear, Modules};
 use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName, RecoveryForm, Role, SecretBytes, bypass};
 
 /// What every decision knows of the engine, and of what holds for the account that it is about.
@@ -63,6 +65,8 @@ pub(crate) struct Rules {
     pub(crate) modules: Arc<Modules>,
     pub(crate) documents: Documents,
     pub(crate) parsed: Arc<Kept>,
+    /// The provider whose configuration of the system is used where a module names none.
+    pub(crate) default_provider: ProviderName,
 }
 
 /// What host code has allowed that lets users in without proof.
@@ -74,13 +78,17 @@ pub(crate) struct Dangers {
     pub(crate) fail_open: u8,
 }
 
-/// A provider of this engine with its settings, which may hold secrets.
+/// A provider of this engine with the settings that hold for a step, which may hold secrets.
+#[derive(Clone)]
 pub(crate) struct Registered {
     pub(crate) name: ProviderName,
     pub(crate) code: Arc<dyn AnyProvider>,
-    pub(crate) settings: Value,
+    /// None for one that the host registered for configurations alone.
+    settings: Option<Arc<Clear>>,
+    /// Where the settings are from, where they are not the host's own.
+    pub(crate) configuration: Option<OfConfiguration>,
     /// A secret and an enrolment that are nobody's, once a decoy has needed them.
-    pub(crate) nobodys: OnceLock<Nobodys>,
+    pub(crate) nobodys: Arc<OnceLock<Nobodys>>,
 }
 
 /// What an enrolment of nobody would have.
@@ -91,15 +99,33 @@ pub(crate) struct Nobodys {
 }
 
 impl Registered {
-    pub(crate) fn new(name: ProviderName, code: Arc<dyn AnyProvider>, settings: Value) -> Self {
-        Self { name, code, settings, nobodys: OnceLock::new() }
+    pub(crate) fn new(name: ProviderName, code: Arc<dyn AnyProvider>, settings: Option<Value>) -> Self {
+        let settings = settings.map(|settings| Arc::new(Clear(settings)));
+        Self { name, code, settings, configuration: None, nobodys: Arc::default() }
+    }
+
+    /// Returns the settings; of a provider without any, which nothing uses, `null`.
+    pub(crate) fn settings(&self) -> &Value {
+        self.settings.as_ref().map_or(&Value::Null, |settings| &settings.0)
     }
 }
 
 impl Rules {
     /// Returns a provider that is registered and that the policy offers.
     pub(crate) fn usable(&self, provider: &ProviderName) -> Option<&Registered> {
-        self.providers.get(provider).filter(|provider| self.offers(provider))
+        self.providers.get(provider).filter(|provider| self.can_use(provider))
+    }
+
+    /// Returns the provider of an enrolment, if it is usable as this enrolment's: with the configuration that it was made
+    /// under, and of the provider that the module asks for.
+    pub(crate) fn usable_for(&self, enrolment: &Enrolment) -> Option<&Registered> {
+        let of_it = |provider: &&Registered| provider.configuration == enrolment.configuration;
+        self.usable(&enrolment.provider).filter(of_it)
+    }
+
+    /// Returns whether a provider has settings, is offered by the policy, and is what the module asks for.
+    pub(crate) fn can_use(&self, provider: &Registered) -> bool {
+        provider.settings.is_some() && self.offers(provider) && self.is_asked_for(provider)
     }
 
     /// Returns whether the policy offers a provider. A bypass is the word of whoever issued it.
@@ -118,7 +144,7 @@ impl Rules {
     /// Returns the provider that issues recovery sets, where there is one and the policy wants them issued.
     pub(crate) fn recovery(&self) -> Option<&Registered> {
         let issues = |p: &&Registered| {
-            p.code.describe().role == Role::Recovery && p.name.as_str() != bypass::NAME && self.offers(p)
+            p.code.describe().role == Role::Recovery && p.name.as_str() != bypass::NAME && self.can_use(p)
         };
         self.providers.values().find(issues)
     }

@@ -5,6 +5,7 @@ mod admit;
 mod api_key;
 mod api_key_hint;
 mod builder;
+mod configuration;
 mod destination;
 mod devices;
 mod document;

@@ -111,6 +111,10 @@ impl ConfigurationId {
         let decoded = fits.then(|| HEXLOWER.decode_mut(text.as_bytes(), &mut bytes))?;
         decoded.is_ok().then_some(Self(bytes))
     }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl fmt::Display for ConfigurationId {

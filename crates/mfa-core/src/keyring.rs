@@ -61,6 +61,8 @@ pub(crate) enum Label {
     MacDestination,
     /// Seals API keys that can be shown again.
     SealApiKey,
+    /// Seals what providers are told in configurations.
+    SealConfiguration,
     /// Hashes API keys.
     MacApiKey,
     /// Makes the ids of the hints at whose an API key is.
@@ -68,8 +70,14 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    const SEALS: [Self; 5] =
-        [Self::SealVault, Self::SealContacts, Self::SealDirectory, Self::SealLink, Self::SealApiKey];
+    const SEALS: [Self; 6] = [
+        Self::SealVault,
+        Self::SealContacts,
+        Self::SealDirectory,
+        Self::SealLink,
+        Self::SealApiKey,
+        Self::SealConfiguration,
+    ];
     const MACS: [Self; 9] = [
         Self::MacRecord,
         Self::MacBinder,
@@ -96,6 +104,7 @@ impl Label {
             Self::MacCode => "mac/code",
             Self::MacDestination => "mac/destination",
             Self::SealApiKey => "seal/api_key",
+            Self::SealConfiguration => "seal/configuration",
             Self::MacApiKey => "mac/api_key",
             Self::MacApiKeyHint => "mac/api_key_hint",
         }

@@ -3,11 +3,13 @@
 use core::fmt;
 
 use audit_model::{AccountId, UserId};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::settings::Change;
-use crate::{Account, DeviceId, EnrolmentId, ProviderName, Subject};
+use crate::{Account, ConfigurationId, DeviceId, EnrolmentId, ProviderName, Subject};
 
 macro_rules! operations {
     ($( $(#[$doc:meta])* $variant:ident = $code:literal; )*) => {
@@ -21,7 +23,7 @@ macro_rules! operations {
 
         impl Operation {
             /// Every operation.
-            pub const ALL: [Self; 16] = [$( Self::$variant, )*];
+            pub const ALL: [Self; 18] = [$( Self::$variant, )*];
 
             /// Returns the stable name, as in `remove_method`.
             #[must_use]
@@ -71,6 +73,10 @@ operations! {
     ChangeSettings = "change_settings";
     /// Change what an account sets of the policy.
     ChangePolicy = "change_policy";
+    /// Make, change or delete a provider configuration of an account.
+    ChangeConfiguration = "change_configuration";
+    /// Show a provider configuration of an account with its settings.
+    ShowConfiguration = "show_configuration";
 }
 
 impl fmt::Display for Operation {
@@ -193,6 +199,24 @@ impl Intent {
     #[must_use]
     pub fn change_policy(account: &Account, change: Change<'_>) -> Self {
         Self::of_account(Operation::ChangePolicy, account).about(&of_change(change))
+    }
+
+    /// Makes this very change to the provider configuration `id` of `account`: none makes one with [`Change::Put`], and
+    /// deletes all with [`Change::Delete`].
+    #[must_use]
+    pub fn change_configuration(account: &Account, id: Option<ConfigurationId>, change: Change<'_>) -> Self {
+        // What is written may hold keys, and an intent stays.
+        let change = Zeroizing::new(of_change(change));
+        let digest: [u8; 32] = Sha256::digest(change.as_bytes()).into();
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
+        let detail = format!("{id} {}", HEXLOWER.encode(&digest));
+        Self::of_account(Operation::ChangeConfiguration, account).about(&detail)
+    }
+
+    /// Shows the provider configuration `id` of `account` with its settings.
+    #[must_use]
+    pub fn show_configuration(account: &Account, id: ConfigurationId) -> Self {
+        Self::of_account(Operation::ShowConfiguration, account).about(&id.to_string())
     }
 
     /// Returns the operation.

@@ -56,6 +56,7 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | trust a device no more | yes | yes | yes | – | yes |
 /// | ban a device | yes | yes | yes | – | – |
 /// | change settings or policy of an account | yes | never: an account has no proof of its own | yes | – | – |
+/// | change or show a provider configuration of an account | yes | never: an account has no proof of its own | yes | – | – |
 /// | issue, show, remove an API key | yes | never: an account has no proof of its own | yes | – | – |
 pub(crate) const fn permission(operation: Operation, right: Right) -> Permission {
     match (operation, right) {
@@ -81,7 +82,9 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
             | Operation::ShowApiKey
             | Operation::RemoveApiKey
             | Operation::ChangeSettings
-            | Operation::ChangePolicy,
+            | Operation::ChangePolicy
+            | Operation::ChangeConfiguration
+            | Operation::ShowConfiguration,
             Right::Administrator,
         ) => Always,
         (Operation::Disable | Operation::Forget, Right::Own) => UnlessEnforced,
@@ -95,7 +98,9 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
             | Operation::ShowApiKey
             | Operation::RemoveApiKey
             | Operation::ChangeSettings
-            | Operation::ChangePolicy,
+            | Operation::ChangePolicy
+            | Operation::ChangeConfiguration
+            | Operation::ShowConfiguration,
             Right::Own,
         )
         | (Operation::Disable, Right::Administrator) => NO,
@@ -129,6 +134,8 @@ mod tests {
             (Operation::RemoveApiKey, "ynypp"),
             (Operation::ChangeSettings, "ynypp"),
             (Operation::ChangePolicy, "ynypp"),
+            (Operation::ChangeConfiguration, "ynypp"),
+            (Operation::ShowConfiguration, "ynypp"),
         ];
         assert_eq!(rows.map(|(operation, _)| operation), Operation::ALL);
         for (operation, row) in rows {

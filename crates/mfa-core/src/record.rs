@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod api_key;
 pub(crate) mod challenge;
+pub(crate) mod configurations;
 pub(crate) mod destination;
 pub(crate) mod device;
 pub(crate) mod directory;
@@ -38,7 +39,7 @@ pub(crate) const API_KEY: RecordKind = RecordKind::new("api_key");
 pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 17] = [
+pub(crate) const KINDS: [RecordKind; 18] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -54,6 +55,7 @@ pub(crate) const KINDS: [RecordKind; 17] = [
     ACCOUNT_MESSAGES,
     document::SETTINGS,
     document::POLICY,
+    configurations::CONFIGURATIONS,
     API_KEY,
     API_KEY_HINT,
 ];

@@ -29,10 +29,12 @@
 //! # Ok(()) }
 //! ```
 
+mod configuration;
 mod document;
 mod effective;
 mod origin;
 mod owner;
+mod wire;
 
 use std::collections::BTreeMap;
 
@@ -40,11 +42,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::Module;
 
+pub use configuration::{Configuration, RevealedConfiguration};
 pub use document::{ModuleSettings, MultiFactorSettings, Settings};
 pub use effective::{Effective, Resolved};
 pub use origin::Origin;
 pub use owner::{Change, Owner, Revision, Stored};
+pub use wire::{configuration_error, configurations_json};
 
+pub(crate) use configuration::{Clear, MAX_CONFIGURATIONS, Sealed, Written};
 pub(crate) use document::{MAX_DOCUMENT_BYTES, merged, short};
 pub(crate) use origin::visible;
 

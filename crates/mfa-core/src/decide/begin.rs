@@ -21,7 +21,7 @@ use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_k
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
     Begin, ChallengeId, Charge, DeniedReason, DeviceId, Draw, Effect, EnrolmentId, EnrolmentRequired, Error,
-    Expect, Intent, Login, Method, Role, Version,
+    Expect, Intent, Login, Method, Reason, Role, Version,
 };
 
 /// How many tickets of a user there are at most.
@@ -171,6 +171,8 @@ impl Beginning<'_> {
                 let mut event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
                 if denied.reason == DeniedReason::ModuleDisabled {
                     event = self.rules.disabled(event, &self.login.module);
+                } else if denied.reason == DeniedReason::Unavailable && self.rules.asks_in_vain() {
+                    event = self.rules.rejected(event, Reason::Unavailable, &self.login.module);
                 }
                 self.merged(event, code);
                 Begin::Denied(*denied)
@@ -395,7 +397,7 @@ impl Beginning<'_> {
         self.plan.put(key, Expect::Any, &TicketRecord { held }, Some(expires_at))?;
         let event = self.event(Kind::EnrolmentRequired, Outcome::Info);
         self.plan.events([event]);
-        let is_factor = |p: &&Registered| p.code.describe().role == Role::Factor && self.rules.offers(p);
+        let is_factor = |p: &&Registered| p.code.describe().role == Role::Factor && self.rules.can_use(p);
         let offered = self.rules.providers.values().filter(is_factor).map(|p| p.name.clone()).collect();
         Ok(Begin::EnrolmentRequired(EnrolmentRequired {
             ticket: crate::Ticket(claims.issue_text(ring)?),

@@ -28,7 +28,7 @@ impl Confirming<'_> {
         let at = place(self.claims, self.account, method, "vault");
         vault.set(id, at.seal(&self.rules.ring, draw.take()?, plain.expose_secret())?);
         let mut login = self.login.clone();
-        login.enrolments.push(self.enrolment(id));
+        login.enrolments.push(self.enrolment(id, method));
         login.pushes = 0;
         let events = vec![self.confirmed_event()];
         self.add_recovery(&mut login, &mut vault, draw)?;
@@ -55,7 +55,7 @@ impl Confirming<'_> {
         Ok(Confirmed::Answer(EnrolConfirm::Confirmed(id)))
     }
 
-    fn enrolment(&self, id: EnrolmentId) -> Enrolment {
+    fn enrolment(&self, id: EnrolmentId, method: &Registered) -> Enrolment {
         Enrolment {
             id,
             provider: self.pending.provider.clone(),
@@ -64,6 +64,7 @@ impl Confirming<'_> {
             created_at: self.login.effective(self.now),
             data: self.pending.data.clone(),
             bound: self.pending.bound,
+            configuration: method.configuration.clone(),
         }
     }
 
@@ -88,7 +89,7 @@ impl Confirming<'_> {
             provider: shown.provider.clone(),
             data: shown.data.clone(),
             bound: Bound::Own,
-            ..self.enrolment(shown.id)
+            ..self.enrolment(shown.id, method)
         });
         Ok(())
     }

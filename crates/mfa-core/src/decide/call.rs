@@ -12,7 +12,7 @@ use crate::{ChallengeId, Change, Cx, Draw, Error, SecretBytes, StepEvent};
 /// Returns the active method's provider, if the method can be used as things are now.
 pub(super) fn ready<'a>(case: &Case<'a>) -> Option<&'a Registered> {
     let enrolment = case.login.value.enrolment(case.challenge.value.method)?;
-    case.rules.usable(&enrolment.provider)
+    case.rules.usable_for(enrolment)
 }
 
 /// Calls the provider and keeps what it says to keep. `None` if the method's secret does not open.
@@ -97,7 +97,7 @@ fn context<'a>(case: &'a Case<'_>, method: &'a Registered, draw: &'a mut Draw) -
         challenge: ChallengeId::from_bytes(case.claims.id),
         enrolment: case.challenge.value.method,
         not_before: case.login.value.barrier,
-        settings: &method.settings,
+        settings: method.settings(),
         entropy: draw,
         contacts: &[],
         keyed: Some(Keyed { ring: &case.rules.ring, key: case.challenge.value.key.as_str() }),

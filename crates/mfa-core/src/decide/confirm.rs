@@ -173,7 +173,8 @@ impl Confirming<'_> {
         if let Some(reason) = self.ended(matches!(ask, Ask::Respond(Act::Answer(_)))) {
             return self.refuse(reason);
         }
-        let Some(method) = self.rules.usable(&self.pending.provider) else {
+        let method = self.rules.usable(&self.pending.provider);
+        let Some(method) = method.filter(|method| method.configuration == self.pending.configuration) else {
             return self.refuse(Reason::Unavailable);
         };
         match ask {

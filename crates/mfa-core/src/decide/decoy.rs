@@ -221,6 +221,7 @@ fn made_up(rules: &Rules, login: &Login, now: Timestamp, draw: &mut Draw) -> Res
             created_at: since,
             data: nobodys.data.clone(),
             bound: Bound::Own,
+            configuration: provider.configuration.clone(),
         });
     }
     Ok(LoginRecord {
@@ -233,7 +234,7 @@ fn made_up(rules: &Rules, login: &Login, now: Timestamp, draw: &mut Draw) -> Res
 
 /// Finds the provider to act as: one that does nothing before the answer, where there is one.
 fn acts(rules: &Rules) -> Option<&Registered> {
-    let is_factor = |p: &&Registered| p.code.describe().role == Role::Factor && rules.offers(p);
+    let is_factor = |p: &&Registered| p.code.describe().role == Role::Factor && rules.can_use(p);
     rules.providers.values().filter(is_factor).min_by_key(|p| !p.code.describe().effects.is_empty())
 }
 
@@ -296,7 +297,7 @@ impl Nobody<'_> {
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: self.id,
             not_before: Timestamp::MIN,
-            settings: &self.provider.settings,
+            settings: self.provider.settings(),
             entropy: draw,
             contacts: &[],
             keyed: None,

@@ -11,7 +11,9 @@ use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::document::{Document, POLICY, SETTINGS, document_key};
 use crate::settings::{Change, Effective, Owner, Revision, Settings, merged, visible};
-use crate::{Account, Error, Expect, FieldError, Intent, PolicyDocument, RecordKind, Subject, Version};
+use crate::{
+    Account, Error, Expect, FieldError, Forbidden, Intent, PolicyDocument, RecordKind, Subject, Version,
+};
 
 /// The longest list of changed paths that an event has.
 const MAX_PATHS_BYTES: usize = 400;
@@ -71,18 +73,9 @@ impl Writing<'_> {
     /// Decides the change. Its value is what the document has become; nothing where it was deleted.
     pub(crate) fn write(&self, records: &Records, now: Timestamp) -> Managed<Option<Value>> {
         let mut plan = Plan::default();
-        let allowed = match self.by {
-            By::Host { .. } => None,
-            By::Asked { subject, permit, intent } => {
-                let target = Target { subject, login: None, now };
-                match authorise(self.rules, permit, intent, target, records, &mut plan)? {
-                    Ok(allowed) => Some(allowed),
-                    Err(why) => {
-                        let plan = note_refused(intent, permit, why, now);
-                        return Ok(Decision { plan, value: Err(why) });
-                    }
-                }
-            }
+        let allowed = match self.by.authorise(self.rules, records, now, &mut plan)? {
+            Ok(allowed) => allowed,
+            Err((plan, why)) => return Ok(Decision { plan, value: Err(why) }),
         };
         if self.rules.modules.is_empty() {
             let problem = "must be named to the engine before settings and policies are kept for accounts";
@@ -165,28 +158,33 @@ impl Writing<'_> {
         allowed: Option<&Allowed>,
         now: Timestamp,
     ) -> EventBuilder {
-        let mut paths = Vec::new();
-        differences(before, after.unwrap_or(&Value::Null), &mut String::new(), &mut paths);
-        // Names that settings do not know are counted, so that they push nothing out.
-        let all = paths.len();
-        paths.retain(|path| Settings::knows(path) || self.kind == Written::Policy);
-        if paths.len() < all {
-            paths.push(format!("+{}", all.saturating_sub(paths.len())));
-        }
-        let mut paths = paths.join(" ");
-        if paths.len() > MAX_PATHS_BYTES {
-            let mut at = MAX_PATHS_BYTES;
-            while !paths.is_char_boundary(at) {
-                at = at.saturating_sub(1);
-            }
-            paths.truncate(at);
-            paths.push('…');
-        }
+        let known = |path: &str| self.kind == Written::Policy || Settings::knows(path);
         let event = EventBuilder::new(self.owner.scope(), self.kind.event(), Outcome::Success, now)
             .field("change", self.change.code())
-            .field("paths", paths);
-        match (&self.by, allowed) {
-            (By::Host { actor, reason }, _) => event
+            .field("paths", paths(before, after.unwrap_or(&Value::Null), known));
+        self.by.describe(event, allowed)
+    }
+}
+
+impl By<'_> {
+    /// Decides whether the change may be made; a refusal is written down. The host's own code may.
+    pub(crate) fn authorise(
+        &self,
+        rules: &Rules,
+        records: &Records,
+        now: Timestamp,
+        plan: &mut Plan,
+    ) -> Result<Result<Option<Allowed>, (Plan, Forbidden)>, Error> {
+        let Self::Asked { subject, permit, intent } = *self else { return Ok(Ok(None)) };
+        let target = Target { subject, login: None, now };
+        let allowed = authorise(rules, permit, intent, target, records, plan)?;
+        Ok(allowed.map(Some).map_err(|why| (note_refused(intent, permit, why, now), why)))
+    }
+
+    /// Writes who asked.
+    pub(crate) fn describe(&self, event: EventBuilder, allowed: Option<&Allowed>) -> EventBuilder {
+        match (self, allowed) {
+            (Self::Host { actor, reason }, _) => event
                 .field("authority", "host_vouched")
                 .actor((*actor).to_owned())
                 .reason((*reason).to_owned()),
@@ -194,6 +192,28 @@ impl Writing<'_> {
             (_, None) => event,
         }
     }
+}
+
+/// Lists the dotted paths at which two documents differ, in one line that fits an event. Those that mean nothing here are
+/// counted, so that they push nothing out.
+pub(crate) fn paths(before: &Value, after: &Value, known: impl Fn(&str) -> bool) -> String {
+    let mut paths = Vec::new();
+    differences(before, after, &mut String::new(), &mut paths);
+    let all = paths.len();
+    paths.retain(|path| known(path));
+    if paths.len() < all {
+        paths.push(format!("+{}", all.saturating_sub(paths.len())));
+    }
+    let mut paths = paths.join(" ");
+    if paths.len() > MAX_PATHS_BYTES {
+        let mut at = MAX_PATHS_BYTES;
+        while !paths.is_char_boundary(at) {
+            at = at.saturating_sub(1);
+        }
+        paths.truncate(at);
+        paths.push('…');
+    }
+    paths
 }
 
 /// Reads a document.

@@ -7,6 +7,7 @@ use super::case::Case;
 use super::judge::{Judged, carry_out};
 use super::survey::wait_for;
 use crate::machine::{Move, Status};
+use crate::record::login::Enrolment;
 use crate::{Choice, Draw, EffectKind, EnrolmentId, Error, ProviderName, StepEvent};
 
 /// Goes on with the next method, once a challenge and never after an answer was judged. `None` where there is none.
@@ -44,14 +45,16 @@ pub(super) fn fall_back(case: &mut Case<'_>, draw: &mut Draw) -> Result<Option<J
 /// Finds the next of the offered methods that sends, and that is not refused now.
 fn next(case: &Case<'_>) -> Option<(EnrolmentId, ProviderName)> {
     let challenge = &case.challenge.value;
-    let sends = |provider: &ProviderName| {
-        case.rules.usable(provider).is_some_and(|p| p.code.describe().effects.contains(&EffectKind::Deliver))
+    let sends = |enrolment: &Enrolment| {
+        case.rules
+            .usable_for(enrolment)
+            .is_some_and(|p| p.code.describe().effects.contains(&EffectKind::Deliver))
     };
-    let open = |e: &&crate::record::login::Enrolment| {
+    let open = |e: &&Enrolment| {
         e.id != challenge.method
             && challenge.offered.contains(&e.id)
             && !e.is_stopped()
-            && sends(&e.provider)
+            && sends(e)
             && wait_for(case.rules, &case.login.value, e, case.at, case.challenge.value.known).is_zero()
     };
     let found = case.login.value.enrolments.iter().find(open)?;

@@ -9,9 +9,11 @@ use audit_model::{Scope, Timestamp};
 use serde_json::Value;
 
 use super::Rules;
+use super::selected::{Named, Selected};
 use crate::driver::{Read, Records};
 use crate::plan::Plan;
 use crate::policy::Trigger;
+use crate::record::configurations::{CONFIGURATIONS, Configurations};
 use crate::record::document::{Document, POLICY, SETTINGS, document_key};
 use crate::settings::{Effective, Origin, Settings, visible};
 use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Subject, Version};
@@ -20,6 +22,9 @@ use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Su
 const MOST_PARSED: usize = 4096;
 const NOT_TRUSTED: Error = Error::Unavailable("a stored record cannot be trusted");
 
+/// What each account may have of its own.
+const DOCUMENTS: [RecordKind; 3] = [SETTINGS, POLICY, CONFIGURATIONS];
+
 /// What the documents of a lineage came to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Documents {
@@ -27,6 +32,8 @@ pub(crate) struct Documents {
     pub(crate) origins: BTreeMap<&'static str, Origin>,
     /// The settings of the module that a login comes through.
     pub(crate) module: Option<Arc<Effective>>,
+    /// The provider configuration that the module selects, where one is selected.
+    pub(crate) selected: Option<Selected>,
     /// Whether a module of the account asks for a second factor, where a step comes through none.
     some_module_asks: bool,
 }
@@ -39,10 +46,12 @@ impl Rules {
         }
         let scope = |ancestor: &Ancestor| Scope::Account(ancestor.account.clone());
         let scopes = lineage.iter().map(scope).chain([Scope::System]);
-        let settings = visible(lineage).iter().map(scope).chain([Scope::System]);
+        let inherited = visible(lineage).iter().map(scope).chain([Scope::System]);
         // What is enforced reaches beyond resellers, what is set does not.
         let policies = scopes.map(|scope| document_key(scope, POLICY));
-        policies.chain(settings.map(|scope| document_key(scope, SETTINGS))).collect()
+        let kinds = [SETTINGS, CONFIGURATIONS];
+        let others = inherited.flat_map(|scope| kinds.map(|kind| document_key(scope.clone(), kind)));
+        policies.chain(others).collect()
     }
 
     /// Returns the rules that hold for the first account of `lineage`. A document that is there and cannot be trusted or
@@ -78,8 +87,30 @@ impl Rules {
         // A change comes through no module: what any of them asks for counts.
         let some_module_asks = module.is_none() && self.modules.iter().any(|module| resolve(module).applies);
         let module = known.map(|module| Arc::new(resolve(module)));
-        let documents = Documents { origins: effective.origins, module, some_module_asks };
-        Ok(Cow::Owned(Self { policy: effective.policy, documents, ..self.clone() }))
+        let named = match &module {
+            Some(module) => Named::by(module),
+            // What is of no module is of what all modules name.
+            None => Named::by_all(self.modules.iter().map(resolve)),
+        };
+        let found = self.selected(named, lineage, records)?;
+        let (providers, selected) = match found {
+            Some(found) => {
+                let (providers, selected) = found.applied(self);
+                (providers, Some(selected))
+            }
+            None => (Arc::clone(&self.providers), None),
+        };
+        let documents = Documents { origins: effective.origins, module, selected, some_module_asks };
+        Ok(Cow::Owned(Self { policy: effective.policy, documents, providers, ..self.clone() }))
+    }
+
+    /// Returns the provider configurations of an account, or of the system.
+    pub(super) fn configurations(
+        &self,
+        records: &Records,
+        scope: Scope,
+    ) -> Result<Option<Arc<Configurations>>, Error> {
+        Ok(self.parsed(records, scope, CONFIGURATIONS)?.and_then(Parsed::configurations))
     }
 
     /// Returns the lineage that a challenge keeps, for steps that come without one.
@@ -90,7 +121,7 @@ impl Rules {
     /// Has a decision that grants hold what its own account had set when it was made.
     pub(crate) fn hold_documents(&self, lineage: &[Ancestor], records: &Records, plan: &mut Plan) {
         let Some(own) = lineage.first().filter(|_| !self.modules.is_empty()) else { return };
-        for kind in [SETTINGS, POLICY] {
+        for kind in DOCUMENTS {
             let key = document_key(Scope::Account(own.account.clone()), kind);
             match records.stored_version(&key) {
                 Some(version) => plan.check(key, version),
@@ -144,6 +175,15 @@ impl Rules {
         if let Some(parsed) = self.parsed.get(&key, stored) {
             return Ok(Some(parsed));
         }
+        if kind == CONFIGURATIONS {
+            let (all, version) = match records.read::<Configurations>(&key) {
+                Read::Absent => return Ok(None),
+                Read::Live(all, version) => (Parsed::Configurations(Arc::new(all)), version),
+                Read::Refused(_) => return Err(NOT_TRUSTED),
+            };
+            self.parsed.put(key, version, all.clone());
+            return Ok(Some(all));
+        }
         let (document, version) = match records.read::<Document>(&key) {
             Read::Absent => return Ok(None),
             Read::Live(document, version) => (document, version),
@@ -165,6 +205,8 @@ impl Rules {
 enum Parsed {
     Settings(Arc<Settings>),
     Policy(Arc<PolicyDocument>),
+    /// Settings stay sealed.
+    Configurations(Arc<Configurations>),
 }
 
 impl Parsed {
@@ -174,6 +216,10 @@ impl Parsed {
 
     fn policy(self) -> Option<Arc<PolicyDocument>> {
         if let Self::Policy(policy) = self { Some(policy) } else { None }
+    }
+
+    fn configurations(self) -> Option<Arc<Configurations>> {
+        if let Self::Configurations(all) = self { Some(all) } else { None }
     }
 }
 

@@ -116,9 +116,11 @@ pub(crate) fn judge(
         Opened::Gone => return Ok(Decision::only(Judged::Rejected(refused(Reason::Superseded)))),
         Opened::Refused(record, problem) => return refused_record(claims, request, record, problem, now),
     };
-    let is_off = case.challenge.value.purpose == Purpose::Login && rules.module_is_off();
-    let judged = if is_off && ask.goes_on() {
+    let goes_on = case.challenge.value.purpose == Purpose::Login && ask.goes_on();
+    let judged = if goes_on && rules.module_is_off() {
         Judged::Rejected(case.refuse(Reason::ModuleDisabled, None)?)
+    } else if goes_on && rules.asks_in_vain() {
+        Judged::Rejected(case.refuse(Reason::Unavailable, None)?)
     } else {
         judge_open(&mut case, ask, draw)?
     };
@@ -295,12 +297,12 @@ fn meant(case: &Case<'_>, response: &Response) -> Option<MethodSelector> {
 
 /// Makes another of the offered methods the active one, if it can be used now. Counts and attempts stay.
 fn make_active(case: &mut Case<'_>, selector: &MethodSelector) -> Result<(), Reason> {
-    let found = select(&case.login.value, selector).map(|e| (e.id, e.provider.clone()));
-    let (id, provider) = found.ok_or(Reason::NotOffered)?;
+    let found = select(&case.login.value, selector).ok_or(Reason::NotOffered)?;
+    let (id, provider) = (found.id, found.provider.clone());
     if !case.challenge.value.offered.contains(&id) {
         return Err(Reason::NotOffered);
     }
-    case.rules.usable(&provider).ok_or(Reason::Unavailable)?;
+    case.rules.usable_for(found).ok_or(Reason::Unavailable)?;
     if case.challenge.value.method != id {
         let from = case.provider_name().clone();
         let challenge = case.challenge.change();

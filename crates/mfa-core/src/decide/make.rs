@@ -39,8 +39,7 @@ impl Beginning<'_> {
         draw: &mut Draw,
     ) -> Result<Started, Error> {
         let enrolment = record.enrolment(active).ok_or(Error::Unavailable("the active method"))?;
-        let registered =
-            self.rules.usable(&enrolment.provider).ok_or(Error::Unavailable("the active method"))?;
+        let registered = self.rules.usable_for(enrolment).ok_or(Error::Unavailable("the active method"))?;
         let opened = survey.usable.iter().find(|(id, _)| *id == active);
         let (_, secret) = opened.ok_or(Error::Unavailable("the vault"))?;
         let opened = match (secret, vault) {
@@ -63,7 +62,7 @@ impl Beginning<'_> {
             challenge: ChallengeId::from_bytes(claims.id),
             enrolment: active,
             not_before: record.barrier,
-            settings: &registered.settings,
+            settings: registered.settings(),
             entropy: draw,
             contacts: self.login.subject.contacts(),
             keyed: Some(Keyed { ring: &self.rules.ring, key: claims.key.as_str() }),

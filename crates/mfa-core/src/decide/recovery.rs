@@ -100,7 +100,7 @@ fn context<'a>(
         challenge: ChallengeId::from_bytes(*id.as_bytes()),
         enrolment: id,
         not_before: Timestamp::MIN,
-        settings: &method.settings,
+        settings: method.settings(),
         entropy: draw,
         contacts: &[],
         keyed: None,
@@ -205,6 +205,7 @@ pub(crate) fn enrolment(method: &Registered, ready: &Ready, at: Timestamp) -> En
         created_at: at,
         data: ready.data.clone(),
         bound: Bound::Own,
+        configuration: method.configuration.clone(),
     }
 }
 

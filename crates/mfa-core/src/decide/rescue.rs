@@ -86,6 +86,7 @@ impl Changing<'_> {
             created_at: at,
             data: Some(issued.data),
             bound: Bound::Administrator,
+            configuration: None,
         });
         let until = expires_at.to_string();
         let event = allowed.describe(self.event(Kind::BypassIssued)).field("until", until);

@@ -10,6 +10,7 @@ use crate::machine::Status;
 use crate::plan::Plan;
 use crate::record::api_key::{self, ApiKeyRecord};
 use crate::record::challenge::Challenge;
+use crate::record::configurations::{CONFIGURATIONS, Configurations};
 use crate::record::device::Device;
 use crate::record::directory::{self, DirectoryUser};
 use crate::record::document::{Document, POLICY, SETTINGS};
@@ -65,6 +66,10 @@ fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, Codec
         DIRECTORY_USER => {
             moved.extend(DirectoryUser::decode(payload)?.contacts.map(|sealed| sealed.key));
         }
+        CONFIGURATIONS => {
+            let all = Configurations::decode(payload)?.all;
+            moved.extend(all.into_iter().map(|stored| stored.sealed.key));
+        }
         NOTICE => moved.push(Notice::decode(payload)?.to.key),
         PROOF => handed_out.push(Proof::decode(payload)?.held.key),
         TICKET => handed_out.push(Ticket::decode(payload)?.held.key),
@@ -117,6 +122,7 @@ pub(crate) fn reseal(
             notice.to = again.contacts(&user, id, &notice.to, draw)?;
             Ok(())
         }),
+        CONFIGURATIONS => again.rewrap::<Configurations>(|record| again.configurations(record, draw)),
         API_KEY => again.rewrap::<ApiKeyRecord>(|record| again.api_key(record, draw)),
         _ => Ok(Decision::only(false)),
     }
@@ -205,6 +211,21 @@ impl Again<'_> {
             let text = api_key::open(ring, account, sealed)?;
             Some(api_key::seal(ring, account, &text, draw)?)
         };
+        Ok(())
+    }
+
+    /// One draw has not the bytes for all: the nonces are one random nonce counted on.
+    fn configurations(&self, record: &mut Configurations, draw: &mut Draw) -> Result<(), Error> {
+        let first: [u8; 12] = draw.take()?;
+        let active = self.rules.ring.active();
+        let old = record.all.iter_mut().filter(|stored| stored.sealed.key != active);
+        for (stored, count) in old.zip(0_u8..) {
+            let mut nonce = first;
+            if let Some(last) = nonce.last_mut() {
+                *last = last.wrapping_add(count);
+            }
+            stored.seal_anew(&self.rules.ring, &self.key.scope, nonce)?;
+        }
         Ok(())
     }
 

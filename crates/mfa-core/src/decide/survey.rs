@@ -63,6 +63,24 @@ pub(crate) struct About<'a> {
 pub(crate) fn survey(
     rules: &Rules,
     about: About<'_>,
+    records: (&Read<Login>, &Read<Vault>),
+    now: Timestamp,
+) -> Survey {
+    let mut survey = by_records(rules, about, records, now);
+    let is_asked = matches!(survey.verdict, Verdict::Challenge(_) | Verdict::EnrolmentRequired);
+    if is_asked
+        && about.intent.is_none()
+        && let Some(why) = rules.documents.unusable().filter(|_| rules.asks_in_vain())
+    {
+        survey.note("configuration", why, "configuration");
+        survey.verdict = denied(DeniedReason::Unavailable, None);
+    }
+    survey
+}
+
+fn by_records(
+    rules: &Rules,
+    about: About<'_>,
     (login, vault): (&Read<Login>, &Read<Vault>),
     now: Timestamp,
 ) -> Survey {
@@ -207,7 +225,8 @@ impl Survey {
         let delivered = |e: &Enrolment| {
             rules.providers.get(&e.provider).is_some_and(|p| p.code.describe().is_delivered())
         };
-        let stronger = login.enrolments.iter().any(|e| rules.is_factor(e) && !delivered(e));
+        let asked = |e: &Enrolment| rules.providers.get(&e.provider).is_none_or(|p| rules.is_asked_for(p));
+        let stronger = login.enrolments.iter().any(|e| rules.is_factor(e) && !delivered(e) && asked(e));
         if stronger && rules.policy.stronger_hides_delivered() {
             self.usable.retain(|(id, _)| !login.enrolment(*id).is_some_and(delivered));
             self.note("delivered_methods", "hidden", "policy");
@@ -266,6 +285,9 @@ fn usable(
     let provider = rules.providers.get(&enrolment.provider).ok_or("not_registered")?;
     if !rules.offers(provider) {
         return Err("not_offered");
+    }
+    if rules.usable_for(enrolment).is_none() {
+        return Err("not_of_the_configuration");
     }
     let Read::Live(vault, _) = vault else {
         return Err("no_vault");

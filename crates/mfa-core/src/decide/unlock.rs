@@ -38,12 +38,12 @@ pub(crate) fn unlock(
     if record.generation != login.subject.generation() {
         return Ok(Decision::only(rejected(Reason::NotFound, None)));
     }
-    let unlocks = |e: &&Enrolment| rules.usable(&e.provider).is_some_and(|p| p.code.describe().unlocks);
+    let unlocks = |e: &&Enrolment| rules.usable_for(e).is_some_and(|p| p.code.describe().unlocks);
     let chosen = match &login.method {
         Some(selector) => select(&record, selector).filter(unlocks),
         None => record.enrolments.iter().filter(unlocks).max_by_key(|e| e.consecutive),
     };
-    let Some(method) = chosen.and_then(|e| rules.usable(&e.provider)) else {
+    let Some(method) = chosen.and_then(|e| rules.usable_for(e)) else {
         return Ok(Decision::only(rejected(Reason::NotOffered, None)));
     };
     let Some(id) = chosen.map(|enrolment| enrolment.id) else {
@@ -129,7 +129,7 @@ impl Unlocking<'_> {
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: self.id,
             not_before: record.barrier,
-            settings: &self.method.settings,
+            settings: self.method.settings(),
             entropy: draw,
             contacts: &[],
             keyed: None,

@@ -3,6 +3,7 @@
 use audit_model::{Attempt, EventBuilder};
 
 use super::Rules;
+use super::selected::NOT_CONFIGURED;
 use crate::settings::Origin;
 use crate::{Module, Reason};
 
@@ -20,8 +21,11 @@ impl Rules {
             return self.disabled(event, module);
         }
         let message = match reason {
-            Reason::Unavailable => "no multi factor authentication provider is configured",
-            _ => "unauthorized",
+            Reason::Unavailable => match self.documents.unusable() {
+                Some(why) => why.to_string(),
+                None => NOT_CONFIGURED.to_owned(),
+            },
+            _ => "unauthorized".to_owned(),
         };
         self.shown(event, Attempt::new(AUTH_TYPE, message), false)
     }

@@ -33,7 +33,8 @@ pub struct EngineBuilder {
     entropy: Arc<dyn Entropy>,
     policy: Policy,
     modules: Modules,
-    providers: Vec<(Arc<dyn AnyProvider>, Value)>,
+    providers: Vec<(Arc<dyn AnyProvider>, Option<Value>)>,
+    default_provider: Option<ProviderName>,
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
     account_messages: Option<u32>,
@@ -59,6 +60,7 @@ impl Engine {
             policy: Policy::recommended(),
             modules: Modules::new(),
             providers: Vec::new(),
+            default_provider: ProviderName::parse("duo").ok(),
             http: None,
             transport: None,
             account_messages: None,
@@ -76,7 +78,37 @@ impl EngineBuilder {
 
     /// Registers a provider with its settings.
     pub fn provider_with(mut self, provider: impl Provider, settings: Value) -> Self {
-        self.providers.push((Arc::new(provider), settings));
+        self.providers.push((Arc::new(provider), Some(settings)));
+        self
+    }
+
+    /// Registers a provider without settings of the host's own: it is used where a provider configuration of an account
+    /// or of the system is selected, and nowhere else.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_core::settings::Modules;
+    /// # use mfa_testkit::host::{TestHost, acme, subject, totp, vouched};
+    /// # futures::executor::block_on(async {
+    /// # let host = TestHost::in_memory().await;
+    /// # let (store, directory) = (host.store.clone(), host.directory.clone());
+    /// # let (ring, clock) = (mfa_testkit::host::ring(), std::sync::Arc::new(host.clock.clone()));
+    /// let engine = Engine::builder(store, directory, ring, clock).modules(Modules::kazoo());
+    /// # let engine = engine.danger_test_doubles();
+    /// let engine = engine.provider_without_settings(mfa_totp::Totp::new("Acme").unwrap()).build().await?;
+    /// let begun = engine.enrol_begin(&acme(), subject("bob").user(), &totp(), &Choice::none(), &vouched()).await;
+    /// assert_eq!(begun.unwrap_err().code(), "method_not_offered");
+    /// # Ok::<(), BuildError>(()) }).unwrap();
+    /// ```
+    pub fn provider_without_settings(mut self, provider: impl Provider) -> Self {
+        self.providers.push((Arc::new(provider), None));
+        self
+    }
+
+    /// Names the provider whose configuration of the system is used for modules that name none; `duo` otherwise. While
+    /// the system has no configuration of it, what the host registered is used.
+    pub fn default_provider(mut self, provider: ProviderName) -> Self {
+        self.default_provider = Some(provider);
         self
     }
 
@@ -191,6 +223,7 @@ impl EngineBuilder {
             modules: Arc::new(self.modules),
             documents: Documents::default(),
             parsed: Arc::default(),
+            default_provider: self.default_provider.ok_or(BuildError::Event)?,
         };
         let driver = Driver::new(self.store, self.ring, entropy, self.runtime);
         let inner = Inner {
@@ -214,11 +247,13 @@ impl EngineBuilder {
         let mut providers = BTreeMap::new();
         let bypass: Arc<dyn AnyProvider> = Arc::new(Bypass::new().ok_or(BuildError::Event)?);
         let name = bypass.describe().name.clone();
-        providers.insert(name.clone(), Registered::new(name, bypass, Value::Null));
+        providers.insert(name.clone(), Registered::new(name, bypass, Some(Value::Null)));
         for (code, settings) in &self.providers {
             let descriptor = code.describe();
             let name = descriptor.name.clone();
-            code.validate(settings)
+            settings
+                .as_ref()
+                .map_or(Ok(()), |settings| code.validate(settings))
                 .map_err(|errors| BuildError::Settings { provider: name.to_string(), errors })?;
             let missing = descriptor.effects.iter().find(|effect| match effect {
                 EffectKind::Hash => false,

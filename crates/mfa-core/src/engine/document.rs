@@ -9,7 +9,8 @@ use crate::decide::permit::Permit;
 use crate::record::document::document_key;
 use crate::settings::{Change, Effective, Owner, Revision, Settings, Stored};
 use crate::{
-    Account, Authority, EffectivePolicy, Error, FieldError, Forbidden, Intent, Module, PolicyDocument,
+    Account, Authority, EffectivePolicy, Error, FieldError, Forbidden, Intent, Key, Module, PolicyDocument,
+    Subject,
 };
 
 impl Engine {
@@ -208,33 +209,49 @@ impl Engine {
     ) -> Result<Option<Revision>, Error> {
         let rules = &self.inner.rules;
         let (scope, mut keys) = (owner.scope(), owner.keys(rules));
-        let subject;
-        let mut permit;
-        let intent;
-        let by = match owner {
-            Owner::System => {
-                let Authority::HostVouched { actor, reason } = authority else {
-                    return Err(Forbidden::NotPermitted.into());
-                };
-                By::Host { actor, reason }
-            }
-            Owner::Account(account) => {
-                subject = account.as_subject()?;
-                permit = Permit::read(self.ring(), authority)?;
-                intent = match kind {
-                    Written::Settings => Intent::change_settings(account, change),
-                    Written::Policy => Intent::change_policy(account, change),
-                };
-                keys.extend(permit.keys(subject.account(), subject.user())?);
-                self.spend_elsewhere(&mut permit, &subject, &keys, |_| Ok(intent.clone())).await?;
-                By::Asked { subject: &subject, permit: &permit, intent: &intent }
-            }
+        let intent = |account: &Account| match kind {
+            Written::Settings => Intent::change_settings(account, change),
+            Written::Policy => Intent::change_policy(account, change),
         };
-        let writing = Writing { rules, kind, owner, change, revision, by };
+        let asker = self.asker(owner, authority, intent, &mut keys).await?;
+        let writing = Writing { rules, kind, owner, change, revision, by: asker.by() };
         let decide = |records: &_, now, _: &mut _| writing.write(records, now);
         let settled = self.inner.driver.run_in(&scope, None, &keys, None, decide).await?;
         settled.value?;
         Ok(settled.records.version(&document_key(scope, kind.record())).map(Revision::of))
+    }
+
+    /// Reads who asks for a change to what an account, or the system, has; a proof of another account is spent there.
+    pub(super) async fn asker<'a>(
+        &self,
+        owner: &Owner,
+        authority: &'a Authority,
+        intent: impl FnOnce(&Account) -> Intent,
+        keys: &mut Vec<Key>,
+    ) -> Result<Asker<'a>, Error> {
+        let account = match owner {
+            Owner::System => {
+                let Authority::HostVouched { actor, reason } = authority else {
+                    return Err(Forbidden::NotPermitted.into());
+                };
+                return Ok(Asker::Host { actor, reason });
+            }
+            Owner::Account(account) => account,
+        };
+        let (subject, intent) = (account.as_subject()?, intent(account));
+        let mut permit = Permit::read(self.ring(), authority)?;
+        keys.extend(permit.keys(subject.account(), subject.user())?);
+        self.spend_elsewhere(&mut permit, &subject, keys, |_| Ok(intent.clone())).await?;
+        Ok(Asker::Somebody(Box::new((subject, permit, intent))))
+    }
+
+    /// Refuses what no step would read.
+    pub(super) fn keeps_documents(&self) -> Result<(), Error> {
+        if self.inner.rules.modules.is_empty() {
+            let problem = "must be named to the engine before settings and policies are kept for accounts";
+            return Err(FieldError::new("modules", "required", problem).into());
+        }
+        Ok(())
     }
 
     async fn document(&self, of: &Scope, kind: Written) -> Result<Option<(Value, Revision)>, Error> {
@@ -247,5 +264,27 @@ impl Engine {
     async fn load_documents(&self, account: &Account) -> Result<crate::driver::Records, Error> {
         let driver = &self.inner.driver;
         driver.load(&self.inner.rules.document_keys(account.lineage()), driver.runtime.now()).await
+    }
+}
+
+/// Who asks for a change to what an account, or the system, has.
+pub(super) enum Asker<'a> {
+    Host {
+        actor: &'a str,
+        reason: &'a str,
+    },
+    /// The account in the place of whom it is about, what is shown for it, and what for.
+    Somebody(Box<(Subject, Permit<'a>, Intent)>),
+}
+
+impl Asker<'_> {
+    pub(super) fn by(&self) -> By<'_> {
+        match self {
+            Self::Host { actor, reason } => By::Host { actor, reason },
+            Self::Somebody(asks) => {
+                let (subject, permit, intent) = &**asks;
+                By::Asked { subject, permit, intent }
+            }
+        }
     }
 }

@@ -76,8 +76,8 @@ impl Engine {
             enrol::is_enrolled_by_answer(method)?;
             let intent = Intent::add_method(&subject, provider);
             let decide = |changing: &mut Changing<'_>| {
-                changing.rules.usable(provider).ok_or_else(not_offered)?;
-                changing.enrol(method, choice)
+                let rules = changing.rules;
+                changing.enrol(rules.usable(provider).ok_or_else(not_offered)?, choice)
             };
             let sends = [Sends::key(subject.account(), subject.user())];
             let (mut started, acting) =

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use audit_model::{Stream, Timestamp};
+use audit_model::{AccountId, Stream, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
 use crate::record::device::KNOWN_LIFE;
-use crate::{CodecError, EnrolmentId, Policy, ProviderName, Versioned};
+use crate::{CodecError, ConfigurationId, EnrolmentId, Policy, ProviderName, Versioned};
 
 /// The most enrolments a user may hold.
 pub(crate) const MAX_ENROLMENTS: usize = 8;
@@ -73,6 +73,15 @@ pub(crate) struct Enrolment {
     pub(crate) data: Option<Vec<u8>>,
     /// By whose right it was bound.
     pub(crate) bound: Bound,
+    /// The provider configuration it was made under; it is of no use under another one.
+    pub(crate) configuration: Option<OfConfiguration>,
+}
+
+/// Names a provider configuration and whose it is: nobody's is the system's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OfConfiguration {
+    pub(crate) owner: Option<AccountId>,
+    pub(crate) id: ConfigurationId,
 }
 
 /// By whose right an enrolment was bound: how far its evidence can be trusted.
@@ -89,7 +98,7 @@ pub(crate) enum Bound {
 
 impl Versioned for Login {
     const VERSION: u8 = 1;
-    const MAX_BYTES: usize = 4096;
+    const MAX_BYTES: usize = 8192;
 
     fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
         Err(CodecError::UnknownVersion { version })
@@ -278,6 +287,7 @@ mod tests {
             created_at: at,
             data: Some(vec![0xff; 16]),
             bound: Bound::Own,
+            configuration: None,
         };
         Login {
             generation: "1234567890".to_owned(),

@@ -4,7 +4,7 @@ use audit_model::{AccountId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::challenge::PendingEffect;
-use super::login::Bound;
+use super::login::{Bound, OfConfiguration};
 use crate::keyring::Sealed;
 use crate::permission::Right;
 use crate::{CodecError, EnrolmentId, KeyId, ProviderName, Versioned};
@@ -15,6 +15,8 @@ pub(crate) struct PendingEnrolment {
     /// The user's fence when it began.
     pub(crate) fence: u64,
     pub(crate) provider: ProviderName,
+    /// The provider configuration it was begun under, and is confirmed under.
+    pub(crate) configuration: Option<OfConfiguration>,
     pub(crate) key: KeyId,
     #[serde(with = "serde_bytes")]
     pub(crate) binder: [u8; 32],

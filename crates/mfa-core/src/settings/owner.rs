@@ -60,6 +60,10 @@ impl Revision {
     pub(crate) const fn of(version: Version) -> Self {
         Self(version.to_bytes())
     }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
 }
 
 impl fmt::Display for Revision {
