@@ -88,15 +88,20 @@ impl EngineBuilder {
     /// ```
     /// # use mfa_core::*;
     /// # use mfa_core::settings::Modules;
-    /// # use mfa_testkit::host::{TestHost, acme, subject, totp, vouched};
+    /// # use mfa_testkit::host::{TestHost, acme, subject, vouched};
+    /// # use mfa_testkit::scripted::ScriptedProvider;
     /// # futures::executor::block_on(async {
     /// # let host = TestHost::in_memory().await;
-    /// # let (store, directory) = (host.store.clone(), host.directory.clone());
-    /// # let (ring, clock) = (mfa_testkit::host::ring(), std::sync::Arc::new(host.clock.clone()));
-    /// let engine = Engine::builder(store, directory, ring, clock).modules(Modules::kazoo());
-    /// # let engine = engine.danger_test_doubles();
-    /// let engine = engine.provider_without_settings(mfa_totp::Totp::new("Acme").unwrap()).build().await?;
-    /// let begun = engine.enrol_begin(&acme(), subject("bob").user(), &totp(), &Choice::none(), &vouched()).await;
+    /// # host.directory.put(&subject("bob")).await.unwrap();
+    /// # let offered = Policy::recommended().with_document(&serde_json::json!({"offered": ["mine"]})).unwrap();
+    /// # let host_node = host.node().policy(offered);
+    /// # let scripted = ScriptedProvider::new("mine");
+    /// # let mut descriptor = scripted.describe().clone();
+    /// # descriptor.effects = Vec::new();
+    /// # let my_provider = scripted.described_as(descriptor);
+    /// let engine = host_node.modules(Modules::kazoo()).provider_without_settings(my_provider);
+    /// let (engine, mine) = (engine.build().await?, ProviderName::parse("mine").unwrap());
+    /// let begun = engine.enrol_begin(&acme(), subject("bob").user(), &mine, &Choice::none(), &vouched()).await;
     /// assert_eq!(begun.unwrap_err().code(), "method_not_offered");
     /// # Ok::<(), BuildError>(()) }).unwrap();
     /// ```
