@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 fn value(knob: &'static KnobInfo) -> BoxedStrategy<Value> {
     match (knob.stronger, knob.clamp) {
         (_, Some((low, high))) => (low..=high).prop_map(Value::from).boxed(),
-        (Stronger::True, None) => any::<bool>().prop_map(Value::from).boxed(),
+        (Stronger::True | Stronger::False, None) => any::<bool>().prop_map(Value::from).boxed(),
         (Stronger::Subset, None) => prop::sample::subsequence(vec!["duo", "email", "sms", "totp"], 0..=4)
             .prop_map(Value::from)
             .boxed(),
@@ -66,6 +66,7 @@ fn resolved(lineage: &[Ancestor], documents: &[Value]) -> BTreeMap<&'static str,
 fn is_as_strong(knob: &KnobInfo, a: &Value, b: &Value) -> bool {
     match knob.stronger {
         Stronger::True => a == &json!(true) || b == &json!(false),
+        Stronger::False => a == &json!(false) || b == &json!(true),
         Stronger::Lower => a.as_u64() <= b.as_u64(),
         Stronger::Subset => match (a.as_array(), b.as_array()) {
             (Some(a), Some(b)) => a.iter().all(|name| b.contains(name)),

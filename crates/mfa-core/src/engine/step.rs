@@ -43,7 +43,7 @@ impl Engine {
                 .run(&turn, None, |records, now, draw| {
                     let rules = self.inner.rules.held(lineage, Some(&login.module), records)?;
                     let mut decision = begin::begin(&rules, &arriving, known, records, now, draw)?;
-                    if let Begun::Answer(Begin::NotRequired(_) | Begin::TrustedDevice(_)) = decision.value {
+                    if let Begun::Answer(Begin::NotRequired(_)) = decision.value {
                         rules.hold_documents(lineage, records, &mut decision.plan);
                     }
                     Ok(decision)
