@@ -2,12 +2,13 @@
 #![cfg(test)]
 
 use mfa::{
-    AccountId, Ancestor, Choice, Engine, EnrolConfirm, Intent, MethodSelector, Reason, Rejected, Response,
-    Subject,
+    AccountId, Ancestor, Authority, Begin, Choice, Engine, EnrolConfirm, Intent, MethodSelector, Policy,
+    Reason, Rejected, Response, Subject,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_tests::rights::{enrolments, in_session_of, prove_on, scan, subject_of};
-use mfa_tests::{World, host, login, on_stores, subject, totp};
+use mfa_tests::{World, host, login, on_stores, session, subject, totp};
+use serde_json::json;
 
 const RANK: u8 = 5;
 
@@ -109,6 +110,32 @@ on_stores! {
                 let methods = world.engine.methods(bob.account(), bob.user()).await.unwrap();
                 assert_eq!(methods.len(), usize::from(stays), "{fate:?} of {account}");
             }
+        }
+    }
+
+    async fn s29_whom_an_administrator_invited_enrols_nothing_once_they_may_no_longer_invite(world) {
+        let enforced = Policy::recommended().with_document(&json!({"enforced": true})).unwrap();
+        let strict = world.node().policy(enforced).build().await.unwrap();
+        for (n, (fate, stays)) in FATES.into_iter().enumerate() {
+            let (ann, ann_app) = administrator(&world, "hq", n).await;
+            let lineage = ["acme", "hq"].map(|id| Ancestor::new(AccountId::parse(id).unwrap()));
+            let bob = subject(&format!("bob-{n}")).with_lineage(lineage.into()).unwrap().with_rank(RANK);
+            world.directory.put(&bob).await.unwrap();
+            let intent = Intent::add_method(&bob, &totp());
+            let proof = prove_on(&strict, &world, login(&ann), &ann_app, &intent).await;
+            let by_ann = in_session_of(&ann, &proof);
+            let invited = strict.user_invite(bob.account(), bob.user(), &totp(), &by_ann).await.unwrap();
+            let Begin::EnrolmentRequired(required) = strict.begin(login(&bob)).await.unwrap() else {
+                panic!("a method is asked for")
+            };
+            let right = Authority::invited(required.ticket, Some(&session(&bob)), invited.invitation);
+            // What becomes of her comes between the invitation and its use.
+            fate.befall(&world, &ann, &bob).await;
+            let begun = strict.enrol_begin(bob.account(), bob.user(), &totp(), &Choice::none(), &right).await;
+            let started = begun.unwrap();
+            let code = scan(&started).code_at(world.now());
+            let expected = if stays { Ok(()) } else { Err(Reason::Superseded) };
+            assert_eq!(confirmed(&strict, &started, &code).await, expected, "{fate:?}");
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{Authority, Error, Expect, Forbidden, Intent, Operation, Subject};
 pub(crate) struct Allowed {
     pub(crate) right: Right,
     pub(crate) bound: Bound,
-    /// The administrator whose proof it was, where it was one's.
+    /// The administrator whose proof or invitation it was, where it was one's.
     pub(crate) administrator: Option<Administrator>,
     /// Who asked, where it is not the user.
     pub(crate) actor: Option<String>,
@@ -64,7 +64,7 @@ pub(crate) fn authorise(
             Err(Forbidden::PolicyForbids)
         }
         Right::FirstFactor => Ok((Bound::FirstFactor, None)),
-        Right::Ticket => held.ticket(intent, plan)?.map(|bound| (bound, None)),
+        Right::Ticket => held.ticket(intent, plan)?,
         Right::Own | Right::Administrator => held.proof(intent, right, plan)?,
     };
     Ok(allowed.map(|(bound, administrator)| Allowed {
@@ -226,7 +226,11 @@ impl Asking<'_> {
         in_tree && !proof.recovery && proof.rank > 0 && proof.rank >= subject.rank()
     }
 
-    fn ticket(&self, intent: &Intent, plan: &mut Plan) -> Result<Result<Bound, Forbidden>, Error> {
+    fn ticket(
+        &self,
+        intent: &Intent,
+        plan: &mut Plan,
+    ) -> Result<Result<(Bound, Option<Administrator>), Forbidden>, Error> {
         let (account, user) = (self.target.subject.account(), self.target.subject.user());
         let Some(claims) = &self.permit.claims else { return Ok(Err(Forbidden::StepUpRequired)) };
         let key = users_key(account, TICKET, user, &claims.id);
@@ -242,7 +246,11 @@ impl Asking<'_> {
         plan.delete(key, Expect::Version(version));
         let Some(claims) = &self.permit.invitation else {
             let needed = self.rules.policy.first_enrolment_needs_invitation();
-            return Ok(if needed { Err(Forbidden::InvitationRequired) } else { Ok(Bound::FirstFactor) });
+            return Ok(if needed {
+                Err(Forbidden::InvitationRequired)
+            } else {
+                Ok((Bound::FirstFactor, None))
+            });
         };
         let key = users_key(account, INVITATION, user, &claims.id);
         let is_of_user = claims.account()? == account && claims.user == *user;
@@ -256,7 +264,7 @@ impl Asking<'_> {
             return Ok(Err(Forbidden::InvitationRequired));
         }
         plan.delete(key, Expect::Version(version));
-        Ok(Ok(Bound::Own))
+        Ok(Ok((Bound::Own, invitation.administrator)))
     }
 
     /// Returns whether a handle of the user is alive, whether they have a record or not.

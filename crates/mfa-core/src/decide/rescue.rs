@@ -123,7 +123,8 @@ impl Changing<'_> {
         };
         let key = users_key(self.subject.account(), INVITATION, self.subject.user(), &claims.id);
         let actor = allowed.actor.clone().unwrap_or_default();
-        let invitation = Invitation { held, actor, intent: intent.digest() };
+        let administrator = allowed.administrator.clone();
+        let invitation = Invitation { held, actor, administrator, intent: intent.digest() };
         plan.put(key, Expect::Any, &invitation, Some(expires_at))?;
         let mut event = allowed.describe(self.event(Kind::UserInvited));
         if let Some((mut login, version)) = read {

@@ -161,7 +161,8 @@ impl Engine {
     }
 
     /// Invites a user to enrol a first method of `provider`, within a week: what a ticket needs besides where the
-    /// policy asks for a method.
+    /// policy asks for a method. By an administrator's proof, the method is confirmed only while they could still
+    /// invite: what ends their own open challenges ends their invitations.
     ///
     /// ```
     /// # use mfa_core::*;

@@ -5,6 +5,7 @@ use core::time::Duration;
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::pending::Administrator;
 use crate::{Aal, CodecError, EnrolmentId, KeyId, Operation, Versioned};
 
 /// How long a proof is good.
@@ -44,6 +45,8 @@ pub(crate) struct Invitation {
     pub(crate) held: Held,
     /// Who invited.
     pub(crate) actor: String,
+    /// The administrator who did, where one did: as long as they may, the method can be confirmed.
+    pub(crate) administrator: Option<Administrator>,
     /// What to ([`crate::Intent::digest`]).
     #[serde(with = "serde_bytes")]
     pub(crate) intent: [u8; 32],
