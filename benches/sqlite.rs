@@ -14,7 +14,7 @@ use mfa::{Committed, Store};
 use mfa_benches::Mode;
 use mfa_benches::bare::{Bare, Rows, create};
 use mfa_benches::events;
-use mfa_benches::recorder::Recorder;
+use mfa_benches::recorder::{Commits, Recorder};
 use mfa_benches::rig::{Rig, at_once};
 use mfa_benches::turns::{Figures, Lane, Target, report, show, take_turns, timed};
 use tempfile::TempDir;
@@ -48,7 +48,8 @@ struct Contest {
 
 impl Contest {
     fn new(folder: &Path, callers: usize, each: usize) -> Self {
-        let store = Arc::new(Recorder::new(SqliteStore::open(folder.join("ours.db")).unwrap()));
+        let store =
+            Arc::new(Recorder::over(SqliteStore::open(folder.join("ours.db")).unwrap(), Commits::default()));
         let rig = Rig::new(Arc::clone(&store) as _, callers * each, CALLERS);
         Self { store, rig, callers, each }
     }

@@ -14,7 +14,7 @@ use mfa::{
 };
 use mfa_testkit::faults::{CountingStore, Counts};
 use mfa_tests::api_keys::{account, below, by, hints, module, readable, reset, show, told};
-use mfa_tests::attack::{Shared, dump, records};
+use mfa_tests::attack::{dump, records};
 use mfa_tests::probe::node_on;
 use mfa_tests::rights::{enrol_ranked, first_factor, in_session_of, prove_on};
 use mfa_tests::{World, host, login, on_stores, session, totp};
@@ -132,7 +132,7 @@ on_stores! {
         }
         assert_eq!(told(&engine, &key).await, "acme");
         assert_eq!(show(&engine).await, key);
-        let store = Arc::new(CountingStore::new(Shared(Arc::clone(&world.store))));
+        let store = Arc::new(CountingStore::new(Arc::clone(&world.store)));
         let counted = node_on(&world, store.clone()).build().await.unwrap();
         let _ = store.take();
         assert!(counted.api_key_reset(&account(), &first_factor(&bob)).await.is_err());
@@ -144,7 +144,7 @@ on_stores! {
 
     async fn a16_what_has_not_the_form_of_a_key_is_refused_without_a_read(world) {
         let key = reset(&world.engine).await;
-        let store = Arc::new(CountingStore::new(Shared(Arc::clone(&world.store))));
+        let store = Arc::new(CountingStore::new(Arc::clone(&world.store)));
         let engine = node_on(&world, store.clone()).build().await.unwrap();
         let _ = store.take();
         let upper = key.to_uppercase();
@@ -194,7 +194,7 @@ on_stores! {
     async fn a16_a_right_key_costs_two_reads_and_a_commit_an_unknown_one_a_read(world) {
         let old = reset(&world.engine).await;
         let key = reset(&world.engine).await;
-        let store = Arc::new(CountingStore::new(Shared(Arc::clone(&world.store))));
+        let store = Arc::new(CountingStore::new(Arc::clone(&world.store)));
         let engine = node_on(&world, store.clone()).build().await.unwrap();
         let unknown = "0".repeat(64);
         for (key, said, costs) in [

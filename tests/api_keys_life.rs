@@ -13,8 +13,8 @@ use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::race;
 use mfa_tests::api_keys::{account, below, hints, readable, reset, show, told};
-use mfa_tests::attack::{Shared, delete, overwrite};
-use mfa_tests::between::{Between, Moment};
+use mfa_tests::attack::{delete, overwrite};
+use mfa_tests::between::{Moment, between};
 use mfa_tests::probe::node_on;
 use mfa_tests::rings::{self, activate_new, add_new, retire_old};
 use mfa_tests::{World, host, on_stores};
@@ -40,7 +40,7 @@ on_stores! {
     // The verify has read the record, and then the reset has returned.
     async fn a15_a_key_that_was_reset_while_it_was_judged_is_not_accepted(world) {
         let old = reset(&world.engine).await;
-        let between = Arc::new(Between::new(&world.store));
+        let between = Arc::new(between(&world.store));
         let slow = node_on(&world, between.clone()).build().await.unwrap();
         let engine = world.engine.clone();
         between.plan(Moment::Read("api_key"), async move { reset(&engine).await; });
@@ -55,7 +55,7 @@ on_stores! {
         let (read, returned) = (Arc::new(Barrier::new(65)), Arc::new(Barrier::new(65)));
         let mut nodes = Vec::new();
         for _ in 0..64 {
-            let between = Arc::new(Between::new(&world.store));
+            let between = Arc::new(between(&world.store));
             nodes.push(node_on(&world, between.clone()).build().await.unwrap());
             let (read, returned) = (Arc::clone(&read), Arc::clone(&returned));
             between.plan(Moment::Read("api_key"), async move {
@@ -83,7 +83,7 @@ on_stores! {
     // One has read what it decides on, and then the other's reset has returned.
     async fn b082_of_two_resets_at_once_the_last_key_is_good_and_leaves_one_hint(world) {
         let old = reset(&world.engine).await;
-        let between = Arc::new(Between::new(&world.store));
+        let between = Arc::new(between(&world.store));
         let slow = node_on(&world, between.clone()).build().await.unwrap();
         let (engine, again) = (world.engine.clone(), Arc::clone(&between));
         let overtaking = Arc::new(std::sync::Mutex::new(String::new()));
@@ -118,7 +118,7 @@ on_stores! {
     }
 
     async fn a_crash_at_any_commit_of_a_reset_leaves_the_old_key_good_or_the_new_one(world) {
-        let faults = Arc::new(FaultStore::new(Shared(Arc::clone(&world.store))));
+        let faults = Arc::new(FaultStore::new(Arc::clone(&world.store)));
         let engine = readable_on(&world, faults.clone()).await;
         let mut old = reset(&engine).await;
         for (at, fault) in [
@@ -155,7 +155,7 @@ on_stores! {
     }
 
     async fn a_crash_at_any_commit_of_a_removal_leaves_the_key_good_or_gone(world) {
-        let faults = Arc::new(FaultStore::new(Shared(Arc::clone(&world.store))));
+        let faults = Arc::new(FaultStore::new(Arc::clone(&world.store)));
         let engine = readable_on(&world, faults.clone()).await;
         for (at, fault) in [(At::BeforeCommit, Fault::Unavailable), (At::AfterCommit, Fault::Unknown)] {
             for commit in 0..2 {
@@ -171,7 +171,7 @@ on_stores! {
     }
 
     async fn a_reset_dropped_at_any_point_leaves_the_old_key_good_or_the_new_one(world) {
-        let store = Arc::new(YieldingStore::new(Shared(Arc::clone(&world.store))));
+        let store = Arc::new(YieldingStore::new(Arc::clone(&world.store)));
         let slow = readable_on(&world, store).await;
         let engine = world.node().policy(readable()).build().await.unwrap();
         let mut old = reset(&engine).await;
@@ -194,7 +194,7 @@ on_stores! {
     }
 
     async fn a_key_that_is_about_to_be_issued_is_not_swept_away(world) {
-        let between = Arc::new(Between::new(&world.store));
+        let between = Arc::new(between(&world.store));
         let slow = node_on(&world, between.clone()).build().await.unwrap();
         let (engine, again) = (world.engine.clone(), Arc::clone(&between));
         between.plan(Moment::Read("api_key"), async move {
@@ -247,7 +247,7 @@ on_stores! {
     async fn s18_a_move_of_an_api_key_that_fails_anywhere_is_made_at_a_later_use(world) {
         for commit in 1..4 {
             let world = World::memory().await;
-            let faults = Arc::new(FaultStore::new(Shared(Arc::clone(&world.store))));
+            let faults = Arc::new(FaultStore::new(Arc::clone(&world.store)));
             let at = &rings::node_on(&world, faults.clone(), &Inbox::new(), |builder| builder).await;
             let key = reset(&at.engine).await;
             add_new([at]);

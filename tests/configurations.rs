@@ -13,8 +13,8 @@ use mfa::{
     Subject, Verify,
 };
 use mfa_testkit::faults::CountingStore;
-use mfa_tests::attack::{Shared, forged, overwrite, payload, records};
-use mfa_tests::between::{Between, Moment};
+use mfa_tests::attack::{forged, overwrite, payload, records};
+use mfa_tests::between::{Moment, between};
 use mfa_tests::duo::{DuoSite, Mode};
 use mfa_tests::probe::node_on;
 use mfa_tests::rights::{enrol_by, enrol_ranked, prove_on};
@@ -266,7 +266,7 @@ on_stores! {
     }
 
     async fn of_two_who_change_at_once_both_are_heard_unless_they_named_the_state(world) {
-        let store = Arc::new(Between::new(&world.store));
+        let store = Arc::new(between(&world.store));
         let raced = node_on(&world, store.clone()).modules(Modules::kazoo()).build().await.unwrap();
         let other = node(&world).await;
         let made = create(&other, &own()).await;
@@ -289,7 +289,7 @@ on_stores! {
     }
 
     async fn a_change_costs_one_read_and_one_commit(world) {
-        let counting = Arc::new(CountingStore::new(Shared(world.store.clone())));
+        let counting = Arc::new(CountingStore::new(world.store.clone()));
         let engine = node_on(&world, counting.clone()).modules(Modules::kazoo()).build().await.unwrap();
         counting.take();
         let costs = || {
@@ -458,7 +458,7 @@ async fn told(engine: &Engine, challenge: &Challenge, code: &str) -> &'static st
 
 on_stores! {
     async fn s23_one_that_is_disabled_while_an_answer_is_judged_is_held_against_it(world) {
-        let store = Arc::new(Between::new(&world.store));
+        let store = Arc::new(between(&world.store));
         let modules = || Modules::new().with(Module::parse("user_auth").unwrap());
         let raced = node_on(&world, store.clone()).modules(modules()).build().await.unwrap();
         let other = world.node().modules(modules()).build().await.unwrap();

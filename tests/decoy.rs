@@ -10,11 +10,12 @@ use audit_model::{Kind, Timestamp};
 use futures::executor::block_on;
 use mfa::{
     Answer, Begin, Challenge, ChallengeStatus, Changed, Choice, Commit, Committed, Engine, EnrolmentId, Key,
-    Method, MethodSelector, Policy, Reason, Record, RecordKind, Rejected, Response, Scope, Store, StoreError,
+    Method, MethodSelector, Policy, Reason, Record, RecordKind, Rejected, Response, Store, StoreError,
     Subject, Target, Unproven, Verify, Write as StoreWrite,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::host::TestStore;
+use mfa_testkit::layer::{Layer, Layered, Listing};
 use mfa_testkit::scripted::{On, Say};
 use mfa_tests::attack::user_record;
 use mfa_tests::doubles::{SCRIPTED_CODE, scripted};
@@ -26,13 +27,14 @@ use proptest::prelude::*;
 use serde_json::json;
 
 /// Writes down what is asked of a store.
-#[derive(Debug)]
-struct Noting {
-    inner: Arc<dyn TestStore>,
+#[derive(Debug, Default)]
+struct Notes {
     calls: Mutex<String>,
 }
 
-impl Noting {
+type Noting = Layered<Arc<dyn TestStore>, Notes>;
+
+impl Notes {
     fn note(&self, call: std::fmt::Arguments<'_>) {
         self.calls.lock().unwrap().write_fmt(call).unwrap();
     }
@@ -43,45 +45,39 @@ impl Noting {
 }
 
 #[async_trait]
-impl Store for Noting {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
+impl Layer for Notes {
+    async fn get(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
         self.note(format_args!(" get {}", keys.len()));
-        self.inner.get(keys, now).await
+        store.get(keys, now).await
     }
 
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
+    async fn list(&self, store: &dyn Store, asked: Listing<'_>) -> Result<Vec<Record>, StoreError> {
         self.note(format_args!(" list"));
-        self.inner.list(scope, kind, prefix, after, limit, now).await
+        asked.of(store).await
     }
 
     async fn scan(
         &self,
+        store: &dyn Store,
         kind: RecordKind,
         after: Option<&Key>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
         self.note(format_args!(" scan"));
-        self.inner.scan(kind, after, limit, now).await
+        store.scan(kind, after, limit, now).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
         let changes = commit.writes.iter().filter(|write| !matches!(write, StoreWrite::Check { .. })).count();
         let events = if commit.events.is_empty() { "none" } else { "some" };
         self.note(format_args!(" commit {changes} and {events} events"));
-        self.inner.commit(commit).await
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.inner.purge(before, limit).await
+        store.commit(commit).await
     }
 }
 
@@ -97,7 +93,7 @@ struct Stage {
 impl Stage {
     async fn new(world: World) -> Self {
         let (bob, app) = world.enrol("bob").await;
-        let store = Arc::new(Noting { inner: Arc::clone(&world.store), calls: Mutex::default() });
+        let store = Arc::new(Layered::over(Arc::clone(&world.store), Notes::default()));
         let engine = node_on(&world, Arc::clone(&store) as _).build().await.unwrap();
         // What an engine does once in its life is not part of a step.
         engine.begin_decoy(login(&subject("warm"))).await.unwrap();
@@ -110,7 +106,7 @@ impl Stage {
         let (world, _inbox) = world.with_recovery().await;
         let bob = world.add("bob").await;
         let (app, codes) = world.enrol_with_recovery(&bob).await;
-        let store = Arc::new(Noting { inner: Arc::clone(&world.store), calls: Mutex::default() });
+        let store = Arc::new(Layered::over(Arc::clone(&world.store), Notes::default()));
         let node = recovery_node_on(&world, Arc::clone(&store) as _, Arc::new(world.clock.clone()));
         let policy = Policy::recommended().with_document(&knobs).unwrap();
         let engine = node.policy(policy).build().await.unwrap();

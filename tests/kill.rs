@@ -31,7 +31,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::runtime::VirtualRuntime;
 use mfa_tests::processes::{self, Peer};
-use mfa_tests::tapped::{Tap, Tapped};
+use mfa_tests::tapped::{Tap, tapped};
 use mfa_tests::told::{streams_are_whole, words};
 use mfa_tests::{STEP, TestHost, acme, ring, session, start, subject};
 use serde_json::{Value, json};
@@ -261,7 +261,7 @@ fn child() {
     let Some(job) = processes::job() else { return };
     let file = SqliteStore::open(job["file"].as_str().expect("a file")).expect("a store");
     let marks = Arc::new(Marks::default());
-    let store = Arc::new(Tapped::new(file, marks.clone()));
+    let store = Arc::new(tapped(file, marks.clone()));
     let clock = VirtualRuntime::new(start());
     let directory = StoredDirectory::new(store.clone(), ring(), Arc::new(clock.clone()));
     let engine = Engine::builder(store, Arc::new(directory), ring(), Arc::new(clock.clone()))

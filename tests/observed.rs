@@ -7,7 +7,7 @@ use std::sync::Arc;
 use audit_model::Kind;
 use mfa::{Begin, NotRequired, Response};
 use mfa_testkit::faults::{At, Fault, FaultStore};
-use mfa_tests::attack::{Shared, overwrite, records};
+use mfa_tests::attack::{overwrite, records};
 use mfa_tests::{World, host, login, on_stores, subject, totp};
 
 on_stores! {
@@ -32,7 +32,7 @@ on_stores! {
     }
 
     async fn an_event_of_unknown_outcome_is_written_once_and_the_login_goes_on(world) {
-        let faulty = Arc::new(FaultStore::new(Shared(world.store.clone())));
+        let faulty = Arc::new(FaultStore::new(world.store.clone()));
         let other = World::on(faulty.clone(), None).await;
         let eve = subject("eve");
         other.directory.put(&eve).await.unwrap();

@@ -18,7 +18,7 @@ use mfa_testkit::faults::{At, CountingStore, Fault, FaultStore};
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
 use mfa_testkit::runtime::VirtualRuntime;
-use mfa_tests::notified::{Elsewhere, arrived, mail, reachable, sending_node_on, shared};
+use mfa_tests::notified::{Elsewhere, arrived, mail, reachable, sending_node_on};
 use mfa_tests::{World, host, on_stores, ring};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -156,7 +156,7 @@ on_stores! {
 
     async fn of_two_nodes_that_drain_at_once_one_sends(base) {
         let (world, inbox, bob) = with_bob(base, &["bob@acme.example"]).await;
-        let gate = Arc::new(GateStore::new(shared(&world.store)));
+        let gate = Arc::new(GateStore::new(Arc::clone(&world.store)));
         let mut nodes = Vec::new();
         for _ in 0..2 {
             nodes.push(sending_node_on(&world, gate.clone(), &inbox).build().await.unwrap());
@@ -274,7 +274,7 @@ on_stores! {
 
     async fn the_change_and_its_notice_are_committed_together_or_neither(base) {
         let (world, inbox, bob) = with_bob(base, &["bob@acme.example"]).await;
-        let faulty = Arc::new(FaultStore::new(shared(&world.store)));
+        let faulty = Arc::new(FaultStore::new(Arc::clone(&world.store)));
         let node = sending_node_on(&world, faulty.clone(), &inbox).build().await.unwrap();
         let (account, user) = (bob.account(), bob.user());
         faulty.fail(At::BeforeCommit, Fault::Unavailable, 1);
@@ -289,7 +289,7 @@ on_stores! {
         let reset = NoticeKind::Reset.subject().to_owned();
         assert_eq!(arrived(&world.engine, &inbox).await, [("bob@acme.example".to_owned(), reset)]);
         // An unknown outcome is recognised, and one commit is all there is.
-        let counting = Arc::new(CountingStore::new(FaultStore::new(shared(&world.store))));
+        let counting = Arc::new(CountingStore::new(FaultStore::new(Arc::clone(&world.store))));
         let node = sending_node_on(&world, counting.clone(), &inbox).build().await.unwrap();
         counting.inner().fail(At::AfterCommit, Fault::Unknown, 1);
         counting.take();
@@ -299,7 +299,7 @@ on_stores! {
 
     async fn a_store_that_fails_while_draining_is_told_and_loses_nothing(base) {
         let (world, inbox, bob) = with_bob(base, &["bob@acme.example"]).await;
-        let faulty = Arc::new(FaultStore::new(shared(&world.store)));
+        let faulty = Arc::new(FaultStore::new(Arc::clone(&world.store)));
         let node = sending_node_on(&world, faulty.clone(), &inbox).build().await.unwrap();
         unlock(&world.engine, &bob).await;
         for at in [At::OnList, At::OnGet, At::BeforeCommit] {

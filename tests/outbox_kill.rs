@@ -26,7 +26,7 @@ use mfa::{
 use mfa_testkit::inbox::MessageFolder;
 use mfa_testkit::runtime::VirtualRuntime;
 use mfa_tests::processes::{self, Peer};
-use mfa_tests::tapped::{Tap, Tapped};
+use mfa_tests::tapped::{Tap, tapped};
 use mfa_tests::told::of;
 use mfa_tests::{TestHost, host as vouched, ring, start};
 use serde_json::{Value, json};
@@ -237,7 +237,7 @@ fn child() {
     let path = |name: &str| PathBuf::from(job[name].as_str().expect("a path"));
     let file = SqliteStore::open(path("file")).expect("a store");
     let marks = Arc::new(Marks::default());
-    let store = Arc::new(Tapped::new(file, marks.clone()));
+    let store = Arc::new(tapped(file, marks.clone()));
     let clock = VirtualRuntime::new(start());
     let directory = StoredDirectory::new(store.clone(), ring(), Arc::new(clock.clone()));
     let folder = Marked { folder: MessageFolder::new(path("folder")), marks: marks.clone() };

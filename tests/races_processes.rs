@@ -16,7 +16,7 @@ use mfa_testkit::scripted::{On, Say, ScriptedProvider};
 use mfa_tests::doubles::enrol_in;
 use mfa_tests::probe::failures_today;
 use mfa_tests::processes::{self, Peer};
-use mfa_tests::tapped::{Meeting, Tapped};
+use mfa_tests::tapped::{Meeting, tapped};
 use mfa_tests::told::{LONGEST_DELAY, count, of, streams_are_whole, words, wrong_code};
 use mfa_tests::{World, begin, login, ring, start, subject};
 use serde_json::{Value, json};
@@ -166,7 +166,7 @@ fn s20_the_owner_verifies_at_the_first_try_amid_begins_of_8_processes() {
         // The owner's node reads, then all the begins are made, then the owner's node commits.
         let meeting = Arc::new(Meeting::default());
         let counting = Arc::new(CountingStore::new(world.store.clone()));
-        let engine = engine(Tapped::new(counting.clone(), meeting.clone()), &world.clock, 20).await;
+        let engine = engine(tapped(counting.clone(), meeting.clone()), &world.clock, 20).await;
         let mut processes = Processes::start(&world, 8, 20);
         counting.take();
         meeting.call(1);
@@ -191,7 +191,7 @@ fn child() {
     let Some(job) = processes::job() else { return };
     let meeting = Arc::new(Meeting::default());
     let file = SqliteStore::open(job["file"].as_str().expect("a file")).expect("a store");
-    let store = Arc::new(Tapped::new(file, meeting.clone()));
+    let store = Arc::new(tapped(file, meeting.clone()));
     let clock = VirtualRuntime::new(start());
     let mut engines = Vec::new();
     while let Some(round) = processes::hear() {

@@ -13,7 +13,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::inbox::Inbox;
-use mfa_tests::attack::{Shared, delete, overwrite};
+use mfa_tests::attack::{delete, overwrite};
 use mfa_tests::probe::node_on;
 use mfa_tests::rings::records;
 use mfa_tests::{STEP, World, host, login, on_stores, session, totp};
@@ -291,7 +291,7 @@ on_stores! {
             open.push(world.begin(user).await);
         }
         let backup = records(&world).await;
-        let faults = Arc::new(FaultStore::new(Shared(Arc::clone(&world.store))));
+        let faults = Arc::new(FaultStore::new(Arc::clone(&world.store)));
         let engine = node_on(&world, faults.clone()).build().await.unwrap();
         let used: Vec<_> = users.iter().map(|(_, app)| app.code_at(world.now())).collect();
         // A commit for each user, one for the proof, one for the event.

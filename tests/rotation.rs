@@ -9,21 +9,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::executor::block_on;
 use mfa::{
-    Begin, Challenge, Changed, Choice, Commit, Committed, Error, Key, Policy, Reason, Record, RecordKind,
-    Response, Scope, Store, StoreError, Subject, Timestamp, Verify,
+    Begin, Challenge, Changed, Choice, Error, Key, Policy, Reason, Record, RecordKind, Response, Store,
+    StoreError, Subject, Timestamp, Verify,
 };
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::host::TestHost;
 use mfa_testkit::inbox::Inbox;
+use mfa_testkit::layer::{Layer, Layered};
 use mfa_testkit::race::{GateStore, race};
-use mfa_tests::attack::Shared;
 use mfa_tests::doubles::{SLOW_CODE, SlowHash, enrol_in};
 use mfa_tests::rings::{
     NEW, OLD, activate_new, add_new, grant, id, log_in, mentions, node, node_on, nodes,
     nothing_is_sealed_under_the_old_key, outer_key, records, redeem, reseal, retire_old, users,
     without_recovery, world_store,
 };
-use mfa_tests::tapped::{Tap, Tapped};
+use mfa_tests::tapped::{Tap, tapped};
 use mfa_tests::{STEP, begin, login, on_stores, totp};
 
 const CALLERS: usize = 64;
@@ -124,9 +124,9 @@ impl Tap for Pace {
 /// What happens at a node in the middle of something else, on a thread of its own.
 type Deed = Box<dyn FnOnce() + Send>;
 
-/// A store that lets something happen between the next scan of a kind and whatever its reader does with it.
+/// Lets something happen between the next scan of a kind and whatever its reader does with it.
+#[derive(Default)]
 struct AfterScan {
-    inner: Shared,
     deed: Mutex<Option<(RecordKind, Deed)>>,
 }
 
@@ -137,44 +137,21 @@ impl std::fmt::Debug for AfterScan {
 }
 
 #[async_trait]
-impl Store for AfterScan {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
-        self.inner.get(keys, now).await
-    }
-
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.list(scope, kind, prefix, after, limit, now).await
-    }
-
+impl Layer for AfterScan {
     async fn scan(
         &self,
+        store: &dyn Store,
         kind: RecordKind,
         after: Option<&Key>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
-        let found = self.inner.scan(kind, after, limit, now).await;
+        let found = store.scan(kind, after, limit, now).await;
         let deed = self.deed.lock().unwrap().take_if(|(of, _)| *of == kind);
         if let Some((_, deed)) = deed {
             std::thread::spawn(deed).join().unwrap();
         }
         found
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.inner.commit(commit).await
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.inner.purge(before, limit).await
     }
 }
 
@@ -187,7 +164,7 @@ on_stores! {
             nodes.push(node_on(&world, world_store(&world), &inbox, with_slow).await);
         }
         let pace = Arc::new(Pace::default());
-        let at = Arc::new(Tapped::new(Shared(Arc::clone(&world.store)), pace.clone()));
+        let at = Arc::new(tapped(Arc::clone(&world.store), pace.clone()));
         let operators = node_on(&world, at, &inbox, with_slow).await;
         let ann = nodes[0].add_reachable("ann").await;
         let (ann_app, codes) = nodes[0].enrol_with_recovery(&ann).await;
@@ -300,7 +277,7 @@ on_stores! {
 
     async fn s18_a_resealing_that_fails_anywhere_is_taken_up_again(world) {
         let inbox = Inbox::new();
-        let faults = Arc::new(FaultStore::new(Shared(Arc::clone(&world.store))));
+        let faults = Arc::new(FaultStore::new(Arc::clone(&world.store)));
         let at = node_on(&world, faults.clone(), &inbox, |builder| builder).await;
         let bob = at.add_reachable("bob").await;
         let (app, codes) = at.enrol_with_recovery(&bob).await;
@@ -349,7 +326,7 @@ on_stores! {
 
     async fn s18_resealing_does_not_undo_what_races_with_it(world) {
         let inbox = Inbox::new();
-        let gate = Arc::new(GateStore::new(Shared(Arc::clone(&world.store))));
+        let gate = Arc::new(GateStore::new(Arc::clone(&world.store)));
         let nodes = [
             node_on(&world, gate.clone(), &inbox, |builder| builder).await,
             node_on(&world, gate.clone(), &inbox, |builder| builder).await,
@@ -393,7 +370,7 @@ on_stores! {
 
     async fn s18_resealing_keeps_an_expiry_that_was_put_off_meanwhile(world) {
         let inbox = Inbox::new();
-        let store = Arc::new(AfterScan { inner: Shared(Arc::clone(&world.store)), deed: Mutex::default() });
+        let store = Arc::new(Layered::over(Arc::clone(&world.store), AfterScan::default()));
         let at = node_on(&world, store.clone(), &inbox, |builder| builder).await;
         let other = node(&world, &inbox).await;
         let (bob, _) = users(&world, 1).await.remove(0);

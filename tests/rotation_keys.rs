@@ -13,7 +13,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::inbox::Inbox;
-use mfa_tests::attack::{Shared, delete, user_key};
+use mfa_tests::attack::{delete, user_key};
 use mfa_tests::devices::session_of;
 use mfa_tests::rings::{
     EVERY_KIND, NEW, OLD, activate_new, add_new, grant, id, log_in, node_on, nodes,
@@ -241,7 +241,7 @@ on_stores! {
         ]);
         log_in(at, &user).await.unwrap();
         // Where the event cannot be written the key is not turned.
-        let faults = Arc::new(FaultStore::new(Shared(Arc::clone(&world.store))));
+        let faults = Arc::new(FaultStore::new(Arc::clone(&world.store)));
         let other = node_on(&world, faults.clone(), &Inbox::new(), |builder| builder).await;
         add_new([&other]);
         faults.fail(At::BeforeCommit, Fault::Unavailable, 1);

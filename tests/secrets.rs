@@ -19,7 +19,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::entropy::SeededEntropy;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::scripted::{On, Say};
-use mfa_tests::attack::{ROOT, Shared};
+use mfa_tests::attack::ROOT;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
@@ -156,7 +156,7 @@ impl HttpClient for Telling {
 on_stores! {
     async fn n01_a_whole_life_shows_no_secret(base) {
         watch();
-        let faulty = Arc::new(FaultStore::new(Shared(base.store.clone())));
+        let faulty = Arc::new(FaultStore::new(base.store.clone()));
         let world = World::on(faulty.clone(), None).await;
         let provider = scripted(vec![EffectKind::Http]);
         provider.on(

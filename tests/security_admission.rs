@@ -12,7 +12,7 @@ use futures::FutureExt;
 use mfa::{Error, Reason, Reference, RunError, Runtime, SecretBytes, SlowJob, Target, Timestamp, Verify};
 use mfa_testkit::faults::{CountingStore, Counts};
 use mfa_testkit::runtime::VirtualRuntime;
-use mfa_tests::attack::{Shared, dump};
+use mfa_tests::attack::dump;
 use mfa_tests::saved::{guess, recover, recovery, recovery_node_on};
 use mfa_tests::{begin, host, login, on_stores, subject};
 
@@ -76,7 +76,7 @@ on_stores! {
         // Beside bob's own challenges, of which there may be so many.
         let ann = world.add("ann").await;
         world.enrol_with_recovery(&ann).await;
-        let store = Arc::new(CountingStore::new(Shared(Arc::clone(&world.store))));
+        let store = Arc::new(CountingStore::new(Arc::clone(&world.store)));
         let begun = Arc::new(AtomicUsize::new(0));
         let stuck = Arc::new(Stuck(world.clock.clone(), Arc::clone(&begun)));
         let node = recovery_node_on(&world, Arc::clone(&store) as _, stuck).build().await.unwrap();

@@ -10,7 +10,7 @@ use mfa::{
     MethodSelector, Module, Reason, Reference, Rejected, Response, Status, Subject, Target, Verify,
 };
 use mfa_testkit::faults::CountingStore;
-use mfa_tests::attack::{Shared, dump};
+use mfa_tests::attack::dump;
 use mfa_tests::doubles::SameFirst;
 use mfa_tests::{World, begin, host, login, on_stores, session, totp};
 
@@ -86,7 +86,7 @@ on_stores! {
     async fn s01_made_up_references_reach_no_store_and_change_nothing(world) {
         let (bob, app) = world.enrol("bob").await;
         let (eve, _) = world.enrol("eve").await;
-        let counted = Arc::new(CountingStore::new(Shared(world.store.clone())));
+        let counted = Arc::new(CountingStore::new(world.store.clone()));
         let counting = World::on(counted.clone(), None).await;
         let engine = &counting.engine;
         let (target, other, foreign) =

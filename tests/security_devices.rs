@@ -11,7 +11,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
-use mfa_tests::attack::{Shared, forged, overwrite, payload, records};
+use mfa_tests::attack::{forged, overwrite, payload, records};
 use mfa_tests::devices::{
     called, devices, from, let_in, log_in, session_of, trusted, trusting, turned, with_trust,
 };
@@ -75,7 +75,7 @@ on_stores! {
         let elsewhere = trusted(&engine, &world, &namesake, &app_there).await;
         let proof = world.prove(&bob, &app, &Intent::disable(&bob)).await;
         let challenge = world.begin(&bob).await;
-        let counted = Arc::new(CountingStore::new(Shared(world.store.clone())));
+        let counted = Arc::new(CountingStore::new(world.store.clone()));
         let engine = with_trust(node_on(&world, counted.clone()), &json!({})).build().await.unwrap();
         let good = kept.token.expose_secret();
         let mut texts = vec![

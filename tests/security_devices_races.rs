@@ -11,7 +11,7 @@ use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::race;
 use mfa_testkit::runtime::VirtualRuntime;
 use mfa_tests::attack::records;
-use mfa_tests::between::{Between, Moment};
+use mfa_tests::between::{Moment, between};
 use mfa_tests::devices::{from, let_in, trusted, trusting, turned, with_trust};
 use mfa_tests::probe::{meet, node_on, nodes_behind_a_gate};
 use mfa_tests::rights::scan;
@@ -79,7 +79,7 @@ on_stores! {
             let (bob, app) = base.enrol(&format!("{}-{latest}", what.replace(' ', "-"))).await;
             let kept = trusted(&engine, &base, &bob, &app).await;
             let next = turned(&engine, &bob, &kept.token).await;
-            let between = Arc::new(Between::new(&base.store));
+            let between = Arc::new(between(&base.store));
             let node = with_trust(node_on(&base, between.clone()), &json!({})).build().await.unwrap();
             let (engine, clock, id) = (engine.clone(), base.clock.clone(), kept.id);
             let whom = bob.clone();
@@ -97,7 +97,7 @@ on_stores! {
         let kept = trusted(&engine, &base, &bob, &app).await;
         let all = records(&base).await;
         let vault = all.iter().find(|record| record.key.kind.as_str() == "vault").unwrap().key.clone();
-        let between = Arc::new(Between::new(&base.store));
+        let between = Arc::new(between(&base.store));
         let node = with_trust(node_on(&base, between.clone()), &json!({})).build().await.unwrap();
         let (store, now) = (base.store.clone(), base.now());
         between.plan(Moment::Read("device"), async move {

@@ -8,7 +8,7 @@ use audit_model::{Event, Kind};
 use mfa::DeviceState;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{overwrite, records};
-use mfa_tests::between::{Between, Moment};
+use mfa_tests::between::{Moment, between};
 use mfa_tests::devices::{
     called, devices, let_in, log_in, session_of, trusted, trusting, turned, with_trust,
 };
@@ -69,7 +69,7 @@ on_stores! {
         let method = enrolments(&base, &bob).await[0];
         let intent = mfa::Intent::ban_device(&bob, kept.id);
         let proof = prove_with(&base, &bob, (method, &app), &intent).await;
-        let between = Arc::new(Between::new(&base.store));
+        let between = Arc::new(between(&base.store));
         let node = with_trust(node_on(&base, between.clone()), &json!({})).build().await.unwrap();
         let (other, whom) = (engine.clone(), bob.clone());
         between.plan(Moment::Read("device"), async move {

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Kind, Position, Query, Timestamp};
-use mfa::{
-    Commit, Committed, Error, Key, Reason, Record, RecordKind, Response, Scope, Store, StoreError, Subject,
-    Verify,
-};
+use audit_model::Kind;
+use mfa::{Commit, Committed, Error, Reason, Response, Store, StoreError, Subject, Verify};
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::drop_at::{YieldingStore, drop_at_poll};
 use mfa_testkit::faults::{At, Fault, FaultStore};
-use mfa_tests::attack::{Shared, dump};
-use mfa_tests::{World, on_stores};
+use mfa_testkit::layer::{Layer, Layered};
+use mfa_tests::attack::dump;
+use mfa_tests::{TestStore, World, on_stores};
 
-type Faulty = Arc<FaultStore<Shared>>;
+type Faulty = Arc<FaultStore<Arc<dyn TestStore>>>;
 
 async fn failing(world: &World) -> (World, Faulty, Subject, SoftAuthenticator) {
-    let faulty = Arc::new(FaultStore::new(Shared(world.store.clone())));
+    let faulty = Arc::new(FaultStore::new(world.store.clone()));
     let failing = World::on(faulty.clone(), None).await;
     let (bob, app) = failing.enrol("bob").await;
     (failing, faulty, bob, app)
@@ -32,58 +30,17 @@ fn reason(verify: &Verify) -> Option<Reason> {
     }
 }
 
-/// A store whose commits, once it is armed, always lose the race.
-#[derive(Debug)]
-struct Storm(Shared, AtomicBool);
+/// Once it is armed, commits always lose the race.
+#[derive(Debug, Default)]
+struct Storm(AtomicBool);
 
 #[async_trait]
-impl Store for Storm {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
-        self.0.get(keys, now).await
-    }
-
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.0.list(scope, kind, prefix, after, limit, now).await
-    }
-
-    async fn scan(
-        &self,
-        kind: RecordKind,
-        after: Option<&Key>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.0.scan(kind, after, limit, now).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+impl Layer for Storm {
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
         match commit.writes.first() {
-            Some(write) if self.1.load(Ordering::SeqCst) => Ok(Committed::Conflict(write.key().clone())),
-            _ => self.0.commit(commit).await,
+            Some(write) if self.0.load(Ordering::SeqCst) => Ok(Committed::Conflict(write.key().clone())),
+            _ => store.commit(commit).await,
         }
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.0.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl AuditLog for Storm {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.0.query(query, after).await
-    }
-
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
-        self.0.event(scope, id).await
     }
 }
 
@@ -179,25 +136,25 @@ on_stores! {
     }
 
     async fn s22_when_every_race_is_lost_nothing_is_judged_and_nothing_charged(world) {
-        let storm = Arc::new(Storm(Shared(world.store.clone()), AtomicBool::new(false)));
+        let storm = Arc::new(Layered::over(world.store.clone(), Storm::default()));
         let stormy = World::on(storm.clone(), None).await;
         let (bob, app) = stormy.enrol("bob").await;
         let challenge = stormy.begin(&bob).await;
         let before = dump(&stormy).await;
-        storm.1.store(true, Ordering::SeqCst);
+        storm.0.store(true, Ordering::SeqCst);
         for code in [app.wrong_code_at(stormy.now(), 3), app.code_at(stormy.now())] {
             let error = stormy.engine.verify(&challenge.reference, Response::code(&code)).await.unwrap_err();
             assert!(matches!(error, Error::Contention), "{error:?}");
             assert_eq!(dump(&stormy).await, before);
         }
         assert!(matches!(stormy.engine.begin(mfa_tests::login(&bob)).await, Err(Error::Contention)));
-        storm.1.store(false, Ordering::SeqCst);
+        storm.0.store(false, Ordering::SeqCst);
         let verified = stormy.answer(&challenge, &app.code_at(stormy.now())).await;
         assert!(matches!(verified, Verify::Verified(_)));
     }
 
     async fn s22_dropping_a_call_at_any_point_never_gives_an_attempt_back(world) {
-        let yielding = World::on(Arc::new(YieldingStore::new(Shared(world.store.clone()))), None).await;
+        let yielding = World::on(Arc::new(YieldingStore::new(world.store.clone())), None).await;
         let (bob, app) = yielding.enrol("bob").await;
         let mut charged_after_drop = 0;
         for polls in 1..16 {

@@ -11,7 +11,7 @@ use mfa::{
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::race::{GateStore, race};
-use mfa_tests::attack::{Shared, records};
+use mfa_tests::attack::records;
 use mfa_tests::doubles::scripted;
 use mfa_tests::handles::of_another_holder;
 use mfa_tests::rights::{TO_A_USER, Wanted, enrol_by, first_factor};
@@ -226,7 +226,7 @@ on_stores! {
 
     async fn s08_of_many_that_spend_one_ticket_or_one_invitation_one_begins(world) {
         const EACH: usize = 16;
-        let gate = Arc::new(GateStore::new(Shared(world.store.clone())));
+        let gate = Arc::new(GateStore::new(world.store.clone()));
         let gated = World::on(gate.clone(), None).await;
         let mut engines = Vec::new();
         for _ in 0..EACH {

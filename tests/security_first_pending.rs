@@ -11,7 +11,7 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
-use mfa_tests::attack::{Shared, records};
+use mfa_tests::attack::records;
 use mfa_tests::rights::{enrol_by, first_factor, in_session_of, scan};
 use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
@@ -118,7 +118,7 @@ on_stores! {
     }
 
     async fn s08_of_two_first_methods_confirmed_at_once_one_counts(world) {
-        let gate = Arc::new(GateStore::new(Shared(world.store.clone())));
+        let gate = Arc::new(GateStore::new(world.store.clone()));
         let gated = World::on(gate.clone(), None).await;
         for (n, with_recovery) in [false, true].into_iter().enumerate() {
             let mut engines = Vec::new();

@@ -16,7 +16,7 @@ use mfa_testkit::inbox::Inbox;
 use mfa_tests::devices::session_of;
 use mfa_tests::notified::{Elsewhere, arrived, mail, reachable};
 use mfa_tests::told::{streams_are_whole, words, wrong_code};
-use mfa_tests::watched::Watched;
+use mfa_tests::watched::{self, Watched};
 use mfa_tests::{STEP, World, acme, host, login, on_stores, session, subject, totp};
 use serde_json::json;
 
@@ -39,7 +39,7 @@ struct Held {
 
 /// A world whose store tells which records were ever put, with a node that asks every user for a method.
 async fn watched(base: &World) -> (World, Arc<Watched>, Inbox, Engine) {
-    let watched = Arc::new(Watched::new(&base.store));
+    let watched = Arc::new(watched::watched(&base.store));
     let (world, inbox) = World::on(watched.clone(), None).await.with_recovery().await;
     let policy = Policy::recommended().with_document(&json!({ "enforced": true })).expect("a policy");
     let strict = world.recovery_node(&inbox).policy(policy).build().await.expect("an engine");

@@ -14,7 +14,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::race;
 use mfa_tests::attack::KINDS;
-use mfa_tests::between::{Between, Moment};
+use mfa_tests::between::{Between, Moment, between};
 use mfa_tests::notified::arrived;
 use mfa_tests::probe::{meet, node_on, nodes_behind_a_gate};
 use mfa_tests::{STEP, World, host, login, on_stores, session, totp};
@@ -37,7 +37,7 @@ impl Scene {
     async fn new(base: &World, name: &str, enforced: bool) -> Self {
         let world = World::on(base.store.clone(), None).await;
         let inbox = Inbox::new();
-        let between = Arc::new(Between::new(&world.store));
+        let between = Arc::new(between(&world.store));
         let policy = Policy::recommended().with_document(&json!({ "enforced": enforced })).expect("a policy");
         let stopping = node_on(&world, between.clone()).transport(Arc::new(inbox.clone())).policy(policy);
         let stopping = stopping.build().await;

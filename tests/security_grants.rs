@@ -13,7 +13,7 @@ use mfa_testkit::drop_at::{YieldingStore, drop_at_poll};
 use mfa_testkit::faults::{At, CountingStore, Fault, FaultStore};
 use mfa_testkit::race::{GateStore, race};
 use mfa_testkit::scripted::{On, Say};
-use mfa_tests::attack::{KINDS, Shared};
+use mfa_tests::attack::KINDS;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::{World, acme, begin, login, on_stores, session};
 
@@ -31,7 +31,7 @@ async fn is_pending(engine: &Engine, reference: &Reference) -> bool {
 on_stores! {
     async fn s02_of_64_claims_and_64_status_polls_one_gets_the_grant(world) {
         const EACH: usize = 64;
-        let gate = Arc::new(GateStore::new(Shared(world.store.clone())));
+        let gate = Arc::new(GateStore::new(world.store.clone()));
         let gated = World::on(gate.clone(), None).await;
         let mut engines = Vec::new();
         for _ in 0..EACH {
@@ -86,7 +86,7 @@ on_stores! {
     }
 
     async fn s02_a_claim_whose_reply_is_lost_means_a_new_login(world) {
-        let faulty = Arc::new(FaultStore::new(Shared(world.store.clone())));
+        let faulty = Arc::new(FaultStore::new(world.store.clone()));
         let failing = World::on(faulty.clone(), None).await;
         let engine = completing(&failing).await;
         let bob = failing.add("bob").await;
@@ -107,7 +107,7 @@ on_stores! {
     }
 
     async fn s02_a_claim_dropped_at_any_point_is_granted_at_most_once(world) {
-        let slow = Arc::new(YieldingStore::new(Shared(world.store.clone())));
+        let slow = Arc::new(YieldingStore::new(world.store.clone()));
         let yielding = World::on(slow, None).await;
         let engine = completing(&yielding).await;
         let bob = yielding.add("bob").await;
@@ -177,7 +177,7 @@ on_stores! {
             elsewhere.begin(&stranger).await.reference,
             elsewhere.begin(&elsewhere.enrol("eve").await.0).await.reference,
         ];
-        let counted = Arc::new(CountingStore::new(Shared(world.store.clone())));
+        let counted = Arc::new(CountingStore::new(world.store.clone()));
         let counting = World::on(counted.clone(), None).await;
         counting.clock.set(world.now());
         let mut shapes = Vec::new();

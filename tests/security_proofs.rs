@@ -7,7 +7,7 @@ use audit_model::Kind;
 use mfa::{Authority, Channel, FirstFactor, FirstFactorKind, Intent, Login, Module, Operation, Subject};
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
-use mfa_tests::attack::{Shared, records};
+use mfa_tests::attack::records;
 use mfa_tests::doubles::scripted;
 use mfa_tests::rights::{
     TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, never, prove_on, prove_with,
@@ -102,7 +102,7 @@ on_stores! {
 
     async fn s09_of_64_that_spend_one_proof_one_changes_something(world) {
         const EACH: usize = 64;
-        let gate = Arc::new(GateStore::new(Shared(world.store.clone())));
+        let gate = Arc::new(GateStore::new(world.store.clone()));
         let gated = World::on(gate.clone(), None).await;
         let mut engines = Vec::new();
         for _ in 0..EACH {

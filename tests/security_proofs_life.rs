@@ -8,7 +8,7 @@ use mfa::{Authority, Choice, Engine, Intent, Operation, Proof, Subject, Verify};
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{CountingStore, Counts};
 use mfa_testkit::runtime::VirtualRuntime;
-use mfa_tests::attack::{Shared, dump, records};
+use mfa_tests::attack::{dump, records};
 use mfa_tests::handles::{of_another_holder, untouched};
 use mfa_tests::rights::{Wanted, enrol_ranked, enrolments, in_session_of, prove_with};
 use mfa_tests::{STEP, World, host, login, on_stores, session, subject, totp};
@@ -160,7 +160,7 @@ on_stores! {
         texts.push(invited.invitation.expose_secret().to_owned());
         texts.push(required.ticket.expose_secret().to_owned());
         // The directory is the host's own and is asked for every name; only the engine's own reads are counted.
-        let counted = Arc::new(CountingStore::new(Shared(world.store.clone())));
+        let counted = Arc::new(CountingStore::new(world.store.clone()));
         let engine = Engine::builder(counted.clone(), world.directory.clone(), world.ring.clone(), Arc::new(world.clock.clone()))
             .provider(mfa::totp::Totp::new("Example").unwrap())
             .danger_test_doubles()

@@ -18,10 +18,9 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::drop_at::yield_once;
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::runtime::VirtualRuntime;
-use mfa_tests::attack::Shared;
 use mfa_tests::probe::{failures_today, refusal};
 use mfa_tests::saved::{PAST_A_DELAY, foreign, guess, left, recover, recovery_node_on};
-use mfa_tests::{World, begin, host, on_stores, session};
+use mfa_tests::{TestStore, World, begin, host, on_stores, session};
 
 on_stores! {
     async fn s22_a_full_pool_takes_nothing(world) {
@@ -311,10 +310,10 @@ impl Runtime for Holding {
 }
 
 /// Makes a node that holds its hashes back and counts what it asks of the store.
-async fn holding(world: &World) -> (Holding, Arc<CountingStore<Shared>>, Engine) {
+async fn holding(world: &World) -> (Holding, Arc<CountingStore<Arc<dyn TestStore>>>, Engine) {
     let before = world.clock.jobs_run();
     let holding = Holding { clock: world.clock.clone(), released: Arc::default(), before };
-    let store = Arc::new(CountingStore::new(Shared(world.store.clone())));
+    let store = Arc::new(CountingStore::new(world.store.clone()));
     let shared: Arc<dyn Store> = store.clone();
     let node = recovery_node_on(world, shared, Arc::new(holding.clone())).build().await.unwrap();
     (holding, store, node)

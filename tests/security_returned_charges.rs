@@ -16,7 +16,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::drop_at::yield_once;
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::runtime::VirtualRuntime;
-use mfa_tests::notified::{arrived, shared};
+use mfa_tests::notified::arrived;
 use mfa_tests::probe::{answer, refusal};
 use mfa_tests::saved::{guess, recover, recovery_node_on};
 use mfa_tests::told::wrong_code;
@@ -72,7 +72,7 @@ on_stores! {
         let (user, app, codes) = user(&world, &inbox, "bob").await;
         let challenge = four_wrong(&world, &user, &codes).await;
         let late = Late { clock: world.clock.clone(), released: Arc::default() };
-        let node = recovery_node_on(&world, Arc::new(shared(&world.store)), Arc::new(late.clone()));
+        let node = recovery_node_on(&world, Arc::new(Arc::clone(&world.store)), Arc::new(late.clone()));
         let node: Engine = node.build().await.unwrap();
         let wrong = guess(&codes[0], 5);
         let mut call = pin!(recover(&node, &challenge, &wrong));

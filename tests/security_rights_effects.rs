@@ -13,8 +13,8 @@ use mfa::{
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::race::{GateStore, race};
-use mfa_tests::attack::{Shared, records};
-use mfa_tests::between::{Between, Moment};
+use mfa_tests::attack::records;
+use mfa_tests::between::{Moment, between};
 use mfa_tests::probe::node_on;
 use mfa_tests::rights::{
     Wanted, enrol_by, enrol_ranked, enrolments, in_session_of, prove_on, prove_with, scan, subject_of,
@@ -139,7 +139,7 @@ on_stores! {
     }
 
     async fn s29_a_proof_of_another_account_is_spent_once_whatever_becomes_of_the_change(world) {
-        let faulty = Arc::new(FaultStore::new(Shared(world.store.clone())));
+        let faulty = Arc::new(FaultStore::new(world.store.clone()));
         let failing = World::on(faulty.clone(), None).await;
         let (bob, ann) = of_two_accounts(&failing).await;
         let method = enrolments(&failing, &bob).await[0];
@@ -183,13 +183,13 @@ on_stores! {
 
     // A provider's name says which method is meant; another one bears it once the proof is spent.
     async fn s29_a_spent_proof_of_another_account_is_for_the_method_it_was_made_for(world) {
-        let between = Arc::new(Between::new(&world.store));
+        let between = Arc::new(between(&world.store));
         let engine = Arc::new(node_on(&world, Arc::clone(&between) as _).build().await.unwrap());
         let (bob, ann) = of_two_accounts(&world).await;
         let method = enrolments(&world, &bob).await[0];
         let intent = Intent::remove_method(&bob, method);
         let proof = proof_of(&world, &engine, &ann, &intent).await;
-        let by_host = Arc::new(node_on(&world, Arc::new(Shared(world.store.clone()))).build().await.unwrap());
+        let by_host = Arc::new(node_on(&world, Arc::new(world.store.clone())).build().await.unwrap());
         let (bobs, clock) = (bob.clone(), world.clock.clone());
         between.plan(Moment::Read("proof"), async move {
             by_host.method_remove(bobs.account(), bobs.user(), &"totp".parse().unwrap(), &host()).await.unwrap();
@@ -209,7 +209,7 @@ on_stores! {
 
     async fn s29_of_many_that_spend_one_proof_of_another_account_one_changes_something(world) {
         const EACH: usize = 16;
-        let gate = Arc::new(GateStore::new(Shared(world.store.clone())));
+        let gate = Arc::new(GateStore::new(world.store.clone()));
         let gated = World::on(gate.clone(), None).await;
         let mut engines = Vec::new();
         for _ in 0..EACH {

@@ -11,7 +11,7 @@ use mfa::{
 };
 use mfa_testkit::entropy::SeededEntropy;
 use mfa_testkit::faults::{At, Fault, FaultStore};
-use mfa_tests::attack::{Shared, delete, forged, overwrite, payload, user_key, user_record};
+use mfa_tests::attack::{delete, forged, overwrite, payload, user_key, user_record};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::{World, begin, login, on_stores};
 use serde_json::json;
@@ -281,7 +281,7 @@ on_stores! {
 
     async fn s05_a_store_that_fails_is_an_error_and_no_login(world) {
         let (bob, _) = world.enrol("bob").await;
-        let faulty = Arc::new(FaultStore::new(Shared(world.store.clone())));
+        let faulty = Arc::new(FaultStore::new(world.store.clone()));
         let failing = World::on(faulty.clone(), None).await;
         for (at, fault) in [
             (At::OnGet, Fault::Unavailable),

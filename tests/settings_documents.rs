@@ -13,7 +13,7 @@ use mfa::{
 };
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
-use mfa_tests::between::{Between, Moment};
+use mfa_tests::between::{Moment, between};
 use mfa_tests::mailed::{Mailed, links, texts};
 use mfa_tests::rights::{enrol_ranked, prove_on};
 use mfa_tests::{World, acme, begin, host, login, on_stores, session, totp};
@@ -134,7 +134,7 @@ on_stores! {
 
     async fn s23_what_changes_while_an_answer_is_judged_is_held_against_it(world) {
         let (bob, app) = world.enrol("bob").await;
-        let store = Arc::new(Between::new(&world.store));
+        let store = Arc::new(between(&world.store));
         let clock = Arc::new(world.clock.clone());
         let raced = Engine::builder(store.clone(), world.directory.clone(), mfa_tests::ring(), clock);
         let entropy = Arc::new(mfa_testkit::entropy::SeededEntropy::new(0x5e));
@@ -305,7 +305,7 @@ on_stores! {
 
     async fn s23_the_first_document_of_an_account_is_held_against_an_answer_like_any_other(world) {
         let (bob, app) = world.enrol("bob").await;
-        let store = Arc::new(Between::new(&world.store));
+        let store = Arc::new(between(&world.store));
         let clock = Arc::new(world.clock.clone());
         let raced = Engine::builder(store.clone(), world.directory.clone(), mfa_tests::ring(), clock);
         let entropy = Arc::new(mfa_testkit::entropy::SeededEntropy::new(0x5f));

@@ -3,82 +3,31 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Scope, Timestamp};
-use mfa::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
+use mfa::{Commit, Committed, Store, StoreError};
+use mfa_testkit::layer::{Layer, Layered};
 
-/// Wraps a store and keeps its commits.
-#[derive(Debug)]
-pub struct Recorder<S> {
-    inner: S,
-    commits: Mutex<Vec<Commit>>,
-}
+/// A store whose commits are kept.
+pub type Recorder<S> = Layered<S, Commits>;
 
-impl<S> Recorder<S> {
-    /// Wraps `inner`.
-    pub const fn new(inner: S) -> Self {
-        Self { inner, commits: Mutex::new(Vec::new()) }
-    }
+/// The commits of a store.
+#[derive(Debug, Default)]
+pub struct Commits(Mutex<Vec<Commit>>);
 
-    /// Returns the wrapped store.
-    pub const fn inner(&self) -> &S {
-        &self.inner
-    }
-
+impl Commits {
     /// Takes the commits since the last call.
     pub fn take(&self) -> Vec<Commit> {
-        std::mem::take(&mut self.commits.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[async_trait]
-impl<S: Store> Store for Recorder<S> {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
-        self.inner.get(keys, now).await
-    }
-
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.list(scope, kind, prefix, after, limit, now).await
-    }
-
-    async fn scan(
-        &self,
-        kind: RecordKind,
-        after: Option<&Key>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.scan(kind, after, limit, now).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+impl Layer for Commits {
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
         let copy = commit.clone();
-        let committed = self.inner.commit(commit).await?;
+        let committed = store.commit(commit).await?;
         if committed == Committed::Done {
-            self.commits.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(copy);
         }
         Ok(committed)
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.inner.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl<S: AuditLog> AuditLog for Recorder<S> {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.inner.query(query, after).await
-    }
-
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
-        self.inner.event(scope, id).await
     }
 }

@@ -1,17 +1,12 @@
 //! What someone who can write the store can do, and what someone who also has a root key could.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query, Timestamp};
+use audit_model::Event;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
-use mfa::{
-    Commit, Committed, Expect, Key, Record, RecordKind, Scope, Store, StoreError, Subject, Version, Write,
-};
+use mfa::{Commit, Committed, Expect, Key, Record, RecordKind, Scope, Store, Subject, Version, Write};
 use sha2::Sha256;
 
-use crate::{TestStore, World};
+use crate::World;
 
 /// The root key of [`crate::ring`], and its name.
 pub const ROOT: [u8; 32] = [0x42; 32];
@@ -38,10 +33,6 @@ pub const KINDS: [RecordKind; 18] = [
     RecordKind::new("policy"),
     RecordKind::new("configurations"),
 ];
-
-/// A world's store, shared so that it can be wrapped.
-#[derive(Clone, Debug)]
-pub struct Shared(pub Arc<dyn TestStore>);
 
 /// Everything that a store holds: records of every kind, and the events of account `acme`.
 pub type Dump = (Vec<Record>, Vec<Event>);
@@ -136,52 +127,4 @@ pub async fn set_failures(world: &World, subject: &Subject, provider: &str, fail
     assert!(failures < 128);
     payload[at] = failures;
     overwrite(world, &forged(&record, &payload)).await;
-}
-
-#[async_trait]
-impl Store for Shared {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
-        self.0.get(keys, now).await
-    }
-
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.0.list(scope, kind, prefix, after, limit, now).await
-    }
-
-    async fn scan(
-        &self,
-        kind: RecordKind,
-        after: Option<&Key>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.0.scan(kind, after, limit, now).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.0.commit(commit).await
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.0.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl AuditLog for Shared {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.0.query(query, after).await
-    }
-
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
-        self.0.event(scope, id).await
-    }
 }

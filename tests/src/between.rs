@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query};
-use mfa::{Commit, Committed, Key, Record, RecordKind, Scope, Store, StoreError, Timestamp};
+use mfa::{Key, Record, Store, StoreError, Timestamp};
+use mfa_testkit::layer::{Layer, Layered, Listing};
 
 use crate::TestStore;
 
@@ -22,25 +22,28 @@ pub enum Moment {
     Read(&'static str),
 }
 
-/// Wraps a store. Whoever uses it waits at the chosen moment, once, until the deed is done.
-pub struct Between {
-    inner: Arc<dyn TestStore>,
+/// What happens in the middle of a call. Whoever uses the store waits at the chosen moment, once, until the deed is done.
+#[derive(Default)]
+pub struct Deeds {
     planned: Mutex<Option<(Moment, Deed)>>,
 }
 
-impl fmt::Debug for Between {
+/// A store in whose calls something else happens.
+pub type Between = Layered<Arc<dyn TestStore>, Deeds>;
+
+/// Wraps `store`; nothing happens until it is planned.
+#[must_use]
+pub fn between(store: &Arc<dyn TestStore>) -> Between {
+    Layered::over(Arc::clone(store), Deeds::default())
+}
+
+impl fmt::Debug for Deeds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Between").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("Deeds").finish_non_exhaustive()
     }
 }
 
-impl Between {
-    /// Wraps `inner`; nothing happens until it is planned.
-    #[must_use]
-    pub fn new(inner: &Arc<dyn TestStore>) -> Self {
-        Self { inner: Arc::clone(inner), planned: Mutex::default() }
-    }
-
+impl Deeds {
     /// Does `deed` at the next such moment.
     pub fn plan(&self, moment: Moment, deed: impl Future<Output = ()> + Send + 'static) {
         *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = Some((moment, Box::pin(deed)));
@@ -64,54 +67,22 @@ impl Between {
 }
 
 #[async_trait]
-impl Store for Between {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
-        let records = self.inner.get(keys, now).await;
+impl Layer for Deeds {
+    async fn get(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let records = store.get(keys, now).await;
         let kinds: Vec<_> = keys.iter().map(|key| key.kind.as_str()).collect();
         self.pass(|moment| matches!(moment, Moment::Read(kind) if kinds.contains(&kind))).await;
         records
     }
 
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        let records = self.inner.list(scope, kind, prefix, after, limit, now).await;
-        self.pass(|moment| moment == Moment::Listed(kind.as_str())).await;
+    async fn list(&self, store: &dyn Store, asked: Listing<'_>) -> Result<Vec<Record>, StoreError> {
+        let records = asked.of(store).await;
+        self.pass(|moment| moment == Moment::Listed(asked.kind.as_str())).await;
         records
-    }
-
-    async fn scan(
-        &self,
-        kind: RecordKind,
-        after: Option<&Key>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.scan(kind, after, limit, now).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.inner.commit(commit).await
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.inner.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl AuditLog for Between {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.inner.query(query, after).await
-    }
-
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
-        self.inner.event(scope, id).await
     }
 }

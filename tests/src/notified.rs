@@ -7,10 +7,9 @@ use async_trait::async_trait;
 use mfa::{
     AccountId, Contact, Directory, DirectoryError, Engine, EngineBuilder, KeyRing, Store, Subject, UserId,
 };
-use mfa_testkit::host::{TestHost, TestStore, recovery};
+use mfa_testkit::host::{TestHost, recovery};
 use mfa_testkit::inbox::Inbox;
 
-use crate::attack::Shared;
 use crate::probe::node_on;
 use crate::{ring, subject};
 
@@ -49,12 +48,6 @@ pub fn sending_node_on(host: &TestHost, store: Arc<dyn Store>, inbox: &Inbox) ->
     node_on(host, store).provider(recovery()).transport(Arc::new(inbox.clone()))
 }
 
-/// Returns the store of `host`, to be wrapped.
-#[must_use]
-pub fn shared(store: &Arc<dyn TestStore>) -> Shared {
-    Shared(Arc::clone(store))
-}
-
 /// A directory in memory, as of a host that keeps its users elsewhere.
 #[derive(Clone, Debug, Default)]
 pub struct Elsewhere(Arc<Mutex<BTreeMap<(AccountId, UserId), Subject>>>);
@@ -76,7 +69,7 @@ impl Elsewhere {
     /// # Panics
     /// If the issuer is refused, which it is not.
     pub fn node_with(&self, host: &TestHost, inbox: &Inbox, ring: KeyRing) -> EngineBuilder {
-        let store = Arc::new(shared(&host.store));
+        let store = Arc::new(Arc::clone(&host.store));
         Engine::builder(store, Arc::new(self.clone()), ring, Arc::new(host.clock.clone()))
             .provider(mfa::totp::Totp::new("Example").expect("an issuer"))
             .provider(recovery())

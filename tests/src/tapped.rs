@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use audit_model::{AuditError, AuditLog, Event, EventId, Position, Query};
-use mfa::{Commit, Committed, Key, Record, RecordKind, Scope, Store, StoreError, Timestamp};
+use mfa::{Commit, Committed, Key, Record, Store, StoreError, Timestamp};
+use mfa_testkit::layer::{Layer, Layered};
 
 /// How long a reader waits at a [`Meeting`].
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,71 +21,37 @@ pub trait Tap: fmt::Debug + Send + Sync + 'static {
     fn committed(&self);
 }
 
-/// Wraps a store and calls a [`Tap`] around its reads and commits.
+/// Calls a [`Tap`] around the reads and commits of a store.
 #[derive(Debug)]
-pub struct Tapped<S, T> {
-    inner: S,
-    tap: Arc<T>,
-}
+pub struct Tapping<T>(Arc<T>);
 
-impl<S, T> Tapped<S, T> {
-    /// Wraps `inner`.
-    #[must_use]
-    pub const fn new(inner: S, tap: Arc<T>) -> Self {
-        Self { inner, tap }
-    }
+/// A store that is tapped.
+pub type Tapped<S, T> = Layered<S, Tapping<T>>;
+
+/// Taps `store`.
+#[must_use]
+pub const fn tapped<S, T: Tap>(store: S, tap: Arc<T>) -> Tapped<S, T> {
+    Layered::over(store, Tapping(tap))
 }
 
 #[async_trait]
-impl<S: Store, T: Tap> Store for Tapped<S, T> {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
-        let records = self.inner.get(keys, now).await;
-        self.tap.read(keys);
+impl<T: Tap> Layer for Tapping<T> {
+    async fn get(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
+        let records = store.get(keys, now).await;
+        self.0.read(keys);
         records
     }
 
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.list(scope, kind, prefix, after, limit, now).await
-    }
-
-    async fn scan(
-        &self,
-        kind: RecordKind,
-        after: Option<&Key>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.scan(kind, after, limit, now).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.tap.committing();
-        let answer = self.inner.commit(commit).await;
-        self.tap.committed();
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
+        self.0.committing();
+        let answer = store.commit(commit).await;
+        self.0.committed();
         answer
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.inner.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl<S: AuditLog, T: Tap> AuditLog for Tapped<S, T> {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.inner.query(query, after).await
-    }
-
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
-        self.inner.event(scope, id).await
     }
 }
 

@@ -15,7 +15,6 @@ use mfa::{
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::acting::{method, refused};
-use mfa_tests::attack::Shared;
 use mfa_tests::mailed::{Mailed, another, code_in, german_mobiles, texts};
 use mfa_tests::rights::{enrol_ranked, first_factor, in_session_of, prove_on};
 use mfa_tests::{World, acme, host, login, on_stores, ring, session};
@@ -31,7 +30,7 @@ const PHONE: &str = "+4915123456789";
 pub(crate) async fn company(world: &World) -> Mailed {
     let inbox = Inbox::new();
     let two_minutes = || json!({"ttl_s": LIFE.as_secs()});
-    let store = Arc::new(Shared(Arc::clone(&world.store)));
+    let store = Arc::new(Arc::clone(&world.store));
     let node = Engine::builder(store, world.directory.clone(), ring(), Arc::new(world.clock.clone()))
         .provider_with(Delivered::email(texts()).unwrap(), two_minutes())
         .provider_with(Delivered::sms(texts(), german_mobiles()).unwrap(), two_minutes())

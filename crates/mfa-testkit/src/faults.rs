@@ -6,13 +6,12 @@ use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use audit_model::{
-    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
-    Scope, Timestamp,
-};
+use audit_model::{AuditError, Timestamp};
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
 
-pub use counting::{CountingStore, Counts};
+use crate::layer::{Layer, Layered, Listing};
+
+pub use counting::{Counter, CountingStore, Counts};
 
 /// Where a [`FaultStore`] fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +56,11 @@ pub enum Fault {
 /// assert!(store.commit(commit).await.is_ok());
 /// # });
 /// ```
+pub type FaultStore<S> = Layered<S, Faults>;
+
+/// The layer of a [`FaultStore`]: what fails, and how often.
 #[derive(Debug)]
-pub struct FaultStore<S> {
-    inner: S,
+pub struct Faults {
     plan: Mutex<Vec<Planned>>,
 }
 
@@ -71,19 +72,15 @@ struct Planned {
     times: usize,
 }
 
-impl<S> FaultStore<S> {
+impl<S> Layered<S, Faults> {
     /// Wraps `inner`; nothing fails until told.
     #[must_use]
     pub const fn new(inner: S) -> Self {
-        Self { inner, plan: Mutex::new(Vec::new()) }
+        Self::over(inner, Faults { plan: Mutex::new(Vec::new()) })
     }
+}
 
-    /// Returns the wrapped store, which never fails on purpose.
-    #[must_use]
-    pub const fn inner(&self) -> &S {
-        &self.inner
-    }
-
+impl Faults {
     /// Fails the next `times` calls that come by `at`. Plans for one place are used up in order.
     pub fn fail(&self, at: At, fault: Fault, times: usize) {
         self.fail_later(at, fault, 0, times);
@@ -126,84 +123,51 @@ impl<S> FaultStore<S> {
             Some(Fault::Exit(code)) => std::process::exit(code),
         }
     }
-
-    fn pass_query(&self) -> Result<(), AuditError> {
-        self.pass(At::OnQuery).map_err(|error| AuditError::Unavailable(Box::new(error)))
-    }
 }
 
 #[async_trait]
-impl<S: Store> Store for FaultStore<S> {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
+impl Layer for Faults {
+    async fn get(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
         self.pass(At::OnGet)?;
-        self.inner.get(keys, now).await
+        store.get(keys, now).await
     }
 
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
+    async fn list(&self, store: &dyn Store, asked: Listing<'_>) -> Result<Vec<Record>, StoreError> {
         self.pass(At::OnList)?;
-        self.inner.list(scope, kind, prefix, after, limit, now).await
+        asked.of(store).await
     }
 
     async fn scan(
         &self,
+        store: &dyn Store,
         kind: RecordKind,
         after: Option<&Key>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
         self.pass(At::OnList)?;
-        self.inner.scan(kind, after, limit, now).await
+        store.scan(kind, after, limit, now).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
         self.pass(At::BeforeCommit)?;
-        let answer = self.inner.commit(commit).await;
+        let answer = store.commit(commit).await;
         self.pass(At::AfterCommit)?;
         answer
     }
 
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+    async fn purge(&self, store: &dyn Store, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.pass(At::OnPurge)?;
-        self.inner.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl<S: AuditLog> AuditLog for FaultStore<S> {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.pass_query()?;
-        self.inner.query(query, after).await
+        store.purge(before, limit).await
     }
 
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
-        self.pass_query()?;
-        self.inner.event(scope, id).await
-    }
-}
-
-#[async_trait]
-impl<S: Checkpoints> Checkpoints for FaultStore<S> {
-    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
-        self.pass_query()?;
-        self.inner.checkpoint(key, now).await
-    }
-
-    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
-        self.pass_query()?;
-        self.inner.checkpoints(after, limit).await
-    }
-
-    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
-        self.pass_query()?;
-        self.inner.leaves(after, limit).await
+    fn before_query(&self) -> Result<(), AuditError> {
+        self.pass(At::OnQuery).map_err(|error| AuditError::Unavailable(Box::new(error)))
     }
 }
 

@@ -17,6 +17,7 @@
 //! | [`store_suite`](mod@store_suite) | the clauses of the store contract, one function each |
 //! | [`provider_suite`](mod@provider_suite) | the clauses of the provider contract, one function each |
 //! | [`faults`] | a store that fails on demand, and one that counts its calls |
+//! | [`layer`] | a store over which a test puts what it does around some calls |
 //! | [`race`] | a store that makes readers wait for each other, and a start line for threads |
 //! | `duo`, with the feature of that name | a fake of Duo's service, over HTTPS on loopback |
 //! | [`drop_at`] | futures dropped at a chosen await point |
@@ -37,6 +38,7 @@ pub mod entropy;
 pub mod faults;
 pub mod host;
 pub mod inbox;
+pub mod layer;
 pub mod provider_suite;
 pub mod race;
 pub mod runtime;

@@ -6,12 +6,11 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use async_trait::async_trait;
-use audit_model::{
-    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
-    Scope, Timestamp,
-};
+use audit_model::Timestamp;
 use futures::executor::block_on;
-use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError};
+use mfa_core::{Key, Record, RecordKind, Store, StoreError};
+
+use crate::layer::{Layer, Layered};
 
 /// How long a reader waits at a gate for the others.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,9 +58,11 @@ where
 /// let read = race(2, |_| store.get(std::slice::from_ref(&key), Timestamp::MIN));
 /// assert!(read.into_iter().all(|answer| answer.is_ok()));
 /// ```
+pub type GateStore<S> = Layered<S, Gates>;
+
+/// The layer of a [`GateStore`].
 #[derive(Debug)]
-pub struct GateStore<S> {
-    inner: S,
+pub struct Gates {
     gate: Mutex<Option<Arc<Gate>>>,
 }
 
@@ -79,19 +80,15 @@ struct Passage {
     read: usize,
 }
 
-impl<S> GateStore<S> {
+impl<S> Layered<S, Gates> {
     /// Wraps `inner`; every call passes until the gate is armed.
     #[must_use]
     pub const fn new(inner: S) -> Self {
-        Self { inner, gate: Mutex::new(None) }
+        Self::over(inner, Gates { gate: Mutex::new(None) })
     }
+}
 
-    /// Returns the wrapped store.
-    #[must_use]
-    pub const fn inner(&self) -> &S {
-        &self.inner
-    }
-
+impl Gates {
     /// Makes the next `n` reads wait for each other; the ones after them pass.
     pub fn arm(&self, n: usize) {
         self.set(n, None);
@@ -139,67 +136,16 @@ impl Gate {
 }
 
 #[async_trait]
-impl<S: Store> Store for GateStore<S> {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
+impl Layer for Gates {
+    async fn get(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
         let gate = self.admit(keys);
-        let records = self.inner.get(keys, now).await;
+        let records = store.get(keys, now).await;
         gate.map_or(Ok(()), |gate| gate.wait())?;
         records
-    }
-
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.list(scope, kind, prefix, after, limit, now).await
-    }
-
-    async fn scan(
-        &self,
-        kind: RecordKind,
-        after: Option<&Key>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
-        self.inner.scan(kind, after, limit, now).await
-    }
-
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
-        self.inner.commit(commit).await
-    }
-
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        self.inner.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl<S: AuditLog> AuditLog for GateStore<S> {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.inner.query(query, after).await
-    }
-
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
-        self.inner.event(scope, id).await
-    }
-}
-
-#[async_trait]
-impl<S: Checkpoints> Checkpoints for GateStore<S> {
-    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
-        self.inner.checkpoint(key, now).await
-    }
-
-    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
-        self.inner.checkpoints(after, limit).await
-    }
-
-    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
-        self.inner.leaves(after, limit).await
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use audit_model::{
-    AuditError, AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventId, Leaf, Position, Query,
-    Scope, Timestamp,
-};
+use audit_model::{AuditError, Timestamp};
 use mfa_core::{Commit, Committed, Key, Record, RecordKind, Store, StoreError, Write};
+
+use crate::layer::{Layer, Layered, Listing};
 
 /// What was asked of a [`CountingStore`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,25 +46,23 @@ pub struct Counts {
 /// assert_eq!(store.take().gets, 0);
 /// # });
 /// ```
-#[derive(Debug)]
-pub struct CountingStore<S> {
-    inner: S,
+pub type CountingStore<S> = Layered<S, Counter>;
+
+/// The layer of a [`CountingStore`].
+#[derive(Debug, Default)]
+pub struct Counter {
     counts: Mutex<Counts>,
 }
 
-impl<S> CountingStore<S> {
+impl<S> Layered<S, Counter> {
     /// Wraps `inner`, with nothing counted.
     #[must_use]
     pub fn new(inner: S) -> Self {
-        Self { inner, counts: Mutex::default() }
+        Self::over(inner, Counter::default())
     }
+}
 
-    /// Returns the wrapped store, whose own calls are not counted.
-    #[must_use]
-    pub const fn inner(&self) -> &S {
-        &self.inner
-    }
-
+impl Counter {
     /// Returns what was counted since the last `take`.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -89,38 +86,36 @@ impl<S> CountingStore<S> {
 }
 
 #[async_trait]
-impl<S: Store> Store for CountingStore<S> {
-    async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
+impl Layer for Counter {
+    async fn get(
+        &self,
+        store: &dyn Store,
+        keys: &[Key],
+        now: Timestamp,
+    ) -> Result<Vec<Option<Record>>, StoreError> {
         self.add(|c| &mut c.gets, 1);
         self.add(|c| &mut c.keys_read, keys.len());
-        self.inner.get(keys, now).await
+        store.get(keys, now).await
     }
 
-    async fn list(
-        &self,
-        scope: &Scope,
-        kind: RecordKind,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, StoreError> {
+    async fn list(&self, store: &dyn Store, asked: Listing<'_>) -> Result<Vec<Record>, StoreError> {
         self.add(|c| &mut c.lists, 1);
-        self.inner.list(scope, kind, prefix, after, limit, now).await
+        asked.of(store).await
     }
 
     async fn scan(
         &self,
+        store: &dyn Store,
         kind: RecordKind,
         after: Option<&Key>,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
         self.add(|c| &mut c.scans, 1);
-        self.inner.scan(kind, after, limit, now).await
+        store.scan(kind, after, limit, now).await
     }
 
-    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
         self.add(|c| &mut c.commits, 1);
         let events = commit.events.len();
         let bytes = |write: &Write| match write {
@@ -128,7 +123,7 @@ impl<S: Store> Store for CountingStore<S> {
             _ => 0,
         };
         self.add(|c| &mut c.bytes_put, commit.writes.iter().map(bytes).sum());
-        let answer = self.inner.commit(commit).await;
+        let answer = store.commit(commit).await;
         match &answer {
             Ok(Committed::Done) => self.add(|c| &mut c.events_committed, events),
             Ok(Committed::Conflict(_)) => self.add(|c| &mut c.conflicts, 1),
@@ -137,39 +132,13 @@ impl<S: Store> Store for CountingStore<S> {
         answer
     }
 
-    async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+    async fn purge(&self, store: &dyn Store, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.add(|c| &mut c.purges, 1);
-        self.inner.purge(before, limit).await
-    }
-}
-
-#[async_trait]
-impl<S: AuditLog> AuditLog for CountingStore<S> {
-    async fn query(&self, query: &Query, after: Option<Position>) -> Result<Vec<Event>, AuditError> {
-        self.add(|c| &mut c.queries, 1);
-        self.inner.query(query, after).await
+        store.purge(before, limit).await
     }
 
-    async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
+    fn before_query(&self) -> Result<(), AuditError> {
         self.add(|c| &mut c.queries, 1);
-        self.inner.event(scope, id).await
-    }
-}
-
-#[async_trait]
-impl<S: Checkpoints> Checkpoints for CountingStore<S> {
-    async fn checkpoint(&self, key: &CheckpointKey, now: Timestamp) -> Result<Checkpoint, AuditError> {
-        self.add(|c| &mut c.queries, 1);
-        self.inner.checkpoint(key, now).await
-    }
-
-    async fn checkpoints(&self, after: u64, limit: usize) -> Result<Vec<Checkpoint>, AuditError> {
-        self.add(|c| &mut c.queries, 1);
-        self.inner.checkpoints(after, limit).await
-    }
-
-    async fn leaves(&self, after: u64, limit: usize) -> Result<Vec<Leaf>, AuditError> {
-        self.add(|c| &mut c.queries, 1);
-        self.inner.leaves(after, limit).await
+        Ok(())
     }
 }
