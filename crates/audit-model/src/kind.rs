@@ -93,8 +93,8 @@ kinds! {
     ApiKeyVoided = 64, "api_key_voided", "An account's API key was voided until another is issued, because a backup came back.", [];
     ApiKeyAccepted = 65, "api_key_accepted", "An API key was right.", [];
     ApiKeyRejected = 66, "api_key_rejected", "An API key was refused: written once a minute for an account whose key it was, and once for all others.", [];
-    SettingsChanged = 70, "settings_changed", "The settings of an account's modules, or the system's, were written or deleted.", ["change", "paths", "revision", "authority"];
-    PolicyChanged = 71, "policy_changed", "The policy of an account, or the system's, was written or deleted.", ["change", "paths", "revision", "authority"];
+    SettingsChanged = 70, "settings_changed", "The settings of an account's modules, or the system's, were written or deleted.", ["change", "paths", "replaced", "authority"];
+    PolicyChanged = 71, "policy_changed", "The policy of an account, or the system's, was written or deleted.", ["change", "paths", "replaced", "authority"];
     ConfigurationCreated = 72, "configuration_created", "A provider configuration of an account, or of the system, was made.", ["configuration", "provider", "paths", "authority"];
     ConfigurationChanged = 73, "configuration_changed", "A provider configuration was changed; the values are never told.", ["configuration", "provider", "change", "paths", "authority"];
     ConfigurationDeleted = 74, "configuration_deleted", "A provider configuration was deleted.", ["configuration", "provider", "authority"];

@@ -14,6 +14,7 @@ pub(crate) mod notice;
 pub(crate) mod open;
 pub(crate) mod pending;
 pub(crate) mod proof;
+pub(crate) mod stream;
 pub(crate) mod vault;
 
 use audit_model::{AccountId, Scope, UserId};

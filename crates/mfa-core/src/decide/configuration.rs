@@ -12,6 +12,7 @@ use super::manage::Managed;
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::configurations::{Configurations, SHOWN_DAILY, Stored, configurations_key, seal};
+use crate::record::stream::EventStream;
 use crate::settings::{
     Change, Clear, Configuration, MAX_CONFIGURATIONS, Owner, RevealedConfiguration, Revision, Written,
 };
@@ -62,7 +63,7 @@ impl Asked<'_> {
         let stored =
             Stored { id, name, provider, enabled, revision: draw.take()?, sealed, shown: Vec::new() };
         let event = self.event(Kind::ConfigurationCreated, &stored, allowed.as_ref(), now);
-        plan.events([event.field("paths", paths)]);
+        plan.events([event.field("paths", paths).stream(record.stream.take())]);
         let public = stored.public();
         record.all.push(stored);
         self.put(&record, expect, &mut plan)?;
@@ -88,25 +89,25 @@ impl Asked<'_> {
         if revision.is_some_and(|revision| Revision::from_bytes(stored.revision) != revision) {
             return Err(Error::Conflict);
         }
-        let after = if let Change::Delete = change {
-            plan.events([self.event(Kind::ConfigurationDeleted, stored, allowed.as_ref(), now)]);
+        let (event, after) = if let Change::Delete = change {
+            let event = self.event(Kind::ConfigurationDeleted, stored, allowed.as_ref(), now);
             record.all.retain(|stored| stored.id != id);
-            None
+            (event, None)
         } else {
             let Some(paths) = self.overwrite(stored, change, profile, draw)? else {
                 let value = Ok(Some(stored.public()));
                 return Ok(Decision { plan, value });
             };
             let event = self.event(Kind::ConfigurationChanged, stored, allowed.as_ref(), now);
-            plan.events([event.field("change", change.code()).field("paths", paths)]);
-            Some(stored.public())
+            (event.field("change", change.code()).field("paths", paths), Some(stored.public()))
         };
+        plan.events([event.stream(record.stream.take())]);
         self.put(&record, expect, &mut plan)?;
         Ok(Decision { plan, value: Ok(after) })
     }
 
     /// Deletes all of them, a record that cannot be trusted too.
-    pub(crate) fn clear(&self, records: &Records, now: Timestamp) -> Managed<()> {
+    pub(crate) fn clear(&self, records: &Records, now: Timestamp, draw: &mut Draw) -> Managed<()> {
         let mut plan = Plan::default();
         let allowed = match self.by.authorise(self.rules, records, now, &mut plan)? {
             Ok(allowed) => allowed,
@@ -114,13 +115,17 @@ impl Asked<'_> {
         };
         let key = configurations_key(self.owner.scope());
         let version = records.stored_version(&key).ok_or(Error::NoDocument)?;
-        let count = match records.read::<Configurations>(&key) {
-            Read::Live(record, _) => record.all.len().to_string(),
-            Read::Absent | Read::Refused(_) => "unreadable".to_owned(),
+        let (count, stream) = match records.read::<Configurations>(&key) {
+            Read::Live(record, _) if record.all.is_empty() => return Err(Error::NoDocument),
+            Read::Live(record, _) => (record.all.len().to_string(), record.stream),
+            Read::Absent | Read::Refused(_) => ("unreadable".to_owned(), EventStream::new(draw.take()?)),
         };
-        plan.delete(key, Expect::Version(version));
-        let event = EventBuilder::new(self.owner.scope(), Kind::ConfigurationsCleared, Outcome::Success, now);
-        plan.events([self.by.describe(event, allowed.as_ref()).field("configurations", count)]);
+        let mut record = Configurations { all: Vec::new(), stream };
+        let event = EventBuilder::new(self.owner.scope(), Kind::ConfigurationsCleared, Outcome::Success, now)
+            .field("configurations", count)
+            .stream(record.stream.take());
+        plan.events([self.by.describe(event, allowed.as_ref())]);
+        self.put(&record, Expect::Version(version), &mut plan)?;
         Ok(Decision { plan, value: Ok(()) })
     }
 
@@ -144,15 +149,19 @@ impl Asked<'_> {
             return Err(Forbidden::TooOften.into());
         }
         stored.shown.push(now);
-        plan.events([self.event(Kind::ConfigurationShown, stored, allowed.as_ref(), now)]);
+        let event = self.event(Kind::ConfigurationShown, stored, allowed.as_ref(), now);
         let shown = RevealedConfiguration::new(stored.public(), sealed);
+        plan.events([event.stream(record.stream.take())]);
         self.put(&record, expect, &mut plan)?;
         Ok(Decision { plan, value: Ok(shown) })
     }
 
     fn read(&self, records: &Records) -> Result<(Configurations, Expect), Error> {
-        match records.read(&configurations_key(self.owner.scope())) {
-            Read::Absent => Ok((Configurations::default(), Expect::Absent)),
+        let key = configurations_key(self.owner.scope());
+        match records.read(&key) {
+            Read::Absent => {
+                Ok((Configurations { all: Vec::new(), stream: EventStream::of(&key) }, Expect::Absent))
+            }
             Read::Live(record, version) => Ok((record, Expect::Version(version))),
             Read::Refused(_) => Err(Error::Unavailable("a stored record cannot be trusted")),
         }
@@ -161,7 +170,6 @@ impl Asked<'_> {
     fn put(&self, record: &Configurations, expect: Expect, plan: &mut Plan) -> Result<(), Error> {
         let key = configurations_key(self.owner.scope());
         match record.encode() {
-            _ if record.all.is_empty() => plan.delete(key, expect),
             Err(CodecError::TooLong { limit, .. }) => {
                 let problem = format!("must not be longer than {limit} bytes together");
                 let error = FieldError::new("configurations", "maxLength", problem);

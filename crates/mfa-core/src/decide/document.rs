@@ -10,9 +10,11 @@ use super::permit::Permit;
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::document::{Document, POLICY, SETTINGS, document_key};
+use crate::record::stream::EventStream;
 use crate::settings::{Change, Effective, Owner, Revision, Settings, merged, visible};
 use crate::{
-    Account, Error, Expect, FieldError, Forbidden, Intent, PolicyDocument, RecordKind, Subject, Version,
+    Account, Draw, Error, Expect, FieldError, Forbidden, Intent, Key, PolicyDocument, RecordKind, Subject,
+    Version,
 };
 
 /// The longest list of changed paths that an event has.
@@ -71,7 +73,7 @@ pub(crate) enum By<'a> {
 
 impl Writing<'_> {
     /// Decides the change. Its value is what the document has become; nothing where it was deleted.
-    pub(crate) fn write(&self, records: &Records, now: Timestamp) -> Managed<Option<Value>> {
+    pub(crate) fn write(&self, records: &Records, now: Timestamp, draw: &mut Draw) -> Managed<Option<Value>> {
         let mut plan = Plan::default();
         let allowed = match self.by.authorise(self.rules, records, now, &mut plan)? {
             Ok(allowed) => allowed,
@@ -83,16 +85,16 @@ impl Writing<'_> {
         }
         let key = document_key(self.owner.scope(), self.kind.record());
         let nothing = || Value::Object(serde_json::Map::new());
-        let (before, version) = match read(records, &key) {
-            Ok(Some((document, version))) => (document, Some(version)),
-            Ok(None) => (nothing(), None),
+        let mut found = match read(records, &key) {
             // What cannot be trusted locks the account's users out until it is written anew.
-            Err(_) if self.takes_the_place_of_anything() => (nothing(), records.stored_version(&key)),
-            Err(error) => return Err(error),
+            Err(_) if self.takes_the_place_of_anything() => Found::unreadable(records, &key, draw)?,
+            found => found?,
         };
-        if self.revision.is_some_and(|revision| version.map(Revision::of) != Some(revision)) {
+        if self.revision.is_some_and(|revision| found.revision() != Some(revision)) {
             return Err(Error::Conflict);
         }
+        let is_there = found.document.is_some() || found.is_unreadable;
+        let before = found.document.take().map_or_else(nothing, |(document, _)| document);
         let after = match self.change {
             Change::Put(document) => Some(self.kind.checked(self.rules, document)?),
             Change::Patch(patch) if patch.is_object() => {
@@ -102,7 +104,7 @@ impl Writing<'_> {
                 let problem = FieldError::new("patch", "type", "must be of type object");
                 return Err(Error::InvalidDocument(vec![problem]));
             }
-            Change::Delete if version.is_none() => return Err(Error::NoDocument),
+            Change::Delete if !is_there => return Err(Error::NoDocument),
             Change::Delete => None,
         };
         if self.kind == Written::Settings
@@ -110,12 +112,14 @@ impl Writing<'_> {
         {
             self.names_what_it_may(after, account, records)?;
         }
-        let expect = version.map_or(Expect::Absent, Expect::Version);
-        match &after {
-            Some(document) => plan.put(key, expect, &Document { json: document.to_string() }, None)?,
-            None => plan.delete(key, expect),
+        let mut event =
+            self.event(&before, after.as_ref(), allowed.as_ref(), now).stream(found.stream.take());
+        if found.is_unreadable {
+            event = event.field("replaced", "unreadable");
         }
-        plan.events([self.event(&before, after.as_ref(), allowed.as_ref(), now)]);
+        plan.events([event]);
+        let json = after.as_ref().map(Value::to_string);
+        plan.put(key, found.expect, &Document { json, stream: found.stream }, None)?;
         Ok(Decision { plan, value: Ok(after) })
     }
 
@@ -216,17 +220,38 @@ pub(crate) fn paths(before: &Value, after: &Value, known: impl Fn(&str) -> bool)
     paths
 }
 
-/// Reads a document.
-pub(crate) fn read(records: &Records, key: &crate::Key) -> Result<Option<(Value, Version)>, Error> {
-    let not_trusted = || Error::Unavailable("a stored record cannot be trusted");
-    match records.read::<Document>(key) {
-        Read::Absent => Ok(None),
-        Read::Refused(_) => Err(not_trusted()),
-        Read::Live(document, version) => {
-            let json = serde_json::from_str(&document.json).map_err(|_| not_trusted())?;
-            Ok(Some((json, version)))
-        }
+/// What there is of a document.
+pub(crate) struct Found {
+    /// Nothing where there never was one, or it was deleted.
+    pub(crate) document: Option<(Value, Version)>,
+    stream: EventStream,
+    expect: Expect,
+    is_unreadable: bool,
+}
+
+impl Found {
+    fn unreadable(records: &Records, key: &Key, draw: &mut Draw) -> Result<Self, Error> {
+        let expect = records.stored_version(key).map_or(Expect::Absent, Expect::Version);
+        Ok(Self { document: None, stream: EventStream::new(draw.take()?), expect, is_unreadable: true })
     }
+
+    fn revision(&self) -> Option<Revision> {
+        self.document.as_ref().map(|(_, version)| Revision::of(*version))
+    }
+}
+
+/// Reads a document.
+pub(crate) fn read(records: &Records, key: &Key) -> Result<Found, Error> {
+    let not_trusted = || Error::Unavailable("a stored record cannot be trusted");
+    let (document, stream, expect) = match records.read::<Document>(key) {
+        Read::Absent => (None, EventStream::of(key), Expect::Absent),
+        Read::Refused(_) => return Err(not_trusted()),
+        Read::Live(Document { json, stream }, version) => {
+            let json = json.map(|json| serde_json::from_str(&json).map_err(|_| not_trusted())).transpose()?;
+            (json.map(|json| (json, version)), stream, Expect::Version(version))
+        }
+    };
+    Ok(Found { document, stream, expect, is_unreadable: false })
 }
 
 /// Lists the dotted paths at which two documents differ.
@@ -256,7 +281,7 @@ fn differences(before: &Value, after: &Value, path: &mut String, found: &mut Vec
 
 impl Owner {
     /// Returns the keys that a change of the owner's document reads.
-    pub(crate) fn keys(&self, rules: &Rules) -> Vec<crate::Key> {
+    pub(crate) fn keys(&self, rules: &Rules) -> Vec<Key> {
         match self {
             Self::System => [SETTINGS, POLICY].map(|kind| document_key(Scope::System, kind)).to_vec(),
             Self::Account(account) => rules.document_keys(account.lineage()),

@@ -189,7 +189,9 @@ impl Rules {
             Read::Live(document, version) => (document, version),
             Read::Refused(_) => return Err(NOT_TRUSTED),
         };
-        let json: Value = serde_json::from_str(&document.json).map_err(|_| NOT_TRUSTED)?;
+        // What is left of a deleted one says nothing.
+        let Some(json) = document.json else { return Ok(None) };
+        let json: Value = serde_json::from_str(&json).map_err(|_| NOT_TRUSTED)?;
         let parsed = if kind == SETTINGS {
             Parsed::Settings(Arc::new(Settings::read(&json).map_err(|_| NOT_TRUSTED)?))
         } else {

@@ -198,8 +198,8 @@ impl Engine {
     /// [`Error::NoDocument`] where there are none; [`Error::Forbidden`]; errors with code `unavailable`.
     pub async fn configurations_clear(&self, owner: &Owner, authority: &Authority) -> Result<(), Error> {
         let intent = |account: &_| Intent::change_configuration(account, None, Change::Delete);
-        self.about_configurations(owner, authority, intent, |asked, records, now, _| {
-            asked.clear(records, now)
+        self.about_configurations(owner, authority, intent, |asked, records, now, draw| {
+            asked.clear(records, now, draw)
         })
         .await
     }

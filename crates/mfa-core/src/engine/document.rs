@@ -215,7 +215,7 @@ impl Engine {
         };
         let asker = self.asker(owner, authority, intent, &mut keys).await?;
         let writing = Writing { rules, kind, owner, change, revision, by: asker.by() };
-        let decide = |records: &_, now, _: &mut _| writing.write(records, now);
+        let decide = |records: &_, now, draw: &mut _| writing.write(records, now, draw);
         let settled = self.inner.driver.run_in(&scope, None, &keys, None, decide).await?;
         settled.value?;
         Ok(settled.records.version(&document_key(scope, kind.record())).map(Revision::of))
@@ -258,7 +258,7 @@ impl Engine {
         let key = document_key(of.clone(), kind.record());
         let driver = &self.inner.driver;
         let records = driver.load(core::slice::from_ref(&key), driver.runtime.now()).await?;
-        Ok(read(&records, &key)?.map(|(json, version)| (json, Revision::of(version))))
+        Ok(read(&records, &key)?.document.map(|(json, version)| (json, Revision::of(version))))
     }
 
     async fn load_documents(&self, account: &Account) -> Result<crate::driver::Records, Error> {

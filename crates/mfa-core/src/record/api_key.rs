@@ -3,6 +3,7 @@
 use audit_model::{AccountId, Scope, Stream, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::stream::EventStream;
 use crate::keyring::{Label, Sealed};
 use crate::record::{API_KEY, API_KEY_HINT};
 use crate::{ApiKey, CodecError, Draw, Error, Key, KeyId, KeyRing, SecretText, Versioned};
@@ -12,9 +13,7 @@ pub(crate) const SHOWN_DAILY: usize = 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ApiKeyRecord {
-    /// The random id of the stream of events that this record's commits write.
-    stream: [u8; 16],
-    events: u64,
+    stream: EventStream,
     pub(crate) hash: Hashed,
     /// The id of the hint that is this key's; every other one is stale.
     pub(crate) hint: Hashed,
@@ -69,17 +68,16 @@ impl ApiKeyRecord {
         now: Timestamp,
         draw: &mut Draw,
     ) -> Result<Self, Error> {
-        let (stream, events, shown) = match before {
-            Some(before) => (before.stream, before.events, before.shown.clone()),
-            None => (draw.take()?, 0, Vec::new()),
+        let (stream, shown) = match before {
+            Some(before) => (before.stream.clone(), before.shown.clone()),
+            None => (EventStream::new(draw.take()?), Vec::new()),
         };
-        Ok(Self { stream, events, hash, hint, issued_at: now, text, shown })
+        Ok(Self { stream, hash, hint, issued_at: now, text, shown })
     }
 
     /// Gives the next event its place in this record's stream.
     pub(crate) const fn take_stream(&mut self) -> Stream {
-        self.events = self.events.saturating_add(1);
-        Stream::new(self.stream, self.events)
+        self.stream.take()
     }
 
     /// Returns whether `key` is the account's, in constant time.

@@ -4,6 +4,7 @@
 use audit_model::{Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::stream::EventStream;
 use crate::keyring::{Label, Sealed as SealedBytes};
 use crate::settings::{Configuration, Revision, Sealed};
 use crate::{CodecError, ConfigurationId, Error, Key, KeyRing, ProviderName, RecordKind, Versioned};
@@ -14,10 +15,11 @@ pub(crate) const SHOWN_DAILY: usize = 10;
 /// A scope has one such record.
 const ID: &[u8] = b"document";
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Configurations {
-    /// Oldest first.
+    /// Oldest first. Where the last one was deleted, what is left keeps the stream going.
     pub(crate) all: Vec<Stored>,
+    pub(crate) stream: EventStream,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

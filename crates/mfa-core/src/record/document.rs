@@ -3,6 +3,7 @@
 use audit_model::Scope;
 use serde::{Deserialize, Serialize};
 
+use super::stream::EventStream;
 use crate::{CodecError, Key, RecordKind, Versioned};
 
 pub(crate) const SETTINGS: RecordKind = RecordKind::new("settings");
@@ -12,7 +13,9 @@ const ID: &[u8] = b"document";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Document {
-    pub(crate) json: String,
+    /// Nothing once it was deleted: what is left keeps the stream going.
+    pub(crate) json: Option<String>,
+    pub(crate) stream: EventStream,
 }
 
 impl Versioned for Document {
