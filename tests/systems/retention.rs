@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use audit_model::export::{Line, Lines, Reader};
 use audit_model::{
-    AuditLog, Checkpoint, CheckpointKey, Checkpoints, Event, EventBuilder, Flaw, Kind, Outcome, Query,
-    Report, Retain, Retention, Scope, Stream, UserId, Verifier, all,
+    AuditLog, Checkpoint, CheckpointKey, Checkpoints, Dropped, Event, EventBuilder, Flaw, Kind, Outcome,
+    Query, Report, Retain, Retention, Scope, Stream, UserId, Verifier, all,
 };
 use futures::executor::block_on;
 use mfa::sqlite::SqliteStore;
@@ -239,6 +239,67 @@ on_logs! {
         assert_eq!(site.check().dropped, 0);
     }
 
+    fn s17_an_event_put_in_with_a_time_of_long_ago_is_found_after_it_was_dropped_as_old(site) {
+        // The log of one day, with a checkpoint each hour.
+        for hour in 0..3 {
+            block_on(write(&*site.log, [attempt("acme", NOW + hour * 3_600)]));
+            block_on(site.log.checkpoint(&key(), at(NOW + hour * 3_600))).unwrap();
+        }
+        let strict = || block_on(Verifier::new(key()).read(&*site.log)).unwrap();
+        assert!(strict().holds());
+        // Whoever writes to the store adds what never happened, or happened now, as if it were of January.
+        block_on(write(&*site.log, [attempt("acme", JANUARY)]));
+        let end = at(NOW + 4 * 3_600);
+        block_on(site.log.checkpoint(&key(), end)).unwrap();
+        let found = Some(Flaw::Backdated);
+        assert_eq!(strict().problem.map(|problem| problem.flaw), found);
+        let order = Retention::new(None, at(MARCH), "retention job", end, unique()).unwrap();
+        assert_eq!(block_on(site.log.retain(&order, &key())).unwrap(), 1);
+        for checkpoint in [false, true] {
+            if checkpoint {
+                block_on(site.log.checkpoint(&key(), end)).unwrap();
+            }
+            let report = strict();
+            assert_eq!(report.problem.map(|problem| problem.flaw), found, "{report}");
+            let mut verifier = Verifier::new(key());
+            Reader::new(site.exported().as_bytes()).verify(&mut verifier).unwrap();
+            assert_eq!(verifier.finish().problem, report.problem);
+        }
+        // Without the key it is found, too: the time is there to be read.
+        let report = block_on(Verifier::without_key().read(&*site.log)).unwrap();
+        assert_eq!(report.problem.map(|problem| problem.flaw), found);
+    }
+
+    fn s17_what_happened_behind_the_day_of_an_order_was_not_dropped_by_it(site) {
+        let site = site.filled();
+        site.drop_before(None, FEBRUARY);
+        assert_eq!(site.flaw(), None);
+        let mut lines: Vec<_> = Reader::new(site.exported().as_bytes()).map(Result::unwrap).collect();
+        // What holds the key drops by its order what the order did not reach.
+        let is_told = |line: &Line| matches!(line, Line::Event(event) if event.kind() == Kind::EventsDropped);
+        let told = lines.iter().find(|line| is_told(line)).cloned();
+        let Some(Line::Event(told)) = told else { panic!("an order was expected") };
+        let mut place = 0;
+        let mut swapped = false;
+        for line in &mut lines {
+            if let Line::Event(_) | Line::Dropped(_) = line {
+                place += 1;
+            }
+            if let Line::Event(event) = line
+                && event.at() >= at(FEBRUARY)
+                && event.kind() == Kind::AnswerRejected
+                && !swapped
+            {
+                *line = Line::Dropped(Dropped::of(event, place, &told, &key()));
+                swapped = true;
+            }
+        }
+        assert!(swapped);
+        let mut verifier = Verifier::new(key()).allowing_lag(Duration::MAX);
+        lines.iter().for_each(|line| verifier.line(line));
+        assert_eq!(verifier.finish().problem.map(|problem| problem.flaw), Some(Flaw::Dropped));
+    }
+
     fn without_the_key_a_check_still_wants_an_order(site) {
         let site = site.filled();
         site.drop_before(None, FEBRUARY);
@@ -265,7 +326,7 @@ fn a_month_deleted_without_an_order_is_found() {
 fn rows_made_to_look_dropped_are_found_whatever_tells_of_them() {
     let leave = |told: &str| {
         format!(
-            "INSERT INTO dropped SELECT seq, hash, NULL, NULL, {told}, randomblob(32) FROM events
+            "INSERT INTO dropped SELECT seq, hash, at, NULL, NULL, {told}, randomblob(32) FROM events
                  WHERE at < {MARCH}000 AND kind = 'answer_rejected';
              DELETE FROM events WHERE at < {MARCH}000 AND kind = 'answer_rejected'"
         )
@@ -285,6 +346,8 @@ fn what_stays_of_dropped_events_cannot_be_changed() {
     let attacks = [
         ("UPDATE dropped SET hash = randomblob(32) WHERE seq = 2", Flaw::Dropped),
         ("UPDATE dropped SET by = randomblob(32) WHERE seq = 2", Flaw::Dropped),
+        ("UPDATE dropped SET at = at + 1 WHERE seq = 2", Flaw::Dropped),
+        ("UPDATE dropped SET at = -1 WHERE seq = 2", Flaw::Changed),
         ("UPDATE dropped SET mac = randomblob(32) WHERE seq = 2", Flaw::Dropped),
         ("UPDATE dropped SET position = position + 1 WHERE seq = 2", Flaw::Dropped),
         ("UPDATE dropped SET stream = NULL", Flaw::Dropped),

@@ -62,6 +62,7 @@
 //! |---|---|
 //! | `dropped` | its place, counted from 1; this key comes first |
 //! | `hash` | 32 bytes in hexadecimal, the event's hash |
+//! | `at` | milliseconds since the Unix epoch, when the event happened |
 //! | `stream` | as in the event; left out where there was none |
 //! | `by` | 32 bytes in hexadecimal, the hash of the event of kind `events_dropped` that tells of it |
 //! | `mac` | 32 bytes in hexadecimal |

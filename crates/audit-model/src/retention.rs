@@ -118,6 +118,13 @@ impl Retention {
             .build(self.id, [0; 16])
     }
 
+    /// Returns whether the order that `told` tells of took what happened at `at`.
+    pub(crate) fn reached(told: &Event, at: Timestamp) -> bool {
+        // invariant: a time is always written in as many characters, so that texts are ordered as the times are.
+        let before = told.field("before").filter(|_| told.kind() == Kind::EventsDropped);
+        before.is_some_and(|before| *at.to_string() < *before)
+    }
+
     /// Returns how many events were dropped, from the event that tells of an order.
     #[must_use]
     pub fn count_of(event: &Event) -> Option<u64> {
@@ -134,6 +141,8 @@ impl Retention {
 pub struct Dropped {
     /// The event's hash.
     pub hash: [u8; 32],
+    /// When it happened, by its own word: what was put in later with a time of long ago still shows.
+    pub at: Timestamp,
     /// The event's position in its stream.
     pub stream: Option<Stream>,
     /// The hash of the event that tells of the order.
@@ -146,8 +155,8 @@ impl Dropped {
     /// Makes what stays of `event` at `place` after the order that `told` tells of.
     #[must_use]
     pub fn of(event: &Event, place: u64, told: &Event, key: &CheckpointKey) -> Self {
-        let mut dropped =
-            Self { hash: *event.hash(), stream: event.stream(), by: *told.hash(), mac: [0; 32] };
+        let (hash, at, stream) = (*event.hash(), event.at(), event.stream());
+        let mut dropped = Self { hash, at, stream, by: *told.hash(), mac: [0; 32] };
         dropped.mac = key.mac(&dropped.signed(place)).finalize().into_bytes().into();
         dropped
     }
@@ -155,8 +164,8 @@ impl Dropped {
     /// Puts the values together again, as they were stored. Nothing is checked: ask
     /// [`Dropped::is_authentic`].
     #[must_use]
-    pub const fn from_stored(stream: Option<Stream>, [hash, by, mac]: [[u8; 32]; 3]) -> Self {
-        Self { hash, stream, by, mac }
+    pub const fn from_stored(at: Timestamp, stream: Option<Stream>, [hash, by, mac]: [[u8; 32]; 3]) -> Self {
+        Self { hash, at, stream, by, mac }
     }
 
     /// Returns whether it was made with this key for this place and not changed since; compared in constant time.
@@ -168,11 +177,12 @@ impl Dropped {
     /// Everything but the MAC.
     fn signed(&self, place: u64) -> Vec<u8> {
         // Names every field, so that a new one cannot be forgotten here.
-        let Self { hash, stream, by, mac: _ } = self;
+        let Self { hash, at, stream, by, mac: _ } = self;
         let stream = stream.map(|stream| [&stream.id[..], &stream.seq.to_be_bytes()].concat());
-        let place = place.to_be_bytes();
+        let [place, at] = [place, at.unix_millis()].map(u64::to_be_bytes);
+        let stream = stream.as_deref().unwrap_or_default();
         let mut out = Vec::with_capacity(192);
-        let parts: [&[u8]; 5] = [b"audit/dropped/1", &place, hash, stream.as_deref().unwrap_or_default(), by];
+        let parts: [&[u8]; 6] = [b"audit/dropped/1", &place, hash, &at, stream, by];
         parts.into_iter().for_each(|part| push_part(&mut out, part));
         out
     }

@@ -9,7 +9,8 @@ use crate::checkpoint::root;
 use crate::checkpoints::{Entry, Walk};
 use crate::export::Line;
 use crate::{
-    AuditError, Checkpoint, CheckpointKey, Checkpoints, Dropped, Event, Kind, Leaf, Scope, Stream, Timestamp,
+    AuditError, Checkpoint, CheckpointKey, Checkpoints, Dropped, Event, Kind, Leaf, Retention, Scope, Stream,
+    Timestamp,
 };
 
 pub use report::{Flaw, Problem, Report, Spot};
@@ -65,7 +66,7 @@ pub struct Verifier {
     report: Report,
     /// Hashes of the events behind the last checkpoint, as long as one checkpoint can cover them.
     uncovered: Vec<[u8; 32]>,
-    /// The event with the earliest time behind the last checkpoint.
+    /// The event with the earliest time behind the last checkpoint, be it dropped since.
     earliest: Option<(Timestamp, Spot)>,
     /// The first gap in a stream behind the last checkpoint.
     gap: Option<Spot>,
@@ -73,8 +74,8 @@ pub struct Verifier {
     streams: HashMap<[u8; 16], u64>,
     /// By scope, where the first erased event stands that no forgetting behind it accounts for.
     erased: HashMap<Scope, (u64, Spot)>,
-    /// By the hash of the event that must tell of it, where the first dropped event stands.
-    dropped: HashMap<[u8; 32], (u64, Spot)>,
+    /// By the hash of the event that must tell of them, what it must account for.
+    dropped: HashMap<[u8; 32], Untold>,
 }
 
 impl Verifier {
@@ -116,7 +117,8 @@ impl Verifier {
     ///
     /// Events commit within seconds. One from long before was put in later, or a clock was wrong; both are
     /// worth a look. The least of the times of the checkpoints around it counts, so that one clock that was
-    /// ahead for a while does no harm. [`Duration::MAX`] allows everything.
+    /// ahead for a while does no harm. [`Duration::MAX`] allows everything. How late an event says it happened is not
+    /// judged: a clock may be ahead of that of the checkpoints, and what claims a later time is kept for longer.
     pub const fn allowing_lag(mut self, lag: Duration) -> Self {
         self.lag = lag;
         self
@@ -215,7 +217,8 @@ impl Verifier {
         // The event of a forgetting commits with it, so it stands behind whatever it erased.
         let first = |(place, _): &&(u64, Spot)| *place;
         let unannounced = self.erased.values().min_by_key(first).map(|(_, spot)| *spot);
-        let untold = self.dropped.values().min_by_key(first).map(|(_, spot)| *spot);
+        let untold =
+            self.dropped.values().map(|untold| &untold.first).min_by_key(first).map(|(_, spot)| *spot);
         if let Some(spot) = self.gap {
             self.found(Flaw::StreamGap, spot);
         } else if let Some(spot) = late {
@@ -254,13 +257,15 @@ impl Verifier {
         if event.kind() == Kind::UserForgotten {
             self.erased.remove(event.scope());
         }
-        if event.kind() == Kind::EventsDropped && self.dropped.remove(event.hash()).is_some() {
+        if event.kind() == Kind::EventsDropped
+            && let Some(Untold { latest: (at, spot), .. }) = self.dropped.remove(event.hash())
+        {
             self.report.retentions = self.report.retentions.saturating_add(1);
+            if !Retention::reached(event, at) {
+                return self.found(Flaw::Dropped, spot);
+            }
         }
-        self.cover(event.hash());
-        if self.earliest.is_none_or(|(earliest, _)| event.at() < earliest) {
-            self.earliest = Some((event.at(), spot));
-        }
+        self.cover(event.hash(), (event.at(), spot));
         if !event.stream().is_none_or(|stream| self.goes_on(stream)) {
             self.gap.get_or_insert(spot);
         }
@@ -276,16 +281,23 @@ impl Verifier {
         }
         self.report.dropped = self.report.dropped.saturating_add(1);
         // The event of an order commits with it, so it stands behind whatever it dropped.
-        self.dropped.entry(dropped.by).or_insert((place, spot));
-        self.cover(&dropped.hash);
+        let new = Untold { first: (place, spot), latest: (dropped.at, spot) };
+        let untold = self.dropped.entry(dropped.by).or_insert(new);
+        if dropped.at > untold.latest.0 {
+            untold.latest = new.latest;
+        }
+        self.cover(&dropped.hash, (dropped.at, spot));
         if !dropped.stream.is_none_or(|stream| self.goes_on(stream)) {
             self.gap.get_or_insert(spot);
         }
     }
 
-    fn cover(&mut self, hash: &[u8; 32]) {
+    fn cover(&mut self, hash: &[u8; 32], (at, spot): (Timestamp, Spot)) {
         if self.uncovered.len() < MOST_UNCOVERED {
             self.uncovered.push(*hash);
+        }
+        if self.earliest.is_none_or(|(earliest, _)| at < earliest) {
+            self.earliest = Some((at, spot));
         }
     }
 
@@ -343,6 +355,15 @@ impl Verifier {
     fn found(&mut self, flaw: Flaw, spot: Spot) {
         self.report.problem.get_or_insert(Problem { flaw, spot });
     }
+}
+
+/// Events that were dropped, and that no order was met for yet.
+#[derive(Clone, Copy, Debug)]
+struct Untold {
+    /// The place of the first one.
+    first: (u64, Spot),
+    /// When the youngest one happened.
+    latest: (Timestamp, Spot),
 }
 
 /// As many as [`Checkpoint::MAX_COUNT`]: hashes past that are of no checkpoint.

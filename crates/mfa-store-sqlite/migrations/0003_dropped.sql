@@ -2,6 +2,7 @@
 CREATE TABLE dropped (
     seq      INTEGER NOT NULL PRIMARY KEY,
     hash     BLOB NOT NULL CHECK (length(hash) = 32),
+    at       INTEGER NOT NULL,
     stream   BLOB CHECK (length(stream) = 16),
     position INTEGER,
     by       BLOB NOT NULL CHECK (length(by) = 32),

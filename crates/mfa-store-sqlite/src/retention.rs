@@ -1,6 +1,6 @@
 //! Dropping events that have been kept long enough.
 
-use audit_model::{CheckpointKey, Dropped, Event, Leaf, Retention, Stream};
+use audit_model::{CheckpointKey, Dropped, Event, Leaf, Retention, Stream, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::apply::millis;
@@ -14,9 +14,9 @@ pub(crate) const TAKEN: &str = "SELECT seq, core, personal, hash,
     FROM events WHERE scope = ?1 AND at < ?2 AND seq <= ?3 AND kind NOT IN (?4, ?5) ORDER BY at, id LIMIT ?6";
 pub(crate) const NEXT_SCOPE: &str = "SELECT min(scope) FROM events WHERE scope > ?1";
 pub(crate) const DROP: &str = "DELETE FROM events WHERE scope = ?1 AND at = ?2 AND id = ?3";
-pub(crate) const LEAVE: &str = "INSERT INTO dropped (seq, hash, stream, position, by, mac)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-pub(crate) const BEHIND: &str = "SELECT seq, hash, stream, position, by, mac FROM dropped
+pub(crate) const LEAVE: &str = "INSERT INTO dropped (seq, hash, stream, position, by, mac, at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(crate) const BEHIND: &str = "SELECT seq, hash, stream, position, by, mac, at FROM dropped
     WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 
 const DAMAGED: Failure = Failure::Corrupt("an event that is not what was logged; nothing was dropped");
@@ -47,11 +47,11 @@ pub(crate) fn drop_events(
     let mut drop = connection.prepare_cached(DROP)?;
     let mut leave = connection.prepare_cached(LEAVE)?;
     for (place, event) in &taken {
-        let Dropped { hash, stream, by, mac, .. } = Dropped::of(event, *place, &told, key);
+        let Dropped { hash, at, stream, by, mac, .. } = Dropped::of(event, *place, &told, key);
         let id = event.id().to_bytes();
         drop.execute((event.scope().as_str(), millis(event.at()), id))?;
         let (stream, position) = (stream.map(|s| s.id), stream.map(|s| s.seq.cast_signed()));
-        leave.execute((number(*place), hash, stream, position, by, mac))?;
+        leave.execute((number(*place), hash, stream, position, by, mac, millis(at)))?;
     }
     Ok((u64::try_from(taken.len()).unwrap_or(u64::MAX), Some(told)))
 }
@@ -111,6 +111,7 @@ fn read(row: &Row<'_>) -> Result<Option<Dropped>, Failure> {
     let stream = lenient::<[u8; 16]>(row, 2)?.zip(lenient::<i64>(row, 3)?);
     let stream = stream.map(|(id, seq)| Stream::new(id, seq.cast_unsigned()));
     let (hash, by, mac) = (lenient(row, 1)?, lenient(row, 4)?, lenient(row, 5)?);
-    let hashes = hash.zip(by).zip(mac);
-    Ok(hashes.map(|((hash, by), mac)| Dropped::from_stored(stream, [hash, by, mac])))
+    let at = lenient::<i64>(row, 6)?.and_then(|at| Timestamp::from_unix_millis(at.try_into().ok()?).ok());
+    let whole = hash.zip(by).zip(mac).zip(at);
+    Ok(whole.map(|(((hash, by), mac), at)| Dropped::from_stored(at, stream, [hash, by, mac])))
 }

@@ -112,9 +112,10 @@ struct CheckpointLine<'a> {
 }
 
 fn dropped_to_line(place: u64, dropped: &Dropped) -> Result<String, AuditError> {
-    let Dropped { hash, stream, by, mac } = dropped;
+    let Dropped { hash, at, stream, by, mac } = dropped;
     let [hash, by, mac] = [hash, by, mac].map(|bytes| Text::from(HEXLOWER.encode(bytes)));
-    let line = DroppedLine { dropped: place, hash, stream: stream.map(StreamLine::of), by, mac };
+    let (at, stream) = (at.unix_millis(), stream.map(StreamLine::of));
+    let line = DroppedLine { dropped: place, hash, at, stream, by, mac };
     serde_json::to_string(&line).map_err(|_| invalid("line", "cannot be written"))
 }
 
@@ -123,7 +124,7 @@ fn dropped_from_line(line: &str) -> Result<Dropped, AuditError> {
     let line: DroppedLine<'_> = serde_json::from_str(line).map_err(|_| invalid("dropped", whole))?;
     let stream = line.stream.map(|stream| stream.into_stream()).transpose()?;
     let hashes = [bytes("hash", &line.hash.0)?, bytes("by", &line.by.0)?, bytes("mac", &line.mac.0)?];
-    Ok(Dropped::from_stored(stream, hashes))
+    Ok(Dropped::from_stored(parsed("at", Timestamp::from_unix_millis(line.at))?, stream, hashes))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,6 +133,7 @@ struct DroppedLine<'a> {
     dropped: u64,
     #[serde(borrow)]
     hash: Text<'a>,
+    at: u64,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     stream: Option<StreamLine<'a>>,
     #[serde(borrow)]

@@ -93,7 +93,8 @@ pub enum Flaw {
     Backdated,
     /// The personal values of an event were erased, and no event behind it tells of a user who was forgotten.
     Erased,
-    /// An event was dropped without the key of the checkpoints, or no event behind it tells of an order to.
+    /// An event was dropped without the key of the checkpoints, or no event behind it tells of an order that reached as
+    /// far.
     Dropped,
     /// A stream does not go on where it ended: an event was lost, or taken out before anything covered it.
     StreamGap,
