@@ -17,6 +17,8 @@ use crate::input::Input;
 use crate::node::Node;
 
 const ACCOUNT: RecordKind = RecordKind::new("shim_account");
+/// The rows of [`StoredDirectory`].
+const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 /// The host's tables. As a [`Directory`] it gives each user the lineage that the accounts have now.
 #[derive(Debug)]
@@ -49,6 +51,18 @@ impl Node {
         };
         self.host.put_account(&account, &row).await?;
         Ok(json!({}))
+    }
+
+    pub(crate) async fn account_forget(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
+        let authority = self.authority(input, "account.forget")?;
+        let account = input.account()?;
+        self.host.check_account(&account).await?;
+        // Its users' rows go first, so that none of them begins anew, and its own last: a crash before it leaves an
+        // account that can be forgotten again.
+        self.host.remove_users(&account).await?;
+        let users = self.engine.forget_account(&account, &authority).await?;
+        self.host.remove_account(&account).await?;
+        Ok(json!({ "users": users }))
     }
 
     pub(crate) async fn user_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
@@ -92,6 +106,23 @@ impl Host {
         Ok(self.users.remove(account, user).await?)
     }
 
+    async fn remove_users(&self, account: &AccountId) -> Result<(), Failure> {
+        let scope = Scope::Account(account.clone());
+        loop {
+            let rows = self.store.list(&scope, DIRECTORY_USER, &[], None, 100, self.runtime.now()).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                self.write(account, Write::Delete { key: row.key, expect: Expect::Any }).await?;
+            }
+        }
+    }
+
+    async fn remove_account(&self, account: &AccountId) -> Result<(), Failure> {
+        self.write(account, Write::Delete { key: key(account), expect: Expect::Any }).await
+    }
+
     async fn put_user(&self, subject: &Subject) -> Result<(), Failure> {
         self.check_account(subject.account()).await?;
         Ok(self.users.put(subject).await?)
@@ -104,13 +135,17 @@ impl Host {
             .with_lineage(lineage)
             .map_err(|error| Failure::from(error).on("parent"))?;
 
+        let body = serde_json::to_vec(row).map_err(|_| StoreError::Corrupt("an account"))?;
+        self.write(account, Write::Put { key: key(account), expect: Expect::Any, body, expires_at: None })
+            .await
+    }
+
+    async fn write(&self, account: &AccountId, write: Write) -> Result<(), Failure> {
         let mut version = [0; 16];
         OsEntropy::new().fill(&mut version)?;
         let scope = Scope::Account(account.clone());
         let mut commit = Commit::new(scope, Version::from_bytes(version), self.runtime.now());
-        let body = serde_json::to_vec(row).map_err(|_| StoreError::Corrupt("an account"))?;
-        let put = Write::Put { key: key(account), expect: Expect::Any, body, expires_at: None };
-        commit.writes.push(put);
+        commit.writes.push(write);
         // `Any` expects nothing, so nothing can conflict.
         let _ = self.store.commit(commit).await?;
         Ok(())

@@ -8,9 +8,6 @@ use crate::lines::MAX_LINE_BYTES;
 use crate::node::Node;
 use crate::{json, pure};
 
-/// Ops that libraries to come will serve.
-const NOT_SERVED: &[&str] = &["account.forget"];
-
 /// The process: at most one open engine.
 #[derive(Debug, Default)]
 pub(crate) struct Shim {
@@ -48,9 +45,6 @@ impl Shim {
         }
         let not_open = || Failure::bad_request("no store is open: call `open` first");
         let is_engine_op = is_engine_op(op);
-        if NOT_SERVED.contains(&op) {
-            return Err(Failure::not_served());
-        }
         if !is_engine_op {
             return Err(Failure::bad_request("unknown op").at("op"));
         }
@@ -79,6 +73,7 @@ engine_ops! {
     "clock.set" => clock_set,
     "clock.advance" => clock_advance,
     "account.put" => account_put,
+    "account.forget" => account_forget,
     "user.put" => user_put,
     "user.forget" => user_forget,
     "user.revoke" => user_revoke,

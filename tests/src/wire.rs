@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use audit_model::export;
 use data_encoding::HEXLOWER;
 use mfa::{
-    Commit, Committed, Expect, Key, Record, RecordKind, Scope, StoreError, Timestamp, UserId, Version, Write,
+    Commit, Committed, Erase, Expect, Key, Record, RecordKind, Scope, StoreError, Timestamp, UserId, Version,
+    Write,
 };
 use serde_json::{Value, json};
 
@@ -72,7 +73,7 @@ pub fn write_commit(commit: &Commit) -> Value {
     json!({
         "commit": commit.scope.as_str(), "version": hex(&commit.version.to_bytes()),
         "now": commit.now.unix_millis(), "writes": writes.collect::<Vec<_>>(),
-        "events": events.collect::<Vec<_>>(), "erase": commit.erase.as_ref().map(UserId::as_str),
+        "events": events.collect::<Vec<_>>(), "erase": commit.erase.as_ref().map(erase_to_json),
     })
 }
 
@@ -98,8 +99,24 @@ pub fn read_commit(request: &Value) -> Commit {
     for line in request["events"].as_array().expect("events") {
         commit.events.push(export::from_line(text(line)).expect("an event"));
     }
-    commit.erase = request["erase"].as_str().map(|user| UserId::parse(user).expect("a user"));
+    commit.erase = erase_from_json(&request["erase"]);
     commit
+}
+
+fn erase_to_json(erase: &Erase) -> Value {
+    match erase {
+        Erase::User(user) => json!({"user": user.as_str()}),
+        Erase::Everyone => json!("everyone"),
+        _ => panic!("an unknown erasure"),
+    }
+}
+
+fn erase_from_json(erase: &Value) -> Option<Erase> {
+    match erase {
+        Value::Null => None,
+        Value::String(_) => Some(Erase::Everyone),
+        user => Some(Erase::User(UserId::parse(text(&user["user"])).expect("a user"))),
+    }
 }
 
 /// Answers how a commit ended: the number of the write that was in the way, if one was.

@@ -10,7 +10,7 @@ use audit_model::{
 };
 use futures::executor::block_on;
 use mfa::sqlite::SqliteStore;
-use mfa::{Commit, Committed, MemoryStore, Store, Version};
+use mfa::{Commit, Committed, Erase, MemoryStore, Store, Version};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -69,7 +69,7 @@ impl Site {
         let scope = account("acme");
         let event = EventBuilder::new(scope.clone(), Kind::UserForgotten, Outcome::Success, at(second));
         let mut commit = Commit::new(scope, Version::from_bytes(unique()), at(second));
-        commit.erase = Some(UserId::parse(user).unwrap());
+        commit.erase = Some(Erase::User(UserId::parse(user).unwrap()));
         commit.events = vec![crate::rows::built(event)];
         assert_eq!(block_on(self.log.commit(commit)).unwrap(), Committed::Done);
     }

@@ -105,6 +105,7 @@ kinds! {
     DeviceRevoked = 82, "device_revoked", "A device, or every one, is not trusted any more.", ["device", "authority"];
     DeviceBanned = 83, "device_banned", "A device can never be trusted again.", ["device", "authority"];
     DeviceReused = 84, "device_reused", "A token of a trusted device was given that had been replaced: the device is forgotten.", ["device"];
+    AccountForgotten = 77, "account_forgotten", "What was kept of an account and its users was deleted, and the personal values of its events erased.", ["authority", "users"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

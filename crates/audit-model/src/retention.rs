@@ -46,7 +46,7 @@ impl Retention {
     pub const MAX_EVENTS: usize = 10_000;
 
     /// The kinds that are never dropped: earlier orders of this kind, and the forgetting of users.
-    pub const KEPT: [Kind; 2] = [Kind::EventsDropped, Kind::UserForgotten];
+    pub const KEPT: [Kind; 3] = [Kind::EventsDropped, Kind::UserForgotten, Kind::AccountForgotten];
 
     /// Makes an order of `actor`, given at `now`, over one scope or, with `None`, over all. Whatever day `before`
     /// is, its whole month stays. `random` are 16 bytes of the operating system's random source for the id of the

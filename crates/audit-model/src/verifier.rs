@@ -254,7 +254,7 @@ impl Verifier {
             self.report.erased = self.report.erased.saturating_add(1);
             self.erased.entry(event.scope().clone()).or_insert((place, spot));
         }
-        if event.kind() == Kind::UserForgotten {
+        if matches!(event.kind(), Kind::UserForgotten | Kind::AccountForgotten) {
             self.erased.remove(event.scope());
         }
         if event.kind() == Kind::EventsDropped

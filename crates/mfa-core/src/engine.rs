@@ -10,6 +10,7 @@ mod destination;
 mod devices;
 mod document;
 mod enrol;
+mod forget;
 mod keys;
 mod link;
 mod login;

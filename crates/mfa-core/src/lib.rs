@@ -104,7 +104,7 @@ pub use request::{Login, MethodSelector, RequestFacts, Response, RiskDecision, T
 pub use runtime::{RunError, Runtime, SlowJob};
 pub use secret::{SecretBytes, SecretText};
 pub use store::{
-    Commit, Committed, Expect, Key, MAX_BODY_BYTES, MemoryStore, Record, RecordKind, Store, StoreError,
-    Version, Write,
+    Commit, Committed, Erase, Expect, Key, MAX_BODY_BYTES, MemoryStore, Record, RecordKind, Store,
+    StoreError, Version, Write,
 };
 pub use subject::{Account, Ancestor, FirstFactor, FirstFactorKind, Subject};

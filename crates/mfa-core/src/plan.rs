@@ -1,10 +1,10 @@
 //! What a decision wants written: plain bodies and unfinished events. The driver wraps and commits it.
 
-use audit_model::{Event, EventBuilder, EventId, Scope, Timestamp, UserId};
+use audit_model::{Event, EventBuilder, EventId, Scope, Timestamp};
 
 use crate::keyring::Label;
 use crate::record::envelope;
-use crate::{Commit, Draw, Error, Expect, Key, KeyRing, Version, Versioned, Write};
+use crate::{Commit, Draw, Erase, Error, Expect, Key, KeyRing, Version, Versioned, Write};
 
 /// The writes and events of one decision.
 #[derive(Debug, Default)]
@@ -12,7 +12,7 @@ pub(crate) struct Plan {
     writes: Vec<Planned>,
     events: Vec<EventBuilder>,
     merged: Vec<(EventBuilder, Vec<u8>)>,
-    erase: Option<UserId>,
+    erase: Option<Erase>,
 }
 
 /// A body and from when on it reads as absent.
@@ -98,8 +98,8 @@ impl Plan {
         self.merged.push((event, alike));
     }
 
-    pub(crate) fn erase(&mut self, user: UserId) {
-        self.erase = Some(user);
+    pub(crate) fn erase(&mut self, whose: Erase) {
+        self.erase = Some(whose);
     }
 
     /// Returns whether no record is changed by it.

@@ -293,8 +293,18 @@ pub struct Commit {
     pub writes: Vec<Write>,
     /// The events.
     pub events: Vec<Event>,
-    /// Erases the personal values of this user's stored events of the scope, the new ones not included.
-    pub erase: Option<UserId>,
+    /// Erases the personal values of stored events of the scope, the new ones not included.
+    pub erase: Option<Erase>,
+}
+
+/// Whose stored events lose their personal values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Erase {
+    /// The events about this user.
+    User(UserId),
+    /// Every event of the scope, those about nobody included.
+    Everyone,
 }
 
 impl Commit {

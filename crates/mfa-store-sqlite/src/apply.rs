@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use audit_model::{AuditError, Checkpoint, CheckpointKey, Event, Retention, Scope, StoredEvent, Timestamp};
-use mfa_core::{Commit, Committed, Expect, Key, StoreError, Version, Write};
+use mfa_core::{Commit, Committed, Erase, Expect, Key, StoreError, Version, Write};
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use crate::checkpoints;
@@ -30,6 +30,8 @@ pub(crate) const IS_STORED: &str = "SELECT count(*) FROM events WHERE scope = ?1
 pub(crate) const ERASE: &str =
     "UPDATE events INDEXED BY events_user SET user = NULL, ip = NULL, personal = NULL
     WHERE scope = ?1 AND user = ?2";
+pub(crate) const ERASE_EVERYONE: &str = "UPDATE events SET user = NULL, ip = NULL, personal = NULL
+    WHERE scope = ?1 AND personal IS NOT NULL";
 
 /// A commit whose form holds, with its events encoded: all that can be done before it has the lock.
 #[derive(Debug)]
@@ -45,6 +47,9 @@ impl Prepared {
             |write: &Write| matches!(write, Write::Put { .. } | Write::Delete { .. } | Write::Check { .. });
         if !commit.writes.iter().all(known) {
             return Err(StoreError::Misuse("a write this store does not know"));
+        }
+        if !matches!(commit.erase, None | Some(Erase::User(_) | Erase::Everyone)) {
+            return Err(StoreError::Misuse("an erasure this store does not know"));
         }
         let events: Result<Vec<_>, AuditError> = commit.events.iter().map(Event::to_stored).collect();
         let events = events.map_err(|_| StoreError::Misuse("an event that cannot be encoded"))?;
@@ -126,8 +131,10 @@ impl<'c> Transaction<'c> {
             }
         }
         let scope = commit.scope.as_str();
-        if let Some(user) = &commit.erase {
-            self.erase.execute((scope, user.as_str()))?;
+        match &commit.erase {
+            Some(Erase::User(user)) => drop(self.erase.execute((scope, user.as_str()))?),
+            Some(_everyone) => drop(self.connection.execute(ERASE_EVERYONE, (scope,))?),
+            None => {}
         }
         for write in &commit.writes {
             self.write(scope, commit.version, write)?;

@@ -11,7 +11,7 @@ use crate::events;
 /// The columns of `LEAVES`. Two kinds stay.
 pub(crate) const TAKEN: &str = "SELECT seq, core, personal, hash,
     scope, at, id, kind, outcome, attempt, auth_type, module, user, ip
-    FROM events WHERE scope = ?1 AND at < ?2 AND seq <= ?3 AND kind NOT IN (?4, ?5) ORDER BY at, id LIMIT ?6";
+    FROM events WHERE scope = ?1 AND at < ?2 AND seq <= ?3 AND kind NOT IN (?4, ?5, ?6) ORDER BY at, id LIMIT ?7";
 pub(crate) const NEXT_SCOPE: &str = "SELECT min(scope) FROM events WHERE scope > ?1";
 pub(crate) const DROP: &str = "DELETE FROM events WHERE scope = ?1 AND at = ?2 AND id = ?3";
 pub(crate) const LEAVE: &str = "INSERT INTO dropped (seq, hash, stream, position, by, mac, at)
@@ -63,10 +63,10 @@ fn taken(connection: &Connection, order: &Retention, covered: u64) -> Result<Vec
         Some(scope) => Some(scope.as_str().to_owned()),
         None => next_scope(connection, "")?,
     };
-    let [kept, kept_too] = Retention::KEPT.map(|kind| kind.code());
+    let [told, user, account] = Retention::KEPT.map(|kind| kind.code());
     while let Some(name) = scope {
         let room = Retention::MAX_EVENTS.saturating_sub(found.len());
-        let values = (&name, millis(order.before()), number(covered), kept, kept_too, number(room));
+        let values = (&name, millis(order.before()), number(covered), told, user, account, number(room));
         let mut select = connection.prepare_cached(TAKEN)?;
         let mut rows = select.query(values)?;
         while let Some(row) = rows.next()? {

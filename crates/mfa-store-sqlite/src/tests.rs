@@ -67,6 +67,7 @@ fn no_write_scans() {
         apply::APPEND,
         apply::IS_STORED,
         apply::ERASE,
+        apply::ERASE_EVERYONE,
     ] {
         // Reading one end of an index is called a search too.
         assert_searches(&connection, sql);

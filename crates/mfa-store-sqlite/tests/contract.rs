@@ -7,7 +7,7 @@ use audit_model::{AuditLog, Event, Kind, Position, Query};
 use common::{NOTE, OTHER, account, at, build, event, key, put, user};
 use futures::executor::block_on;
 use mfa_core::{
-    Commit, Committed, Expect, Key, MemoryStore, Record, Scope, Store, StoreError, Version, Write,
+    Commit, Committed, Erase, Expect, Key, MemoryStore, Record, Scope, Store, StoreError, Version, Write,
 };
 use mfa_store_sqlite::SqliteStore;
 use proptest::prelude::*;
@@ -101,7 +101,7 @@ impl Pair {
                 let mut commit = Commit::new(scope, version, at(now));
                 commit.writes = writes.into_iter().map(|change| self.write(&commit, change)).collect();
                 commit.events = events.into_iter().map(|said| said.event(&commit.scope)).collect();
-                commit.erase = erase.map(|n| user(USERS[n]));
+                commit.erase = erase.map(|n| Erase::User(user(USERS[n])));
                 self.commit(commit.clone());
                 self.last = Some(commit);
             }
@@ -286,7 +286,7 @@ fn nothing_is_written_when_the_last_expectation_fails() {
     commit.writes.push(put(key(&scope, "2"), Expect::Any, "x"));
     commit.writes.push(Write::Check { key: missing.clone(), version: Version::from_bytes([7; 16]) });
     commit.events.push(build(event(&scope, 5), 5));
-    commit.erase = Some(user("bob"));
+    commit.erase = Some(Erase::User(user("bob")));
     assert_eq!(block_on(store.commit(commit)).unwrap(), Committed::Conflict(missing));
     assert_eq!(common::get(&store, &key(&scope, "1")), None);
     assert_eq!(block_on(store.query(&Query::new(scope), None)).unwrap(), first.events);

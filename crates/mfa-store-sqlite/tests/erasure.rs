@@ -10,7 +10,7 @@ use std::path::Path;
 use audit_model::{AuditLog, Event, Query, Scope};
 use common::{account, at, build, commit, event, user};
 use futures::executor::block_on;
-use mfa_core::{Commit, Committed, Store};
+use mfa_core::{Commit, Committed, Erase, Store};
 use mfa_store_sqlite::SqliteStore;
 
 const ERASED: &str = "bob-whose-name-must-go";
@@ -47,7 +47,7 @@ fn fill(store: &SqliteStore, scope: &Scope, count: u64, longest: usize) {
 
 fn erase(store: &SqliteStore, scope: &Scope) {
     let mut commit = commit(scope);
-    commit.erase = Some(user(ERASED));
+    commit.erase = Some(Erase::User(user(ERASED)));
     write(store, commit);
 }
 
@@ -101,7 +101,7 @@ fn the_events_of_the_erasing_commit_keep_their_values() {
     let scope = account("acme");
     fill(&store, &scope, 100, 0);
     let mut commit = commit(&scope);
-    commit.erase = Some(user(ERASED));
+    commit.erase = Some(Erase::User(user(ERASED)));
     commit.events.push(build(event(&scope, 500).user(user(ERASED)), 500));
     write(&store, commit);
     let of_user = Query::new(scope).user(user(ERASED));

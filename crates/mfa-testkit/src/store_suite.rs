@@ -197,6 +197,7 @@ clauses! {
         erasure_keeps_to_its_user
         erasure_keeps_to_its_scope
         erasure_leaves_the_new_events_of_its_commit
+        erasing_everyone_leaves_no_personal_value_of_the_scope
     }
     checkpoints {
         a_checkpoint_covers_exactly_the_events_since_the_last

@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::record::notice::{NOTICE_LIFE, Notice};
 use crate::record::open::Open;
 use crate::record::{LOGIN, NOTICE, OPEN, VAULT, challenge_key, user_key, users_key};
-use crate::{Error, Expect, Intent, Key, NoticeKind};
+use crate::{Erase, Error, Expect, Intent, Key, NoticeKind};
 
 pub(crate) fn keys(account: &AccountId, user: &UserId) -> Vec<Key> {
     vec![user_key(account, LOGIN, user), user_key(account, OPEN, user)]
@@ -62,7 +62,7 @@ impl Changing<'_> {
             }
         };
         plan.delete(user_key(account, OPEN, user), expect);
-        plan.erase(user.clone());
+        plan.erase(Erase::User(user.clone()));
         let scope = Scope::Account(account.clone());
         let event = EventBuilder::new(scope, Kind::UserForgotten, Outcome::Success, self.now);
         plan.events([allowed.describe(event)]);

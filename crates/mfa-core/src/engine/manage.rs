@@ -311,13 +311,22 @@ impl Engine {
         user: &UserId,
         kind: RecordKind,
     ) -> Result<Vec<Key>, Error> {
+        self.records_below(account, kind, &users_prefix(user)).await
+    }
+
+    /// Lists an account's records of a kind whose ids begin so.
+    pub(super) async fn records_below(
+        &self,
+        account: &AccountId,
+        kind: RecordKind,
+        prefix: &[u8],
+    ) -> Result<Vec<Key>, Error> {
         let driver = &self.inner.driver;
-        let (scope, prefix, now) =
-            (Scope::Account(account.clone()), users_prefix(user), driver.runtime.now());
+        let (scope, now) = (Scope::Account(account.clone()), driver.runtime.now());
         let mut keys: Vec<Key> = Vec::new();
         loop {
             let after = keys.last().map(|key| key.id.to_vec());
-            let page = driver.store.list(&scope, kind, &prefix, after.as_deref(), PAGE, now).await?;
+            let page = driver.store.list(&scope, kind, prefix, after.as_deref(), PAGE, now).await?;
             let full = page.len() == PAGE;
             keys.extend(page.into_iter().map(|record| record.key));
             if !full {

@@ -15,7 +15,7 @@ use audit_model::{
     AuditError, AuditLog, Event, EventId, Order, Position, Query, Scope, StoredEvent, Timestamp,
 };
 
-use super::{Commit, Committed, Key, Record, RecordKind, Store, StoreError, Version, Write};
+use super::{Commit, Committed, Erase, Key, Record, RecordKind, Store, StoreError, Version, Write};
 
 /// Keeps everything in this process's memory; gone when it ends.
 ///
@@ -240,8 +240,12 @@ impl Store for MemoryStore {
                 return Ok(Committed::Conflict(write.key().clone()));
             }
         }
-        if let Some(user) = &commit.erase {
-            for event in shelf.events.values_mut().filter(|event| event.user() == Some(user)) {
+        if let Some(whose) = &commit.erase {
+            let is_theirs = |event: &&mut Event| match whose {
+                Erase::User(user) => event.user() == Some(user),
+                Erase::Everyone => true,
+            };
+            for event in shelf.events.values_mut().filter(is_theirs) {
                 *event = erased(event)?;
             }
         }

@@ -1,7 +1,7 @@
 //! A commit happens whole or not at all.
 
 use audit_model::UserId;
-use mfa_core::{Commit, Expect};
+use mfa_core::{Commit, Erase, Expect};
 
 use super::TestStore;
 use super::fixture::{Fixture, check, delete, new_version, put, sealed};
@@ -103,7 +103,7 @@ pub async fn a_conflict_erases_nothing(store: &dyn TestStore) {
     let event = sealed(t.event_at(t.now).user(user.clone()), t.now);
     t.write_events(vec![event.clone()]).await;
     let mut commit = conflicting(&t);
-    commit.erase = Some(user);
+    commit.erase = Some(Erase::User(user));
     t.conflict(commit).await;
     assert_eq!(t.log().await, [event]);
 }

@@ -4,7 +4,7 @@
 //! others too: every checkpoint there is must be the one that its leaves make.
 
 use audit_model::{Checkpoint, CheckpointKey, Event, EventId, Leaf, UserId};
-use mfa_core::Expect;
+use mfa_core::{Erase, Expect};
 
 use super::TestStore;
 use super::fixture::{Fixture, put, random, sealed};
@@ -172,7 +172,7 @@ pub async fn erased_events_keep_their_places_and_verify(store: &dyn TestStore) {
     made(&t).await;
     let before = places(&t, &[event.id()]).await;
     let mut commit = t.commit([]);
-    commit.erase = Some(bob);
+    commit.erase = Some(Erase::User(bob));
     t.done(commit).await;
     made(&t).await;
     assert_eq!(places(&t, &[event.id()]).await, before, "the event stays where it is");

@@ -1,6 +1,7 @@
 //! Erasing a person from the log.
 
 use audit_model::{Event, Query, UserId};
+use mfa_core::Erase;
 
 use super::TestStore;
 use super::fixture::{Fixture, sealed};
@@ -91,6 +92,26 @@ pub async fn erasure_leaves_the_new_events_of_its_commit(store: &dyn TestStore) 
     assert_eq!(found, [new], "and still found by the user");
 }
 
+/// Erasing everyone takes the personal values of every event of the scope: those about users, and an address in an
+/// event about nobody. Another scope's stay, and so do those of the commit's own events.
+pub async fn erasing_everyone_leaves_no_personal_value_of_the_scope(store: &dyn TestStore) {
+    let t = Fixture::new(store);
+    let other = t.in_new_scope();
+    let of_another = about(&other, "bob");
+    other.write_events(vec![of_another.clone()]).await;
+    let of_nobody = sealed(t.event_at(t.now).ip(IP.parse().unwrap()), t.now);
+    t.write_events(vec![about(&t, "bob"), about(&t, "eve"), of_nobody]).await;
+    let new = about(&t, "eve");
+    erase_all_of(&t, Erase::Everyone, vec![new.clone()]).await;
+    let (kept, erased): (Vec<_>, Vec<_>) = t.log().await.into_iter().partition(|e| e.id() == new.id());
+    assert_eq!(kept, [new]);
+    assert_eq!(erased.len(), 3);
+    assert!(erased.iter().all(|event| event.is_erased() && event.hash_holds()));
+    assert_eq!(other.log().await, [of_another]);
+    let by_ip = Query::new(t.scope.clone()).ip(IP.parse().unwrap());
+    assert_eq!(t.ask(&by_ip).await.len(), 1, "the new one alone is found");
+}
+
 fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
 }
@@ -101,8 +122,12 @@ fn about(t: &Fixture<'_>, name: &str) -> Event {
 }
 
 async fn erase(t: &Fixture<'_>, name: &str, events: Vec<Event>) {
+    erase_all_of(t, Erase::User(user(name)), events).await;
+}
+
+async fn erase_all_of(t: &Fixture<'_>, whose: Erase, events: Vec<Event>) {
     let mut commit = t.commit([]);
-    commit.erase = Some(user(name));
+    commit.erase = Some(whose);
     commit.events = events;
     t.done(commit).await;
 }

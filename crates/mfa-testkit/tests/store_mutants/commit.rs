@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use audit_model::{AuditLog, Event, Scope, StoredEvent, Timestamp, UserId};
-use mfa_core::{Commit, Committed, Expect, Key, MAX_BODY_BYTES, Store, StoreError, Version, Write};
+use mfa_core::{Commit, Committed, Erase, Expect, Key, MAX_BODY_BYTES, Store, StoreError, Version, Write};
 use mfa_testkit::drop_at::yield_once;
 
 use crate::broken::{Broken, MILLISECOND, yield_often};
@@ -69,6 +69,7 @@ impl Broken {
                 commit.writes.retain(|w| !matches!(w, Write::Delete { .. }));
             }
             Mutant::ErasesNothing => commit.erase = None,
+            Mutant::ErasesUsersAlone if commit.erase == Some(Erase::Everyone) => commit.erase = None,
             _ => {}
         }
         let (scope, now) = (commit.scope.clone(), commit.now);
@@ -173,13 +174,13 @@ impl Broken {
 
     async fn after_done(&self, commit: Commit) {
         self.memory().keys.extend(commit.writes.iter().map(|write| write.key().clone()));
-        let Some(user) = commit.erase.clone() else {
+        let Some(Erase::User(user)) = commit.erase.clone() else {
             self.memory().events.extend(commit.events);
             return;
         };
         let erase = |scope: Scope, user: UserId| {
             let mut again = Commit::new(scope, commit.version, commit.now);
-            again.erase = Some(user);
+            again.erase = Some(Erase::User(user));
             self.inner.commit(again)
         };
         let known = self.memory().events.clone();

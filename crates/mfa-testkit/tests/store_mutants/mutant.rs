@@ -146,6 +146,7 @@ pub(crate) enum Mutant {
     ErasureLeavesTheIndex,
     ErasesEveryUser,
     ErasesEveryScope,
+    ErasesUsersAlone,
     ErasesItsOwnEvents,
 
     // Checkpoints.

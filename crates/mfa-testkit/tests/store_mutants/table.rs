@@ -132,6 +132,7 @@ pub(crate) const PAIRS: &[(Mutant, &str)] = &[
     (ErasureLeavesTheIndex, "the_erased_is_not_found_by_its_personal_values"),
     (ErasesEveryUser, "erasure_keeps_to_its_user"),
     (ErasesEveryScope, "erasure_keeps_to_its_scope"),
+    (ErasesUsersAlone, "erasing_everyone_leaves_no_personal_value_of_the_scope"),
     (ErasesItsOwnEvents, "erasure_leaves_the_new_events_of_its_commit"),
     (CheckpointsLeaveOutTheNewest, "a_checkpoint_covers_exactly_the_events_since_the_last"),
     (CheckpointsCoverTheWholeLog, "a_checkpoint_covers_exactly_the_events_since_the_last"),
