@@ -9,7 +9,7 @@ use mfa::{
     Begin, Challenge, Choice, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted, Error, Evidence,
     HttpClient as _, ProviderName, Reference, Response, Status, Subject, Verify,
 };
-use mfa_testkit::duo::{Device, FakeDuo, Integration, Reaction, User};
+use mfa_testkit::duo::{Device, FakeDuo, Integration, Reaction, Seen, User};
 use mfa_testkit::inbox::Inbox;
 use serde_json::{Value, json};
 
@@ -304,8 +304,9 @@ impl DuoSite {
     pub async fn without_waiting<T>(&self, hanging: &[&str], call: impl Future<Output = T>) -> (T, Duration) {
         let mut call = std::pin::pin!(call);
         let hang = || {
-            let seen = self.duo.requests();
-            seen.iter().filter(|seen| seen.status.is_none() && hanging.contains(&&*seen.path)).count()
+            // One without a fault has no status yet for a moment, too.
+            let hangs = |seen: &Seen| seen.faulted && seen.status.is_none() && hanging.contains(&&*seen.path);
+            self.duo.requests().iter().filter(|seen| hangs(seen)).count()
         };
         let (began, mut given_up) = (self.world.now(), hang());
         drop(self.world.clock.take_sleeps());
