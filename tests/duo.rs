@@ -10,6 +10,8 @@ mod asking;
 mod down;
 #[path = "duo/evidence.rs"]
 mod evidence;
+#[path = "duo/identities.rs"]
+mod identities;
 #[path = "duo/login.rs"]
 mod login;
 #[path = "duo/names.rs"]

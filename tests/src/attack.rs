@@ -13,7 +13,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 18] = [
+pub const KINDS: [RecordKind; 19] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -29,6 +29,7 @@ pub const KINDS: [RecordKind; 18] = [
     RecordKind::new("account_messages"),
     RecordKind::new("api_key"),
     RecordKind::new("api_key_hint"),
+    RecordKind::new("identity"),
     RecordKind::new("settings"),
     RecordKind::new("policy"),
     RecordKind::new("configurations"),

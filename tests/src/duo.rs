@@ -110,6 +110,18 @@ impl DuoSite {
         builder.http(Arc::new(self.client.clone())).transport(Arc::new(self.inbox.clone()))
     }
 
+    /// Adds a provider of Duo's, whose settings have these members besides, or instead, to a node on any store. Its users
+    /// are called so at Duo.
+    ///
+    /// # Panics
+    /// If the provider cannot be made.
+    pub fn on_node(&self, node: EngineBuilder, settings: &Value, names: UserNames) -> EngineBuilder {
+        let settings = self.settings(settings);
+        let at = text(&settings, "api_hostname");
+        let provider = Duo::new(ApiHosts::duo().also(at).expect("an authority")).expect("a provider");
+        node.provider_with(provider.with_names(names), settings).http(Arc::new(self.client.clone()))
+    }
+
     /// The settings of the mode, with these members besides, or instead.
     ///
     /// # Panics

@@ -19,6 +19,7 @@ pub(crate) mod enrol;
 mod fallback;
 pub(crate) mod forget;
 pub(crate) mod held;
+pub(crate) mod identity;
 pub(crate) mod judge;
 pub(crate) mod link;
 mod make;
@@ -49,10 +50,13 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, User
 use serde_json::Value;
 
 use self::held::{Documents, Kept};
-use crate::provider::AnyProvider;
+use crate::provider::{AnyProvider, Identity};
 use crate::record::login::{Enrolment, Login, OfConfiguration};
 use crate::settings::{Clear, Modules};
-use crate::{KeyRing, Method, MethodSelector, Policy, ProviderName, RecoveryForm, Role, SecretBytes, bypass};
+use crate::{
+    KeyRing, Method, MethodSelector, Policy, ProviderError, ProviderName, RecoveryForm, Role, SecretBytes,
+    bypass,
+};
 
 /// What every decision knows of the engine, and of what holds for the account that it is about.
 #[derive(Clone)]
@@ -107,6 +111,11 @@ impl Registered {
     /// Returns the settings; of a provider without any, which nothing uses, `null`.
     pub(crate) fn settings(&self) -> &Value {
         self.settings.as_ref().map_or(&Value::Null, |settings| &settings.0)
+    }
+
+    /// Returns whom an enrolment by `secret` means at the provider's service, where that can be another user's, too.
+    pub(crate) fn identity(&self, secret: &[u8]) -> Result<Option<Identity>, ProviderError> {
+        self.code.identity(self.settings(), secret)
     }
 }
 

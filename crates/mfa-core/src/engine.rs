@@ -11,6 +11,7 @@ mod devices;
 mod document;
 mod enrol;
 mod forget;
+mod identity;
 mod keys;
 mod link;
 mod login;

@@ -109,7 +109,8 @@ fn of_verify(verify: &Verify) -> HttpStatus {
             | Reason::Unavailable
             | Reason::NotOffered
             | Reason::UnknownToProvider
-            | Reason::ModuleDisabled => plain(StatusCode::FORBIDDEN),
+            | Reason::ModuleDisabled
+            | Reason::IdentityTaken => plain(StatusCode::FORBIDDEN),
             _ => plain(StatusCode::UNAUTHORIZED),
         },
     }

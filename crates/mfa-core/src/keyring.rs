@@ -67,18 +67,23 @@ pub(crate) enum Label {
     MacApiKey,
     /// Makes the ids of the hints at whose an API key is.
     MacApiKeyHint,
+    /// Seals identities at providers' services.
+    SealIdentity,
+    /// Makes the ids of the records that say whose an identity is.
+    MacIdentity,
 }
 
 impl Label {
-    const SEALS: [Self; 6] = [
+    const SEALS: [Self; 7] = [
         Self::SealVault,
         Self::SealContacts,
         Self::SealDirectory,
         Self::SealLink,
         Self::SealApiKey,
         Self::SealConfiguration,
+        Self::SealIdentity,
     ];
-    const MACS: [Self; 9] = [
+    const MACS: [Self; 10] = [
         Self::MacRecord,
         Self::MacBinder,
         Self::MacSession,
@@ -88,6 +93,7 @@ impl Label {
         Self::MacDestination,
         Self::MacApiKey,
         Self::MacApiKeyHint,
+        Self::MacIdentity,
     ];
 
     const fn text(self) -> &'static str {
@@ -107,6 +113,8 @@ impl Label {
             Self::SealConfiguration => "seal/configuration",
             Self::MacApiKey => "mac/api_key",
             Self::MacApiKeyHint => "mac/api_key_hint",
+            Self::SealIdentity => "seal/identity",
+            Self::MacIdentity => "mac/identity",
         }
     }
 }

@@ -94,9 +94,9 @@ pub use policy::{
 };
 pub use provider::{
     Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind,
-    Factor, HashJob, Held, HeldOf, HttpCall, HttpClient, HttpFault, HttpReply, MAX_ENROLMENT_BYTES, Message,
-    NotDelivered, Provider, ProviderError, Receipt, Revealed, Role, Step, StepEvent, StepOf, Strength, Then,
-    Transport, Unproven, normalise_code,
+    Factor, HashJob, Held, HeldOf, HttpCall, HttpClient, HttpFault, HttpReply, Identity, MAX_ENROLMENT_BYTES,
+    Message, NotDelivered, Provider, ProviderError, Receipt, Revealed, Role, Step, StepEvent, StepOf,
+    Strength, Then, Transport, Unproven, normalise_code,
 };
 pub use reason::{Purpose, Reason};
 pub use reference::Reference;

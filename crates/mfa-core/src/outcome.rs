@@ -228,7 +228,7 @@ impl Rejected {
             Reason::Locked => "Too many attempts. Wait a while and try again.",
             Reason::SendLimit => "Too many messages. Wait a while, or use another method.",
             Reason::Malformed => "That is not a code. Check what you typed.",
-            Reason::Unavailable | Reason::NotOffered | Reason::UnknownToProvider => {
+            Reason::Unavailable | Reason::NotOffered | Reason::UnknownToProvider | Reason::IdentityTaken => {
                 "This method cannot be used now."
             }
             Reason::Expired | Reason::Exhausted | Reason::Superseded | Reason::Cancelled => {

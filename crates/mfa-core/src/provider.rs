@@ -8,6 +8,7 @@ mod answer;
 mod descriptor;
 mod effect;
 mod erased;
+mod identity;
 
 use core::fmt;
 use core::net::IpAddr;
@@ -29,6 +30,7 @@ pub use effect::{
     Receipt, Transport,
 };
 pub(crate) use erased::{AnyProvider, ErasedHeld, ErasedStep};
+pub use identity::Identity;
 
 /// A second factor.
 ///
@@ -68,6 +70,20 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     fn fits(&self, secret: &Self::Secret, contacts: &[Contact]) -> bool {
         let _ = (secret, contacts);
         true
+    }
+
+    /// Returns whom an enrolment means at the provider's service, where two users' enrolments could mean the same one:
+    /// the service knows its users by a name that the accounts choose. The engine then lets one user of all accounts
+    /// confirm such an enrolment, and refuses the others ([`Reason::IdentityTaken`]), as well as whoever would set it
+    /// up by themselves through a configuration of an account above. It is asked of the secret that the step sets with
+    /// which a set-up begins, and again before the set-up is confirmed. `None`, as it is unless told otherwise, costs
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ProviderError`] where it cannot be told; nothing is then set up.
+    fn identity(&self, settings: &Value, secret: &Self::Secret) -> Result<Option<Identity>, ProviderError> {
+        let _ = (settings, secret);
+        Ok(None)
     }
 
     /// Returns a secret that no answer fits, for challenges that nobody is behind

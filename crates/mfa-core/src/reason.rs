@@ -60,11 +60,13 @@ pub enum Reason {
     UnknownToProvider,
     /// The module that the login comes through was disabled meanwhile.
     ModuleDisabled,
+    /// Another user has set up the method for whom the provider's service takes this one, too.
+    IdentityTaken,
 }
 
 impl Reason {
     /// Every reason, in the table's order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::WrongCode,
         Self::Malformed,
         Self::Replayed,
@@ -84,6 +86,7 @@ impl Reason {
         Self::SendLimit,
         Self::UnknownToProvider,
         Self::ModuleDisabled,
+        Self::IdentityTaken,
     ];
 
     /// Returns the stable name, as in `wrong_code`.
@@ -109,6 +112,7 @@ impl Reason {
             Self::SendLimit => "send_limit",
             Self::UnknownToProvider => "user_not_found",
             Self::ModuleDisabled => "module_disabled",
+            Self::IdentityTaken => "identity_taken",
         }
     }
 
@@ -180,7 +184,8 @@ impl Cost {
             | Reason::AlreadyVerified
             | Reason::SendLimit
             | Reason::UnknownToProvider
-            | Reason::ModuleDisabled => Self::FREE,
+            | Reason::ModuleDisabled
+            | Reason::IdentityTaken => Self::FREE,
         }
     }
 }

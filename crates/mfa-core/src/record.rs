@@ -9,6 +9,7 @@ pub(crate) mod device;
 pub(crate) mod directory;
 pub(crate) mod document;
 pub(crate) mod envelope;
+pub(crate) mod identity;
 pub(crate) mod login;
 pub(crate) mod notice;
 pub(crate) mod open;
@@ -38,9 +39,10 @@ pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
 pub(crate) const API_KEY: RecordKind = RecordKind::new("api_key");
 pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
+pub(crate) const IDENTITY: RecordKind = RecordKind::new("identity");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 18] = [
+pub(crate) const KINDS: [RecordKind; 19] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -59,6 +61,7 @@ pub(crate) const KINDS: [RecordKind; 18] = [
     configurations::CONFIGURATIONS,
     API_KEY,
     API_KEY_HINT,
+    IDENTITY,
 ];
 
 /// Addresses the one record of `kind` that a user has.

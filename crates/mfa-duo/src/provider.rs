@@ -3,6 +3,7 @@
 mod api;
 mod evidence;
 mod kept;
+mod names;
 mod probe;
 mod prompt;
 mod settings;
@@ -12,14 +13,17 @@ mod web;
 use core::fmt;
 
 use mfa_core::{
-    AnswerKind, Channel, Cx, Descriptor, EffectKind, FieldError, Held, Provider, ProviderError, ProviderName,
-    StepEvent, StepOf,
+    AnswerKind, Channel, Cx, Descriptor, EffectKind, FieldError, Held, Identity, Provider, ProviderError,
+    ProviderName, StepEvent, StepOf,
 };
 use serde_json::Value;
 
 use crate::{ApiHosts, Error};
 use kept::{Pinned, Replies, State};
+use names::identity;
 use settings::{Mode, Settings};
+
+pub use names::UserNames;
 
 /// The second factor `duo`. Its settings, a JSON object, choose the mode:
 ///
@@ -68,34 +72,8 @@ use settings::{Mode, Settings};
 pub struct Duo {
     hosts: ApiHosts,
     names: UserNames,
+    domains_in_names: bool,
     descriptor: Descriptor,
-}
-
-/// How users are called at Duo, whose integrations know a user by name alone, in any case of its letters, and where
-/// they are set to normalise names, without what is before a backslash or behind an at sign. A name has at most 255
-/// bytes; whoever would get a longer one cannot set Duo up.
-///
-/// A name says nothing of a user's generation: Duo knows no other. A person who is given the id of a former one inherits
-/// the devices that are enrolled under the name, and with a first factor alone sets Duo up by them, until an
-/// administrator of Duo has deleted that user there. Delete it when you forget the user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum UserNames {
-    /// `account/user`: no two users of this engine share a name, whatever Duo makes of it. Of an id, lower-case letters
-    /// `a` to `z`, digits, `.`, `_` and `-` are written as they are, and every other byte as `%` and two lower-case hex
-    /// digits: `Bob@x` is `%42ob%40x`.
-    #[default]
-    AccountAndUser,
-    /// The user's id. The host says by this that no two users of all accounts that share an integration have ids that
-    /// Duo takes for one name, unless they are the same person: otherwise one of them could approve the login of the
-    /// other. Nothing here compares a name with those of other accounts.
-    UserId,
-    /// The user's label, such as an e-mail address. The host says by this that no two users of all accounts that share
-    /// an integration have labels that Duo takes for one name, and that a user cannot choose theirs: a name is pinned
-    /// when Duo is set up, so that a label which another user gets later is still that of the first. A user who is not at
-    /// Duo yet is not told where to enrol there, neither here nor with [`UserId`](Self::UserId): an administrator adds
-    /// them.
-    Label,
 }
 
 impl Duo {
@@ -117,7 +95,7 @@ impl Duo {
         if !hosts.are_duos_alone() {
             descriptor.dangers.push("danger_other_duo_hosts");
         }
-        Ok(Self { hosts, names: UserNames::default(), descriptor })
+        Ok(Self { hosts, names: UserNames::default(), domains_in_names: false, descriptor })
     }
 
     /// Sets how users are called at Duo.
@@ -127,36 +105,15 @@ impl Duo {
         self
     }
 
-    fn name_of(&self, cx: &Cx<'_>) -> Result<String, ProviderError> {
-        let name = match self.names {
-            UserNames::AccountAndUser => {
-                format!("{}/{}", part_of_name(cx.account.as_str()), part_of_name(cx.user.as_str()))
-            }
-            UserNames::UserId => cx.user.as_str().to_owned(),
-            UserNames::Label => cx.label.to_owned(),
-        };
-        if name.len() > MAX_NAME_BYTES {
-            let problem = format!("must have at most {MAX_NAME_BYTES} bytes as it is written for duo");
-            return Err(ProviderError::Invalid(FieldError::new("username", "too_long", problem)));
-        }
-        Ok(name)
+    /// Says that Duo tells names apart by their domain: that it normalises none, in no application that is used.
+    ///
+    /// With [`UserNames::Label`] and [`UserNames::UserId`], names that differ in their domain alone are otherwise taken for
+    /// one, so that of `bob@a.example` and `bob@b.example` one alone can set Duo up.
+    #[must_use]
+    pub const fn with_domains_in_names(mut self) -> Self {
+        self.domains_in_names = true;
+        self
     }
-}
-
-/// The longest name at Duo, which says of none how long it may be: a field of a name's usual size does not cut one off.
-const MAX_NAME_BYTES: usize = 255;
-
-/// Returns an id as a part of a name that has parts, so that different ids stay different when Duo folds case and takes
-/// a domain away: no capital, backslash, at sign or letter that has other spellings is left.
-fn part_of_name(id: &str) -> String {
-    let mut part = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' => part.push(char::from(byte)),
-            _ => part.push_str(&format!("%{byte:02x}")),
-        }
-    }
-    part
 }
 
 /// What a mode decides with: the context, the name at Duo, what is kept.
@@ -188,6 +145,15 @@ impl Provider for Duo {
         Settings::read(settings, &self.hosts).map(|_| ())
     }
 
+    fn identity(&self, settings: &Value, secret: &Pinned) -> Result<Option<Identity>, ProviderError> {
+        if self.names.are_of_accounts() {
+            return Ok(None);
+        }
+        let host = settings.get("api_hostname").and_then(Value::as_str);
+        let host = host.and_then(|host| self.hosts.parse(host).ok()).ok_or(ProviderError::Inappropriate)?;
+        Ok(Some(identity(&host, secret.name(), self.domains_in_names)))
+    }
+
     fn handle(
         &self,
         cx: &mut Cx<'_>,
@@ -199,10 +165,10 @@ impl Provider for Duo {
         // An enrolment that begins pins the name; every later step is about that name, whatever the label becomes.
         let (pinned, begins) = match (held.secret, &event) {
             (Some(pinned), _) => (pinned, false),
-            (None, StepEvent::Begin(_)) => (Pinned::new(self.name_of(cx)?), true),
+            (None, StepEvent::Begin(_)) => (Pinned::new(self.names.name_of(cx)?), true),
             (None, _) => return Err(ProviderError::Inappropriate),
         };
-        let is_of_account = self.names == UserNames::AccountAndUser;
+        let is_of_account = self.names.are_of_accounts();
         let mut call = Call { cx, settings: &settings, name: pinned.name(), is_of_account, replies };
         let step = match (&settings.mode, held.state) {
             (Mode::Web(mode), state) => web::handle(mode, &mut call, state, event)?,

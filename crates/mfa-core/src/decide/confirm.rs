@@ -6,6 +6,7 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp};
 use super::authorise::by;
 use super::effects::{EffectResult, Ran};
 use super::enrol::{gone_at, place, read_login, room_for_one_more};
+use super::identity::{Claim, Claimed};
 use super::judge::Acting;
 use super::recovery::{self, Hashing};
 use super::sends::Sends;
@@ -50,6 +51,8 @@ pub(crate) enum Confirmed {
     Answer(EnrolConfirm),
     /// First it must be known whether this administrator may still do what they began.
     Ask(Box<Administrator>),
+    /// The answer is right; first the user must have this identity.
+    Claim(Claim),
     /// An effect is to be run now.
     Act(Acting),
     /// The answer is right; the hashes of the recovery set that comes with it are to be made.
@@ -101,7 +104,7 @@ pub(crate) enum Standing {
 pub(crate) fn confirm(
     rules: &Rules,
     claims: &Claims,
-    (subject, standing): (&Subject, Standing),
+    (subject, standing, claimed): (&Subject, Standing, Option<Claimed>),
     (ask, request): (&Ask<'_>, &RequestFacts),
     records: &Records,
     now: Timestamp,
@@ -129,6 +132,7 @@ pub(crate) fn confirm(
         account,
         subject,
         standing,
+        claimed,
         request,
         now,
         pending,
@@ -139,8 +143,11 @@ pub(crate) fn confirm(
         sends: Sends::read(records, account, &claims.user),
         plan,
     };
-    let value = confirming.decide(ask, records, draw)?;
-    Ok(Decision { plan: confirming.finish()?, value })
+    match confirming.decide(ask, records, draw)? {
+        // Nothing is kept: once it is known the same is decided again.
+        value @ (Confirmed::Ask(_) | Confirmed::Claim(_)) => Ok(Decision::only(value)),
+        value => Ok(Decision { plan: confirming.finish()?, value }),
+    }
 }
 
 pub(super) struct Confirming<'a> {
@@ -149,6 +156,7 @@ pub(super) struct Confirming<'a> {
     pub(super) account: &'a AccountId,
     pub(super) subject: &'a Subject,
     standing: Standing,
+    pub(super) claimed: Option<Claimed>,
     request: &'a RequestFacts,
     pub(super) now: Timestamp,
     pub(super) pending: PendingEnrolment,
@@ -203,7 +211,10 @@ impl Confirming<'_> {
             }
             Ask::Acknowledge => {
                 let secret = self.pending_secret(method)?.unwrap_or_default();
-                self.bind(method, &secret, records, draw)
+                match self.without_identity(method, &secret, false)? {
+                    Some(before) => Ok(before),
+                    None => self.bind(method, &secret, records, draw),
+                }
             }
         }
     }

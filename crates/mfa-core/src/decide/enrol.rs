@@ -3,6 +3,7 @@
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 use serde_json::Value;
 
+use super::identity::is_not_for;
 use super::judge::Acting;
 use super::manage::{Changing, Managed};
 use super::sends::Sends;
@@ -19,7 +20,7 @@ use crate::record::{LOGIN, PENDING, user_key, users_key};
 use crate::reference::{Claims, Handle};
 use crate::{
     ChallengeId, Change, Charge, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect, FieldError,
-    Intent, KeyRing, Purpose, Role, StepEvent, Version,
+    Forbidden, Intent, KeyRing, Purpose, Role, StepEvent, Version,
 };
 
 impl Changing<'_> {
@@ -58,6 +59,12 @@ impl Changing<'_> {
         (cx.at, cx.not_before) = (at, login.barrier);
         cx.contacts = subject.contacts();
         let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
+        if let Change::Set(plain) = &step.secret
+            && is_not_for(allowed.right, subject.account(), method.configuration.as_ref())
+            && method.identity(plain)?.is_some()
+        {
+            return Ok(self.refused(&intent, Forbidden::NotPermitted));
+        }
         let (prompt, revealed, effect) = match step.then {
             Then::Reveal(prompt, revealed) => (prompt, revealed, None),
             Then::Prompt(prompt) => (prompt, Revealed::new(), None),

@@ -156,6 +156,9 @@ impl Confirming<'_> {
         match then {
             Then::Accept(_) => {
                 let plain = self.pending_secret(method)?.unwrap_or_default();
+                if let Some(before) = self.without_identity(method, &plain, charged)? {
+                    return Ok(before);
+                }
                 self.accept(method, (&plain, before), records, draw)
             }
             Then::Prompt(prompt) | Then::Wait(prompt) => {

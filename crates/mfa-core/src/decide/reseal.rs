@@ -14,6 +14,7 @@ use crate::record::configurations::{CONFIGURATIONS, Configurations};
 use crate::record::device::Device;
 use crate::record::directory::{self, DirectoryUser};
 use crate::record::document::{Document, POLICY, SETTINGS};
+use crate::record::identity::HeldIdentity;
 use crate::record::login::Login;
 use crate::record::notice::Notice;
 use crate::record::open::Open;
@@ -21,8 +22,8 @@ use crate::record::pending::PendingEnrolment;
 use crate::record::proof::{Invitation, Proof, Ticket};
 use crate::record::vault::{Place, Vault};
 use crate::record::{
-    API_KEY, CHALLENGE, DEVICE, DIRECTORY_USER, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF, TICKET,
-    VAULT, envelope, user_key, user_of,
+    API_KEY, CHALLENGE, DEVICE, DIRECTORY_USER, IDENTITY, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF,
+    TICKET, VAULT, envelope, user_key, user_of,
 };
 use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, KeyId, Record, Versioned};
 
@@ -71,6 +72,7 @@ fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, Codec
             moved.extend(all.into_iter().map(|stored| stored.sealed.key));
         }
         NOTICE => moved.push(Notice::decode(payload)?.to.key),
+        IDENTITY => moved.push(HeldIdentity::decode(payload)?.sealed.key),
         PROOF => handed_out.push(Proof::decode(payload)?.held.key),
         TICKET => handed_out.push(Ticket::decode(payload)?.held.key),
         DEVICE => handed_out.extend(Device::decode(payload)?.keys(now).cloned()),

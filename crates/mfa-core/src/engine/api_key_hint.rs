@@ -145,7 +145,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn commit_in(&self, scope: Scope, mut plan: Plan, now: Timestamp) -> Result<Committed, Error> {
+    pub(super) async fn commit_in(
+        &self,
+        scope: Scope,
+        mut plan: Plan,
+        now: Timestamp,
+    ) -> Result<Committed, Error> {
         let driver = &self.inner.driver;
         let mut draw = driver.entropy.draw();
         let version = Version::from_bytes(draw.take()?);

@@ -9,6 +9,7 @@ use super::act::Acted;
 use super::step::MAX_EFFECTS;
 use crate::decide::confirm::{Ask, Charged, Confirmed, Standing};
 use crate::decide::effects::EffectResult;
+use crate::decide::identity::Claimed;
 use crate::decide::judge::Acting;
 use crate::decide::manage::Changing;
 use crate::decide::recovery::Hashing;
@@ -211,6 +212,7 @@ impl Engine {
             subject,
             // Who begins it has just been asked for their right.
             standing: Standing::Good,
+            claimed: None,
             turn: &turn,
             request: &RequestFacts::new(),
         };
@@ -245,14 +247,14 @@ impl Engine {
         let mut turn = turn_for(&claims, ask.may_send())?;
         turn.keys.extend(self.inner.rules.document_keys(subject.lineage()));
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
-        let mut standing = Standing::Unknown;
+        let (mut standing, mut claimed) = (Standing::Unknown, None);
         let settled = loop {
             let settled = driver
                 .run(&turn, None, |records: &Records, now, draw: &mut crate::Draw| {
                     confirm::confirm(
                         &*rules.held(subject.lineage(), None, records)?,
                         &claims,
-                        (&subject, standing),
+                        (&subject, standing, claimed),
                         (&ask, request),
                         records,
                         now,
@@ -262,6 +264,7 @@ impl Engine {
                 .await?;
             match settled.value {
                 Confirmed::Ask(administrator) => standing = self.standing(&administrator, &subject).await?,
+                Confirmed::Claim(claim) => claimed = Some(self.claim_identity(&claims, &claim).await?),
                 _ => break settled,
             }
         };
@@ -272,7 +275,7 @@ impl Engine {
                 return Ok(asked_already());
             }
         }
-        let begun = Begun { claims: &claims, subject: &subject, standing, turn: &turn, request };
+        let begun = Begun { claims: &claims, subject: &subject, standing, claimed, turn: &turn, request };
         Box::pin(self.go_on(&begun, settled.value, settled.records)).await
     }
 
@@ -284,6 +287,7 @@ impl Engine {
         mut records: Records,
     ) -> Result<EnrolConfirm, Error> {
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
+        let mut claimed = begun.claimed;
         for _ in 0..MAX_EFFECTS {
             let acting = match confirmed {
                 Confirmed::Answer(answer) => return Ok(answer),
@@ -291,8 +295,8 @@ impl Engine {
                     return self.show(begun, *hashing, &charged, records).await;
                 }
                 Confirmed::Act(acting) => acting,
-                Confirmed::Ask(_) => {
-                    return Err(Error::Unavailable("an administrator who was not asked for"));
+                Confirmed::Ask(_) | Confirmed::Claim(_) => {
+                    return Err(Error::Unavailable("an administrator or an identity that was not asked for"));
                 }
             };
             let ran = acting.ran(&records, &confirm::pending_key(begun.claims)?)?;
@@ -303,22 +307,26 @@ impl Engine {
             };
             self.renew_documents(&mut records, begun.subject.lineage()).await?;
             let ask = Ask::Resume(&ran, &result);
-            let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
-                confirm::confirm(
-                    &*rules.held(begun.subject.lineage(), None, records)?,
-                    begun.claims,
-                    (begun.subject, begun.standing),
-                    (&ask, begun.request),
-                    records,
-                    now,
-                    draw,
-                )
-            });
-            let settled = settled.await?;
+            (confirmed, records) = loop {
+                let settled = driver.run(begun.turn, Some(records), |records, now, draw| {
+                    confirm::confirm(
+                        &*rules.held(begun.subject.lineage(), None, records)?,
+                        begun.claims,
+                        (begun.subject, begun.standing, claimed),
+                        (&ask, begun.request),
+                        records,
+                        now,
+                        draw,
+                    )
+                });
+                let settled = settled.await?;
+                let Confirmed::Claim(claim) = settled.value else { break (settled.value, settled.records) };
+                claimed = Some(self.claim_identity(begun.claims, &claim).await?);
+                records = settled.records;
+            };
             if busy {
                 return Err(Error::Busy);
             }
-            (confirmed, records) = (settled.value, settled.records);
         }
         Err(Error::Unavailable("a provider that asks for one effect after the other"))
     }
@@ -344,7 +352,7 @@ impl Engine {
             confirm::confirm(
                 &*rules.held(begun.subject.lineage(), None, records)?,
                 begun.claims,
-                (begun.subject, begun.standing),
+                (begun.subject, begun.standing, begun.claimed),
                 (&ask, begun.request),
                 records,
                 now,
@@ -355,7 +363,7 @@ impl Engine {
         hashed?;
         match shown {
             Confirmed::Answer(answer) => Ok(answer),
-            Confirmed::Hash(..) | Confirmed::Act(_) | Confirmed::Ask(_) => {
+            Confirmed::Hash(..) | Confirmed::Act(_) | Confirmed::Ask(_) | Confirmed::Claim(_) => {
                 Err(Error::Unavailable("a recovery set that is hashed twice"))
             }
         }
@@ -398,6 +406,7 @@ struct Begun<'a> {
     claims: &'a Claims,
     subject: &'a Subject,
     standing: Standing,
+    claimed: Option<Claimed>,
     turn: &'a Turn,
     request: &'a RequestFacts,
 }

@@ -78,6 +78,7 @@ impl Engine {
             }
         }
         self.sweep_api_key_hints().await?;
+        resealed.records = resealed.records.saturating_add(self.sweep_identities().await?);
         let records = resealed.records.to_string();
         self.say_of_key(Kind::RecordsResealed, &active, |event| event.field("records", records)).await?;
         Ok(resealed)

@@ -218,7 +218,11 @@ impl Engine {
         let intent = Intent::forget(&subject);
         let keys = crate::decide::forget::keys(account, user);
         let decide = |changing: &mut Changing<'_>| changing.forget(&listed);
+        let identities = self.identities_of(&subject).await?;
         self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await?;
+        for identity in &identities {
+            self.drop_identity(&subject, identity).await;
+        }
         self.sweep(account, user).await
     }
 

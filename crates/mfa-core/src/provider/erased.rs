@@ -5,7 +5,7 @@ use core::fmt;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{Change, Choice, Cx, Descriptor, Held, Provider, ProviderError, StepEvent, Then};
+use super::{Change, Choice, Cx, Descriptor, Held, Identity, Provider, ProviderError, StepEvent, Then};
 use crate::{Contact, FieldError, MAX_ENROLMENT_BYTES, SecretBytes, Versioned};
 
 /// Held values as bytes.
@@ -31,6 +31,7 @@ pub(crate) trait AnyProvider: fmt::Debug + Send + Sync + 'static {
     fn uses_left(&self, enrolment: &[u8]) -> Option<u8>;
     /// `false` for a secret that cannot be read.
     fn fits(&self, secret: &SecretBytes, contacts: &[Contact]) -> bool;
+    fn identity(&self, settings: &Value, secret: &[u8]) -> Result<Option<Identity>, ProviderError>;
     fn decoy(&self, choice: &Choice) -> Result<Option<SecretBytes>, ProviderError>;
     fn handle(
         &self,
@@ -55,6 +56,10 @@ impl<P: Provider> AnyProvider for P {
 
     fn fits(&self, secret: &SecretBytes, contacts: &[Contact]) -> bool {
         P::Secret::decode(secret.expose_secret()).is_ok_and(|secret| Provider::fits(self, &secret, contacts))
+    }
+
+    fn identity(&self, settings: &Value, secret: &[u8]) -> Result<Option<Identity>, ProviderError> {
+        Provider::identity(self, settings, &P::Secret::decode(secret)?)
     }
 
     fn decoy(&self, choice: &Choice) -> Result<Option<SecretBytes>, ProviderError> {

@@ -1,0 +1,191 @@
+//! Claims of identities at providers' services: in a scope of the engine's own, each in a commit of its own.
+
+use audit_model::Scope;
+
+use super::Engine;
+use crate::decide::identity::{Claim, Claimed, Found, put, standing};
+use crate::decide::reseal::needs_of;
+use crate::driver::{Patience, Read, Records};
+use crate::plan::Plan;
+use crate::record::IDENTITY;
+use crate::record::identity::{HeldIdentity, identity_key, seal};
+use crate::record::login::Enrolment;
+use crate::record::vault::{Place, Vault};
+use crate::record::{VAULT, user_key};
+use crate::reference::Claims;
+use crate::{Committed, EnrolmentId, Error, Expect, Identity, Key, ProviderName, Subject};
+
+const NOT_TRUSTED: Error = Error::Unavailable("a stored record cannot be trusted");
+
+impl Engine {
+    /// Claims an identity for a set-up: it is free, the user's own, or of an owner who has it no more.
+    pub(super) async fn claim_identity(&self, claims: &Claims, claim: &Claim) -> Result<Claimed, Error> {
+        let (driver, ring) = (&self.inner.driver, self.ring());
+        let Claim { provider, identity } = claim;
+        let (account, user, id) = (claims.account()?, &claims.user, EnrolmentId::from_bytes(claims.id));
+        let claimed = |is_held| Ok(Claimed { identity: *identity, is_held });
+        let mut patience = Patience::new(&*driver.runtime);
+        loop {
+            let now = driver.runtime.now();
+            let mut draw = driver.entropy.draw();
+            let sealed = seal(ring, provider, *identity, draw.take()?)?;
+            let places = self.places(sealed.key.as_str(), provider, *identity)?;
+            let found = found(&driver.load(&places, now).await?, &places)?;
+            let mut enrolments = Vec::new();
+            for (_, held, _) in &found {
+                let standing = self.standing_of(held, &mut patience).await?;
+                if held.is_of(account, user) {
+                    enrolments.extend(standing);
+                } else if !standing.is_empty() {
+                    return claimed(false);
+                }
+            }
+            if !enrolments.contains(&id) {
+                enrolments.push(id);
+            }
+            if let [(at, held, _)] = &found[..]
+                && places.first() == Some(at)
+                && held.is_of(account, user)
+                && held.enrolments == enrolments
+            {
+                return claimed(true);
+            }
+            let (account, user) = (account.clone(), user.clone());
+            let record = HeldIdentity { account, user, enrolments, provider: provider.clone(), sealed };
+            let plan = put(&places, &found, &record)?;
+            match self.commit_in(Scope::Index, plan, now).await? {
+                Committed::Done => return claimed(true),
+                Committed::Conflict(_) => patience.pause(u16::from_be_bytes(draw.take()?)).await?,
+            }
+        }
+    }
+
+    /// Returns the identities that a user has, as far as they can be told.
+    pub(super) async fn identities_of(
+        &self,
+        subject: &Subject,
+    ) -> Result<Vec<(ProviderName, Identity)>, Error> {
+        let (driver, rules) = (&self.inner.driver, &self.inner.rules);
+        let (account, user) = (subject.account(), subject.user());
+        let mut keys = crate::decide::manage::keys(account, user);
+        keys.extend(rules.document_keys(subject.lineage()));
+        let records = driver.load(&keys, driver.runtime.now()).await?;
+        let (Ok(Some((login, _))), Read::Live(vault, _), Ok(rules)) = (
+            crate::decide::enrol::read_login(&records, account, user),
+            records.read::<Vault>(&user_key(account, VAULT, user)),
+            rules.held(subject.lineage(), None, &records),
+        ) else {
+            return Ok(Vec::new());
+        };
+        let identity = |enrolment: &Enrolment| {
+            let method = rules.providers.get(&enrolment.provider)?;
+            let provider = method.name.as_str();
+            let place = Place { account, user, kind: "vault", provider, enrolment: enrolment.id };
+            let secret = place.open(self.ring(), vault.sealed(enrolment.id)?).ok()?;
+            Some((method.name.clone(), method.identity(secret.expose_secret()).ok()??))
+        };
+        Ok(login.enrolments.iter().filter_map(identity).collect())
+    }
+
+    /// Deletes the record of an identity that a user had. If that fails it says nothing any more, and is swept away.
+    pub(super) async fn drop_identity(
+        &self,
+        subject: &Subject,
+        (provider, identity): &(ProviderName, Identity),
+    ) {
+        let dropped = async {
+            let driver = &self.inner.driver;
+            let (now, mut patience) = (driver.runtime.now(), Patience::new(&*driver.runtime));
+            let places = self.places(self.ring().active().as_str(), provider, *identity)?;
+            let mut plan = Plan::default();
+            for (key, held, version) in found(&driver.load(&places, now).await?, &places)? {
+                let is_the_users = held.is_of(subject.account(), subject.user());
+                if is_the_users && self.standing_of(&held, &mut patience).await?.is_empty() {
+                    plan.delete(key, Expect::Version(version));
+                }
+            }
+            if plan.is_empty() { Ok(Committed::Done) } else { self.commit_in(Scope::Index, plan, now).await }
+        };
+        let _harmless = dropped.await;
+    }
+
+    /// Deletes the records of identities that nobody has any more, and moves the others to the key of the ring that
+    /// writes. Returns how many were moved.
+    pub(super) async fn sweep_identities(&self) -> Result<u64, Error> {
+        let (driver, ring) = (&self.inner.driver, self.ring());
+        let (mut moved, mut after): (u64, Option<Key>) = (0, None);
+        while let Some(page) = self.next_page(IDENTITY, &mut after).await? {
+            for stored in page {
+                let now = driver.runtime.now();
+                let records = driver.load(core::slice::from_ref(&stored.key), now).await?;
+                // One that cannot be read stays: whoever has lost its key may find it again.
+                let Read::Live(held, version) = records.read::<HeldIdentity>(&stored.key) else { continue };
+                let mut patience = Patience::new(&*driver.runtime);
+                let stands = !self.standing_of(&held, &mut patience).await?.is_empty();
+                let active = ring.active();
+                let needs = needs_of(&self.inner.rules, &stored, now);
+                let mut plan = Plan::default();
+                if !stands {
+                    plan.delete(stored.key, Expect::Version(version));
+                } else if needs.is_ok_and(|needs| needs.moved.iter().all(|key| *key == active)) {
+                    continue;
+                } else {
+                    let Ok(identity) = held.identity(ring) else { continue };
+                    let sealed = seal(ring, &held.provider, identity, driver.entropy.draw().take()?)?;
+                    let places = self.places(sealed.key.as_str(), &held.provider, identity)?;
+                    let read = driver.load(&places, now).await?;
+                    let Ok(at) = found(&read, &places) else { continue };
+                    // What is there besides is not this one's to change.
+                    let [(key, held, _)] = &at[..] else { continue };
+                    if *key == stored.key {
+                        plan = put(&places, &at, &HeldIdentity { sealed, ..held.clone() })?;
+                    }
+                }
+                // Whoever has changed it since has their own reasons.
+                if self.commit_in(Scope::Index, plan, now).await? == Committed::Done && stands {
+                    moved = moved.saturating_add(1);
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Returns where the record of an identity may be: under the key `first`, and under every other one of the ring.
+    fn places(&self, first: &str, provider: &ProviderName, identity: Identity) -> Result<Vec<Key>, Error> {
+        let mut ids = self.ring().ids();
+        ids.sort_by_key(|id| id.as_str() != first);
+        ids.iter().map(|id| identity_key(self.ring(), id.as_str(), provider, identity)).collect()
+    }
+
+    /// Returns which enrolments of a record stand; those that do not never will.
+    async fn standing_of(
+        &self,
+        held: &HeldIdentity,
+        patience: &mut Patience<'_>,
+    ) -> Result<Vec<EnrolmentId>, Error> {
+        let driver = &self.inner.driver;
+        loop {
+            let now = driver.runtime.now();
+            let (standing, over) = standing(held, &driver.load(&held.owners_keys(), now).await?, now);
+            if over.is_empty() {
+                return Ok(standing);
+            }
+            match self.commit_in(Scope::Account(held.account.clone()), over, now).await? {
+                Committed::Done => return Ok(standing),
+                Committed::Conflict(_) => {
+                    patience.pause(u16::from_be_bytes(driver.entropy.draw().take()?)).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Returns the records that are there.
+fn found(records: &Records, places: &[Key]) -> Result<Vec<Found>, Error> {
+    let read = |key: &Key| match records.read::<HeldIdentity>(key) {
+        Read::Absent => None,
+        Read::Live(held, version) => Some(Ok((key.clone(), held, version))),
+        Read::Refused(_) => Some(Err(NOT_TRUSTED)),
+    };
+    places.iter().filter_map(read).collect()
+}
