@@ -5,7 +5,7 @@ use std::time::Duration;
 use audit_model::Kind;
 use mfa::{Begin, Channel, DeniedReason, Engine, NoticeKind, Reason, Response, Status, Verify};
 use mfa_testkit::duo::Reaction;
-use mfa_tests::acting::{method, refused};
+use mfa_tests::acting::{LONGEST_DELAY, method, refused};
 use mfa_tests::duo::{DuoSite, Mode, another, granted, push, reply};
 use mfa_tests::{host, login, on_duo, session};
 use serde_json::{Value, json};
@@ -63,6 +63,43 @@ on_duo! {
         assert!(told.iter().any(|notice| notice.subject.as_deref() == Some(NoticeKind::FraudReported.subject())));
         // The owner gets in again.
         site.advance(Duration::from_secs(1));
+        granted(site.log_in(&bob).await);
+    }
+
+    [memory, sqlite] async fn s14_not_me_is_heard_by_a_poll_of_that_push_and_by_nothing_else(world) {
+        let site = DuoSite::new(world, Mode::AuthApi).await;
+        let bob = site.enrolled("bob").await;
+        let mut reported = Vec::new();
+        for _ in 0..2 {
+            // Whoever began it does not look at it again.
+            site.reaction("bob", Reaction::ReportFraud);
+            let challenge = site.begin(&bob).await;
+            assert!(matches!(site.verify(&challenge, push()).await, Verify::Pending(_)));
+            assert!(matches!(site.claim(&challenge.reference).await, Verify::Pending(_)));
+            assert_eq!(site.status(&challenge).await, Status::Sent);
+            site.reaction("bob", Reaction::Approve);
+            granted(site.log_in(&bob).await);
+            reported.push(challenge);
+        }
+        let fraud_is_told = async || {
+            site.engine.drain_notices(10).await.unwrap();
+            let fraud = NoticeKind::FraudReported.subject();
+            site.inbox.take().iter().any(|notice| notice.subject.as_deref() == Some(fraud))
+        };
+        assert!(!fraud_is_told().await);
+        // The host polls in the page's stead, while the challenge lives.
+        assert_eq!(refused(site.settled(&reported[0]).await).reason, Reason::Fraud);
+        assert!(fraud_is_told().await);
+        assert_eq!(refused(site.settled(&reported[1]).await).reason, Reason::Superseded);
+        site.advance(Duration::from_secs(1));
+        let asked = site.sent_to("/auth/v2/auth_status");
+        let late = site.begin(&bob).await;
+        site.reaction("bob", Reaction::ReportFraud);
+        assert!(matches!(site.verify(&late, push()).await, Verify::Pending(_)));
+        site.advance(LONGEST_DELAY);
+        assert_eq!(refused(site.settled(&late).await).reason, Reason::Expired);
+        assert_eq!(site.sent_to("/auth/v2/auth_status"), asked);
+        site.reaction("bob", Reaction::Approve);
         granted(site.log_in(&bob).await);
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use audit_model::Kind;
-use mfa::{EnrolConfirm, NoticeKind, Reason, Rejected, Response, Subject};
+use mfa::{EnrolConfirm, NoticeKind, Reason, Rejected, RequestFacts, Response, Subject};
 use mfa_testkit::duo::{Device, Fault, NewUsers, On, Reaction, Status as AtDuo, User};
 use mfa_tests::acting::refused;
 use mfa_tests::duo::{DuoSite, Mode, another, granted, push, reply, text};
@@ -32,7 +32,40 @@ async fn pushed(site: &DuoSite, bob: &Subject, reaction: Reaction) -> (mfa::Enro
     (started, second)
 }
 
+/// With the facts of a request from this address.
+fn from(response: Response, address: &str) -> Response {
+    response.with_request(RequestFacts::new().with_ip(address.parse().unwrap()))
+}
+
+/// The address that Duo was told last, on this path.
+fn told_address(site: &DuoSite, path: &str) -> Option<String> {
+    let asked = site.duo.requests().into_iter().rfind(|seen| seen.path == path).unwrap();
+    asked.params.get("ipaddr").cloned()
+}
+
 on_duo! {
+    [memory, sqlite] async fn duo_is_told_where_the_requests_of_a_set_up_come_from(world) {
+        let site = DuoSite::new(world, Mode::AuthApi).await;
+        let (preauth, auth) = ("/auth/v2/preauth", "/auth/v2/auth");
+        // Who is not at Duo yet polls until they are.
+        let bob = site.world.add_reachable("bob").await;
+        let started = site.enrol_begin(&bob).await.unwrap();
+        assert_eq!(told_address(&site, preauth), None);
+        site.advance(Duration::from_secs(4));
+        assert!(matches!(site.confirm(&started, from(Response::poll(), "192.0.2.7")).await, EnrolConfirm::Pending(_)));
+        assert_eq!(told_address(&site, preauth).as_deref(), Some("192.0.2.7"));
+        site.add_as("bob", |user| user.device(Device::phone("+15555550100").passcodes(["755224"]))).await;
+        site.advance(Duration::from_secs(4));
+        assert!(matches!(site.confirm(&started, Response::poll()).await, EnrolConfirm::Pending(_)));
+        assert_eq!(told_address(&site, preauth), None);
+        // Each request has its own.
+        assert!(matches!(site.confirm(&started, from(push(), "2001:db8::1")).await, EnrolConfirm::Pending(_)));
+        assert_eq!(told_address(&site, auth).as_deref(), Some("2001:db8::1"));
+        let told = site.confirm(&started, from(Response::code("755224"), "198.51.100.9")).await;
+        assert!(matches!(told, EnrolConfirm::Confirmed(_)), "{told:?}");
+        assert_eq!(told_address(&site, auth).as_deref(), Some("198.51.100.9"));
+    }
+
     [memory, sqlite] async fn s14_a_set_up_that_the_user_denies_is_over_and_its_push_counts(world) {
         let site = DuoSite::new(world, Mode::AuthApi).await;
         let bob = site.add("bob").await;

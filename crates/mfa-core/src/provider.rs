@@ -135,7 +135,7 @@ pub struct Cx<'a> {
     /// How the user is called on screens and in authenticator apps.
     pub label: &'a str,
     /// The address that the user's request came from, or else the one that the login began from, where the host said
-    /// so.
+    /// so. A set-up has that of the request alone, and at its begin none.
     pub ip: Option<IpAddr>,
     /// When the login began, or the set-up.
     pub began_at: Timestamp,

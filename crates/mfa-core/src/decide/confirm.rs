@@ -157,7 +157,7 @@ pub(super) struct Confirming<'a> {
     pub(super) subject: &'a Subject,
     standing: Standing,
     pub(super) claimed: Option<Claimed>,
-    request: &'a RequestFacts,
+    pub(super) request: &'a RequestFacts,
     pub(super) now: Timestamp,
     pub(super) pending: PendingEnrolment,
     pub(super) version: Version,

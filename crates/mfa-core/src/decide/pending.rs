@@ -111,6 +111,7 @@ impl Confirming<'_> {
         let secret = self.pending_secret(method)?;
         let mut cx = context(&self.rules.ring, self.claims, self.account, method, self.now, draw);
         (cx.at, cx.not_before) = (self.login.effective(self.now), self.login.barrier);
+        cx.ip = self.request.ip;
         let held = ErasedHeld {
             state: self.pending.state.as_deref(),
             enrolment: self.pending.data.as_deref(),
