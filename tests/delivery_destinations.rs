@@ -294,6 +294,43 @@ on_stores! {
         let _challenge = mailed.begin(&bob).await;
     }
 
+    async fn s20_another_active_key_goes_on_with_what_was_counted(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        let send = async |n: usize| mailed.started(&sharing(&world, n).await, "sms").await.map_err(|e| e.code());
+        let activate = async |name: &str, root: u8| {
+            let id = mfa::KeyId::parse(name).unwrap();
+            if !world.ring.ids().contains(&id) {
+                world.ring.add(id.clone(), [root; 32]).unwrap();
+            }
+            mailed.engine.key_activate(&id, "ops", "a test").await.unwrap();
+        };
+        for n in 0..4 {
+            assert!(send(n).await.is_ok());
+        }
+        world.clock.advance(Duration::from_secs(3600));
+        activate("k2", 0x77).await;
+        for n in 4..8 {
+            assert!(send(n).await.is_ok());
+        }
+        activate("k3", 0x78).await;
+        assert!(send(8).await.is_ok());
+        // And back to one that counted before.
+        activate("k1", 0).await;
+        assert!(send(9).await.is_ok());
+        for key in ["k1", "k2", "k3"] {
+            activate(key, 0).await;
+            assert_eq!(send(10).await.unwrap_err(), "send_limit", "{key}");
+        }
+        // What was counted first leaves first.
+        world.clock.advance(Duration::from_secs(23 * 3600));
+        for n in 10..14 {
+            assert!(send(n).await.is_ok());
+        }
+        assert_eq!(send(14).await.unwrap_err(), "send_limit");
+        let kind = RecordKind::new("destination");
+        assert_eq!(world.store.scan(kind, None, 10, world.now()).await.unwrap().len(), 1, "moved, not copied");
+    }
+
     async fn s20_a_set_up_past_the_destination_s_limit_costs_the_user_nothing(world) {
         let mailed = Mailed::new(&world, Value::Null).await;
         for n in 0..10 {

@@ -1,8 +1,8 @@
 //! `kill -9` around the sending of a notice: on a SQLite file, with a transport that writes files.
 //!
 //! The parent lets a notice wait, closes the file, and starts a child that drains. The child says a word before
-//! and after each of the three steps: the commit that takes the notice, the handing over, the commit that settles
-//! it. The parent kills it at one of these words, each in turn: every second time while the child waits at
+//! and after each of the four steps: the commit that takes the notice, the one that charges its message, the handing
+//! over, the commit that settles it. The parent kills it at one of these words, each in turn: every second time while the child waits at
 //! the word, so that the kill falls exactly there; every second time while it runs on, so that the kill falls
 //! somewhere behind, inside a commit too. Where it fell is told by the last word. Nobody sleeps: the lease of
 //! whoever died ends when the clock is moved.
@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,13 +32,14 @@ use mfa_tests::{TestHost, host as vouched, ring, start};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const KILLS: usize = 200;
+const KILLS: usize = 256;
 /// The words of a child, in order.
-const WORDS: [&str; 6] = ["taking", "taken", "sending", "sent", "settling", "settled"];
+const WORDS: [&str; 8] = ["taking", "taken", "charging", "charged", "sending", "sent", "settling", "settled"];
 /// How many kills a notice has to stand, unless it is settled before.
 const KILLS_A_NOTICE: usize = 3;
 const LEASE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+/// After which a mailbox has room for as many notices again.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[test]
 fn a_kill_at_any_moment_of_a_sending_leaves_a_notice_that_arrives_under_its_one_id() {
@@ -66,8 +67,10 @@ fn a_kill_at_any_moment_of_a_sending_leaves_a_notice_that_arrives_under_its_one_
         let sent = sent.iter().filter(|event| event.field("notice") == Some("unlocked")).count();
         assert_eq!(sent, notices);
         assert!(events.iter().all(|event| event.kind() != Kind::NoticeGivenUp));
-        for place in [fell.before_take(), fell.take_to_send(), fell.send_to_settle(), fell.sent_again] {
-            assert!(place > KILLS / 8, "{fell}");
+        let places =
+            [fell.before_take(), fell.take_to_charge(), fell.charge_to_send(), fell.send_to_settle()];
+        for place in places.into_iter().chain([fell.sent_again]) {
+            assert!(place > KILLS / 10, "{fell}");
         }
     });
 }
@@ -87,21 +90,27 @@ impl Fell {
         self.behind[0]
     }
 
-    /// After that, before the transport had answered.
-    const fn take_to_send(&self) -> usize {
+    /// After that, before the commit that charges its message was acknowledged.
+    const fn take_to_charge(&self) -> usize {
         self.behind[1] + self.behind[2]
+    }
+
+    /// After that, before the transport had answered.
+    const fn charge_to_send(&self) -> usize {
+        self.behind[3] + self.behind[4]
     }
 
     /// After that, before the commit that settles it was acknowledged.
     const fn send_to_settle(&self) -> usize {
-        self.behind[3] + self.behind[4]
+        self.behind[5] + self.behind[6]
     }
 }
 
 impl fmt::Display for Fell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} before the take, {} from take to send, ", self.before_take(), self.take_to_send())?;
-        write!(f, "{} from send to settle, {} after; ", self.send_to_settle(), self.behind[5])?;
+        write!(f, "{} before the take, {} from take to charge, ", self.before_take(), self.take_to_charge())?;
+        write!(f, "{} from charge to send, ", self.charge_to_send())?;
+        write!(f, "{} from send to settle, {} after; ", self.send_to_settle(), self.behind[7])?;
         write!(f, "{} messages were there and sent again (by last word: {:?})", self.sent_again, self.behind)
     }
 }
@@ -135,7 +144,7 @@ impl Site {
             fs::remove_file(site.dir.path().join("messages").join(name)).expect("a message");
         }
         // The events of the beginning are not counted.
-        site.now = site.now.plus(HOUR);
+        site.now = site.now.plus(DAY);
         site
     }
 
@@ -155,9 +164,9 @@ impl Site {
         self.host = Some((host, engine));
     }
 
-    /// Lets a notice of a fresh hour wait, and returns the id it will be sent under.
+    /// Lets a notice of a fresh day wait, and returns the id it will be sent under.
     async fn queue(&mut self) -> String {
-        self.now = self.now.plus(HOUR);
+        self.now = self.now.plus(DAY);
         let (host, engine) = self.host.as_ref().expect("an open file");
         host.clock.set(self.now);
         engine.user_unlock(self.user.account(), self.user.user(), &vouched()).await.expect("an unlock");
@@ -259,7 +268,8 @@ fn child() {
 #[derive(Debug, Default)]
 struct Marks {
     armed: AtomicBool,
-    has_sent: AtomicBool,
+    /// How many commits were acknowledged since.
+    commits: AtomicUsize,
     wait: std::sync::Mutex<String>,
 }
 
@@ -274,8 +284,10 @@ impl Marks {
         }
     }
 
-    fn of_commit(&self, taking: &str, settling: &str) {
-        self.mark(if self.has_sent.load(Ordering::SeqCst) { settling } else { taking });
+    /// Marks the commit that is under way with its word: one that takes, one that charges, one that settles.
+    fn of_commit(&self, words: [&str; 3]) {
+        let n = self.commits.load(Ordering::SeqCst);
+        self.mark(words.get(n).expect("three commits"));
     }
 }
 
@@ -283,11 +295,14 @@ impl Tap for Marks {
     fn read(&self, _: &[Key]) {}
 
     fn committing(&self) {
-        self.of_commit("taking", "settling");
+        self.of_commit(["taking", "charging", "settling"]);
     }
 
     fn committed(&self) {
-        self.of_commit("taken", "settled");
+        self.of_commit(["taken", "charged", "settled"]);
+        if self.armed.load(Ordering::SeqCst) {
+            self.commits.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -302,7 +317,6 @@ impl Transport for Marked {
     async fn send(&self, message: &Message, deadline: Duration) -> Result<Receipt, NotDelivered> {
         self.marks.mark("sending");
         let receipt = self.folder.send(message, deadline).await;
-        self.marks.has_sent.store(true, Ordering::SeqCst);
         self.marks.mark("sent");
         receipt
     }

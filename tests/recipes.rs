@@ -396,6 +396,8 @@ fn whoever_is_paid_by_the_message_is_paid_for_a_few() {
         let ordinary = traffic(store, &mfa_testkit::host::acme(), (morning, host.now())).await.unwrap();
         assert_eq!((ordinary.sent, ordinary.answered), (4, 4));
         assert!(!ordinary.is_pumped());
+        assert_eq!(engine.drain_notices(10).await.unwrap().sent, 4, "each is told that a method was added");
+        let _ = inbox.take();
 
         // Numbers elsewhere, of services and of computers get nothing.
         for (n, number) in

@@ -26,8 +26,9 @@ pub(crate) fn guarded(
     numbers: SmsRules,
     a_day: u32,
 ) -> Result<EngineBuilder, FieldError> {
-    let sms = Delivered::sms(texts, numbers)?;
-    Ok(builder.provider(sms).messages_per_account_and_day(a_day))
+    let sms = Delivered::sms(texts, numbers.clone())?;
+    let builder = builder.provider(sms).notices_by_phone(move |contact| numbers.allows(contact));
+    Ok(builder.messages_per_account_and_day(a_day))
 }
 
 /// What became of an account's text messages.

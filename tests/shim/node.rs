@@ -81,6 +81,7 @@ impl Node {
             .provider(Totp::new(ISSUER)?)
             .provider(Recovery::new(ISSUER)?)
             .transport(transport)
+            .notices_by_phone(|_| true)
             .danger_test_doubles();
         let engine = with_delivery(with_dangers(engine, input)?, input)?;
         let engine = with_duo(engine, input, &peer)?.build().await?;

@@ -13,7 +13,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 19] = [
+pub const KINDS: [RecordKind; 21] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -26,7 +26,9 @@ pub const KINDS: [RecordKind; 19] = [
     RecordKind::new("device"),
     RecordKind::new("directory_user"),
     RecordKind::new("destination"),
+    RecordKind::new("destination_notices"),
     RecordKind::new("account_messages"),
+    RecordKind::new("account_notices"),
     RecordKind::new("api_key"),
     RecordKind::new("api_key_hint"),
     RecordKind::new("identity"),

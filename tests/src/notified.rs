@@ -74,6 +74,7 @@ impl Elsewhere {
             .provider(mfa::totp::Totp::new("Example").expect("an issuer"))
             .provider(recovery())
             .transport(Arc::new(inbox.clone()))
+            .notices_by_phone(|_| true)
             .danger_test_doubles()
     }
 }

@@ -75,8 +75,8 @@ kinds! {
     UserInvited = 36, "user_invited", "A user was invited to enrol a first method.", ["authority"];
     RecoveryIssued = 37, "recovery_issued", "A recovery set was issued; the one before is void.", ["method", "enrolment", "authority"];
     RecoveryShown = 38, "recovery_shown", "A recovery set was shown and waits to be acknowledged with the method it came with.", ["method", "enrolment"];
-    NoticeSent = 39, "notice_sent", "A notice was handed to its transports.", ["notice", "contacts"];
-    NoticeGivenUp = 40, "notice_given_up", "A notice could not be delivered and is not tried any more.", ["notice", "contacts"];
+    NoticeSent = 39, "notice_sent", "A notice was handed to its transports; `barred` says of how many numbers the host's rule lets none go.", ["notice", "contacts", "barred"];
+    NoticeGivenUp = 40, "notice_given_up", "A notice could not be delivered and is not tried any more; `limit` says whose messages of the day were used up, `destination` or `account`, where that is why.", ["notice", "contacts", "barred", "limit"];
     KeyActivated = 41, "key_activated", "Another key of the ring writes from now on.", ["key"];
     KeyRetired = 42, "key_retired", "A key without references was taken from the ring.", ["key"];
     RecordsResealed = 43, "records_resealed", "Records were moved to the active key.", ["key", "records"];

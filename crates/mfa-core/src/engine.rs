@@ -32,12 +32,15 @@ use audit_model::CursorKey;
 use self::admit::{FreeEffects, SlowAnswers};
 use crate::decide::Rules;
 use crate::driver::Driver;
-use crate::{Directory, Error, HttpClient, KeyRing, Policy, Transport};
+use crate::{Contact, Directory, Error, HttpClient, KeyRing, Policy, Transport};
 
 pub use builder::{BuildError, EngineBuilder};
 
 /// How long an effect may take. Past it, its result counts as missing.
 pub(crate) const EFFECT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The host's rule of telephone numbers.
+type PhoneRule = dyn Fn(&Contact) -> bool + Send + Sync;
 
 /// The second step of every login of a host. Cheap to clone; use one per process.
 ///
@@ -78,6 +81,8 @@ struct Inner {
     directory: Arc<dyn Directory>,
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
+    /// Which telephone numbers notices go to: none without it.
+    notices_by_phone: Option<Box<PhoneRule>>,
     /// How many messages an account may send in a day, where the host set it.
     account_messages: Option<u32>,
     slow_answers: SlowAnswers,

@@ -106,6 +106,21 @@ notices! {
         "Your recovery codes do not work any more. Sign in and have new ones issued.";
 }
 
+impl NoticeKind {
+    /// Returns whether it tells of what somebody tried, not of a change: whoever has the password can bring that about
+    /// again and again.
+    pub(crate) const fn is_of_an_attempt(self) -> bool {
+        matches!(
+            self,
+            Self::Locked
+                | Self::ReplaySeen
+                | Self::WrongSecondStep
+                | Self::FraudReported
+                | Self::DeviceReused
+        )
+    }
+}
+
 impl fmt::Display for NoticeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -33,7 +33,9 @@ pub(crate) const INVITATION: RecordKind = RecordKind::new("invitation");
 pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
+pub(crate) const DESTINATION_NOTICES: RecordKind = RecordKind::new("destination_notices");
 pub(crate) const ACCOUNT_MESSAGES: RecordKind = RecordKind::new("account_messages");
+pub(crate) const ACCOUNT_NOTICES: RecordKind = RecordKind::new("account_notices");
 pub(crate) const DEVICE: RecordKind = RecordKind::new("device");
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
@@ -42,7 +44,7 @@ pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
 pub(crate) const IDENTITY: RecordKind = RecordKind::new("identity");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 19] = [
+pub(crate) const KINDS: [RecordKind; 21] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -54,8 +56,10 @@ pub(crate) const KINDS: [RecordKind; 19] = [
     NOTICE,
     DEVICE,
     DESTINATION,
+    DESTINATION_NOTICES,
     DIRECTORY_USER,
     ACCOUNT_MESSAGES,
+    ACCOUNT_NOTICES,
     document::SETTINGS,
     document::POLICY,
     configurations::CONFIGURATIONS,

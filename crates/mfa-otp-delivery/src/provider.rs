@@ -186,13 +186,12 @@ impl Delivered {
         if contact.channel() != self.descriptor.channel {
             return None;
         }
-        let text = contact.address().expose_secret();
         match self.medium {
-            Medium::Sms => {
-                let phone = Phone::parse(text, None).ok().filter(|phone| self.rules.check(phone).is_ok())?;
-                Some(Destination::Sms(&phone).canonical())
+            Medium::Sms => self.rules.number(contact).map(|phone| Destination::Sms(&phone).canonical()),
+            _ => {
+                let email = Email::parse(contact.address().expose_secret()).ok()?;
+                Some(Destination::Email(&email).canonical())
             }
-            _ => Email::parse(text).ok().map(|email| Destination::Email(&email).canonical()),
         }
     }
 

@@ -100,9 +100,9 @@ impl TestHost {
         (host, inbox)
     }
 
-    /// Starts a builder of another node that issues recovery codes and sends to `inbox`.
+    /// Starts a builder of another node that issues recovery codes and sends to `inbox`, notices to any number too.
     pub fn recovery_node(&self, inbox: &Inbox) -> EngineBuilder {
-        self.node().provider(recovery()).transport(Arc::new(inbox.clone()))
+        self.node().provider(recovery()).transport(Arc::new(inbox.clone())).notices_by_phone(|_| true)
     }
 
     /// Adds a user with a verified contact, `name@acme.example`.

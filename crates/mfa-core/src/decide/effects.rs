@@ -44,9 +44,18 @@ impl EffectResult {
     /// Describes why an effect is given back, where a limit is why.
     pub(super) fn describe(&self, refunded: EventBuilder) -> EventBuilder {
         match self {
-            Self::OverLimit(Limit::Destination) => refunded.field("limit", "destination"),
-            Self::OverLimit(Limit::Account) => refunded.field("limit", "account"),
+            Self::OverLimit(limit) => refunded.field("limit", limit.code()),
             _ => refunded,
+        }
+    }
+}
+
+impl Limit {
+    /// Returns the name that events have for it.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Destination => "destination",
+            Self::Account => "account",
         }
     }
 }

@@ -81,7 +81,15 @@ impl Changing<'_> {
         let nobody = UserId::parse("~forgotten").map_err(|_| Error::Unavailable("a name for nobody"))?;
         let (account, now, id) = (self.subject.account(), self.now, self.draw.take()?);
         let to = notice::seal(self.rules, account, &nobody, &id, &contacts, self.draw)?;
-        let notice = Notice { kind: NoticeKind::Forgotten, at: now, to, told: 0, attempts: 0, due_at: now };
+        let notice = Notice {
+            kind: NoticeKind::Forgotten,
+            at: now,
+            to,
+            told: 0,
+            charged: 0,
+            attempts: 0,
+            due_at: now,
+        };
         plan.put(
             users_key(account, NOTICE, &nobody, &id),
             Expect::Absent,

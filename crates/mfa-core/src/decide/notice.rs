@@ -39,7 +39,7 @@ pub(crate) fn queue(
     let mut id = [0; 16];
     id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
     let to = seal(rules, account, user, &id, contacts, draw)?;
-    let notice = Notice { kind, at: now, to, told: 0, attempts: 0, due_at };
+    let notice = Notice { kind, at: now, to, told: 0, charged: 0, attempts: 0, due_at };
     plan.put(users_key(account, NOTICE, user, &id), Expect::Any, &notice, Some(now.plus(NOTICE_LIFE)))?;
     Ok(Some(id))
 }

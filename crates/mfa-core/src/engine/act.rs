@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use audit_model::AccountId;
 
+use super::destination::MessageClass;
 use super::{EFFECT_DEADLINE, Engine};
 use crate::decide::effects::EffectResult;
 use crate::{Effect, HttpFault, NotDelivered, RunError};
@@ -43,7 +44,7 @@ impl Engine {
                 let Some(transport) = &self.inner.transport else {
                     return Acted::Result(EffectResult::NotDelivered(NotDelivered::Permanent));
                 };
-                match self.charge_message(account, &message).await {
+                match self.charge_message(account, &message, MessageClass::Code).await {
                     Ok(None) => {}
                     Ok(Some(limit)) => return Acted::Result(EffectResult::OverLimit(limit)),
                     // Not charged, so not sent: as if there had been no room for it.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::admit::{FreeEffects, SlowAnswers};
-use super::{Engine, Inner};
+use super::{Engine, Inner, PhoneRule};
 use crate::bypass::Bypass;
 use crate::decide::held::Documents;
 use crate::decide::{Dangers, Registered, Rules};
@@ -19,8 +19,8 @@ use crate::entropy::CheckedEntropy;
 use crate::provider::AnyProvider;
 use crate::settings::Modules;
 use crate::{
-    Commit, Committed, Directory, EffectKind, Entropy, EntropyError, FieldError, HttpClient, KeyRing,
-    OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport, Version,
+    Commit, Committed, Contact, Directory, EffectKind, Entropy, EntropyError, FieldError, HttpClient,
+    KeyRing, OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport, Version,
 };
 
 /// Collects the parts of an [`Engine`].
@@ -37,6 +37,7 @@ pub struct EngineBuilder {
     default_provider: Option<ProviderName>,
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
+    notices_by_phone: Option<Box<PhoneRule>>,
     account_messages: Option<u32>,
     test_doubles: bool,
     allowed: Dangers,
@@ -63,6 +64,7 @@ impl Engine {
             default_provider: ProviderName::parse("duo").ok(),
             http: None,
             transport: None,
+            notices_by_phone: None,
             account_messages: None,
             test_doubles: false,
             allowed: Dangers::default(),
@@ -150,10 +152,31 @@ impl EngineBuilder {
         self
     }
 
+    /// Sends notices to the telephone numbers that `rule` lets pass, as text messages; without it to none. Give it the
+    /// rule of the provider that sends codes there (`SmsRules::allows` of `mfa-otp-delivery`): whoever has a password
+    /// brings a notice about, and a number that shares in what its messages cost is paid by it.
+    ///
+    /// It is asked before each sending, and must not wait.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::TestHost;
+    /// # futures::executor::block_on(async {
+    /// # let host = TestHost::in_memory().await;
+    /// let is_german = |contact: &Contact| contact.address().expose_secret().starts_with("+49");
+    /// let engine = host.node().notices_by_phone(is_german).build().await?;
+    /// # Ok::<(), BuildError>(()) }).unwrap();
+    /// ```
+    pub fn notices_by_phone(mut self, rule: impl Fn(&Contact) -> bool + Send + Sync + 'static) -> Self {
+        self.notices_by_phone = Some(Box::new(rule));
+        self
+    }
+
     /// Sets how many messages an account may send in 24 hours, over all its users, logins and set-ups; there is no limit
     /// otherwise. A message is charged before it leaves; past the limit a login by a message is denied and a set-up
     /// refused, with `send_limit`, and an `effect_refunded` event says `account`. Messages are counted by the hour, so
-    /// that one may count for up to 25. Notices are not among them.
+    /// that one may count for up to 25. Notices are counted apart, up to the same number, so that neither keeps the
+    /// other from being sent; past it they wait.
     ///
     /// Give every node the same number. Users have a budget of their own, and destinations; this one bounds what a
     /// tenant whose sign-ups anybody can fill may cost in a day.
@@ -237,6 +260,7 @@ impl EngineBuilder {
             directory: self.directory,
             http: self.http,
             transport: self.transport,
+            notices_by_phone: self.notices_by_phone,
             account_messages: self.account_messages,
             slow_answers: SlowAnswers::default(),
             free_effects: FreeEffects::default(),

@@ -8,9 +8,40 @@ use crate::driver::{Patience, Read, Records};
 use crate::keyring::Label;
 use crate::plan::Plan;
 use crate::record::account::AccountMessages;
-use crate::record::destination::Destination;
-use crate::record::{ACCOUNT_MESSAGES, DESTINATION};
-use crate::{Committed, Error, Expect, Key, Message, Version, Versioned};
+use crate::record::destination::{DAILY, Destination};
+use crate::record::{ACCOUNT_MESSAGES, ACCOUNT_NOTICES, DESTINATION, DESTINATION_NOTICES};
+use crate::{Committed, Error, Expect, Key, Message, NoticeKind, RecordKind, Version, Versioned};
+
+/// What a message is. Codes and notices are counted apart, at each destination and of each account: neither can use up
+/// the other's room.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MessageClass {
+    /// A code or a link.
+    Code,
+    /// A notice.
+    Notice(NoticeKind),
+}
+
+impl MessageClass {
+    /// Returns the kinds of records that count it, a destination's and an account's.
+    const fn records(self) -> (RecordKind, RecordKind) {
+        match self {
+            Self::Code => (DESTINATION, ACCOUNT_MESSAGES),
+            Self::Notice(_) => (DESTINATION_NOTICES, ACCOUNT_NOTICES),
+        }
+    }
+
+    /// Returns how much of a limit it may use. Whoever has a password can bring about notices of attempts, and must not
+    /// keep those of changes from being sent by it: two fifths are left for these.
+    const fn share(self, limit: u32) -> u32 {
+        match self {
+            Self::Notice(kind) if kind.is_of_an_attempt() => {
+                limit.saturating_sub(limit.div_ceil(5).saturating_mul(2))
+            }
+            Self::Code | Self::Notice(_) => limit,
+        }
+    }
+}
 
 impl Engine {
     /// Charges a message to its destination and its account, in one commit of their own, before it leaves. Returns which
@@ -19,18 +50,19 @@ impl Engine {
         &self,
         account: &AccountId,
         message: &Message,
+        class: MessageClass,
     ) -> Result<Option<Limit>, Error> {
         let driver = &self.inner.driver;
-        let destination_key = self.destination_key(message)?;
-        let of_account = self.inner.account_messages.map(|limit| (account_key(account), limit));
-        let keys: Vec<_> = [Some(&destination_key), of_account.as_ref().map(|(key, _)| key)]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let (of_destination, of_account) = class.records();
+        let (active, others) = self.destination_keys(message, of_destination)?;
+        let account = self.inner.account_messages.map(|limit| {
+            (Key::new(Scope::Destinations, of_account, account.as_str().as_bytes()), class.share(limit))
+        });
+        let keys = [&active].into_iter().chain(&others).chain(account.as_ref().map(|(key, _)| key));
+        let keys: Vec<_> = keys.cloned().collect();
         let mut patience = Patience::new(&*driver.runtime);
         // All users of an account meet at its record: within a process one after the other.
-        let one = of_account.as_ref().map(|(key, _)| driver.stripe(&key.id).lock());
+        let one = account.as_ref().map(|(key, _)| driver.stripe(&key.id).lock());
         let _one_at_a_time = match one {
             Some(one) => Some(patience.bound(one).await.ok_or(Error::Contention)?),
             None => None,
@@ -38,11 +70,19 @@ impl Engine {
         loop {
             let now = driver.runtime.now();
             let records = driver.load(&keys, now).await?;
-            let mut destination = Counted::<Destination>::read(&records, &destination_key)?;
+            let mut plan = Plan::default();
+            let mut destination = Counted::<Destination>::read(&records, &active)?;
+            for key in &others {
+                let other = Counted::<Destination>::read(&records, key)?;
+                if other.expect != Expect::Absent {
+                    destination.count.take_in(&other.count);
+                    plan.delete(other.key, other.expect);
+                }
+            }
             destination.count.settle(now);
-            let mut full = (!destination.count.has_room()).then_some(Limit::Destination);
+            let mut full = (!destination.count.has_room(class.share(DAILY))).then_some(Limit::Destination);
             let mut counted = None;
-            if let Some((key, limit)) = &of_account {
+            if let Some((key, limit)) = &account {
                 let mut account = Counted::<AccountMessages>::read(&records, key)?;
                 account.count.settle(now);
                 if full.is_none() && !account.count.has_room(*limit) {
@@ -54,7 +94,6 @@ impl Engine {
                 destination.count.charge(now);
                 counted.iter_mut().for_each(|account| account.count.charge(now));
             }
-            let mut plan = Plan::default();
             let gone_at = destination.count.gone_at();
             destination.put(&mut plan, gone_at)?;
             if let Some(account) = counted {
@@ -74,18 +113,19 @@ impl Engine {
         }
     }
 
-    /// Addresses the record by a keyed hash: the store does not learn to whom messages go.
-    fn destination_key(&self, message: &Message) -> Result<Key, Error> {
+    /// Addresses the records by keyed hashes: the store does not learn to whom messages go. The first is of the active
+    /// key, the others of those that were active before: what they count is moved.
+    fn destination_keys(&self, message: &Message, kind: RecordKind) -> Result<(Key, Vec<Key>), Error> {
         let ring = self.ring();
-        let parts: [&[u8]; 2] =
-            [message.channel.code().as_bytes(), message.counted().expose_secret().as_bytes()];
-        let hash = ring.mac(ring.active().as_str(), Label::MacDestination, &parts)?;
-        Ok(Key::new(Scope::Destinations, DESTINATION, hash))
+        let counted = message.counted();
+        let parts: [&[u8]; 2] = [message.channel.code().as_bytes(), counted.expose_secret().as_bytes()];
+        let key = |id: &str| -> Result<Key, Error> {
+            Ok(Key::new(Scope::Destinations, kind, ring.mac(id, Label::MacDestination, &parts)?))
+        };
+        let active = ring.active();
+        let others = ring.ids().into_iter().filter(|id| *id != active);
+        Ok((key(active.as_str())?, others.map(|id| key(id.as_str())).collect::<Result<_, _>>()?))
     }
-}
-
-fn account_key(account: &AccountId) -> Key {
-    Key::new(Scope::Destinations, ACCOUNT_MESSAGES, account.as_str().as_bytes())
 }
 
 /// A count, as it was read and as it is to be.

@@ -1,18 +1,24 @@
 //! Sending the notices that wait: at least once, under the same id each time.
 
-use audit_model::Scope;
+use audit_model::{AccountId, Scope};
 
+use super::destination::MessageClass;
 use super::{EFFECT_DEADLINE, Engine};
-use crate::decide::outbox::{Sent, Taken, settle, take};
+use crate::decide::outbox::{Sent, Taken, Told, settle, take};
 use crate::driver::Turn;
 use crate::record::{NOTICE, user_of};
-use crate::{Drained, Error, Key, Message, NotDelivered};
+use crate::{Channel, Contact, Drained, Error, Key, Message, NotDelivered};
 
 impl Engine {
     /// Sends the notices that wait, of every account, through the engine's
     /// [`Transport`](crate::Transport), at most `limit` of them. Call it every few seconds from any number of
     /// nodes. A notice is taken before it is sent and deleted afterwards: a crash in between sends it again a
     /// minute later, under the same [`Message::id`].
+    ///
+    /// A mailbox or number gets ten notices in 24 hours, over all accounts, of which at most six tell of attempts and the
+    /// others of changes; an account sends as many as the host has set
+    /// ([`messages_per_account_and_day`](crate::EngineBuilder::messages_per_account_and_day)). What there is no room for
+    /// waits, an attempt for a day and a change for the seven days that a notice lives, and is tried each hour.
     ///
     /// ```
     /// # use mfa_core::*;
@@ -63,28 +69,49 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let Some(taken) = taken else { return Ok(None) };
-        let outcome = self.tell_each(&taken).await;
+        let outcome = self.tell_each(account, &taken).await;
         let settled = driver.run(&turn, None, |records, now, _| settle(whose, &taken, outcome, records, now));
         Ok(Some(settled.await?.value))
     }
 
-    /// Tells each contact that does not know yet; returns who knows now and who refused for good, as bits.
-    async fn tell_each(&self, taken: &Taken) -> (u8, u8) {
-        let (mut told, mut refused) = (taken.told, 0);
-        let Some(transport) = &self.inner.transport else { return (told, refused) };
+    /// Tells each contact that does not know yet, may be told and has room for a message.
+    async fn tell_each(&self, account: &AccountId, taken: &Taken) -> Told {
+        let mut told = Told { told: taken.told, charged: taken.charged, ..Told::default() };
+        let Some(transport) = &self.inner.transport else { return told };
         for (n, contact) in taken.contacts.iter().enumerate().take(8) {
             let bit: u8 = 1 << n;
-            if told & bit != 0 {
+            if told.told & bit != 0 {
+                continue;
+            }
+            if !self.may_be_told(contact) {
+                told.barred |= bit;
                 continue;
             }
             let id = format!("{}-{n}", data_encoding::HEXLOWER.encode(&taken.id));
             let message = Message::notice(id, contact, taken.kind);
+            // One mail is one mail, however often its server was down; a text message may cost each time.
+            if told.charged & bit == 0 || contact.channel() != Channel::Email {
+                match self.charge_message(account, &message, MessageClass::Notice(taken.kind)).await {
+                    Ok(None) => told.charged |= bit,
+                    full => {
+                        // Not charged, so not sent.
+                        told.full |= bit;
+                        told.limit = full.ok().flatten().or(told.limit);
+                        continue;
+                    }
+                }
+            }
             match self.within_deadline(transport.send(&message, EFFECT_DEADLINE)).await {
-                Some(Ok(_)) => told |= bit,
-                Some(Err(NotDelivered::Permanent)) => refused |= bit,
+                Some(Ok(_)) => told.told |= bit,
+                Some(Err(NotDelivered::Permanent)) => told.refused |= bit,
                 Some(Err(NotDelivered::Temporary | NotDelivered::TimedOut)) | None => {}
             }
         }
-        (told, refused)
+        told
+    }
+
+    fn may_be_told(&self, contact: &Contact) -> bool {
+        let rule = self.inner.notices_by_phone.as_ref();
+        contact.channel() == Channel::Email || rule.is_some_and(|may_be_told| may_be_told(contact))
     }
 }

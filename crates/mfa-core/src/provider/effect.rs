@@ -174,14 +174,13 @@ pub struct Message {
     pub subject: Option<String>,
     /// The text.
     pub body: SecretText,
-    counted: Option<SecretText>,
 }
 
 impl Message {
     /// Makes a message that goes by e-mail, without an id.
     #[must_use]
     pub const fn new(to: SecretText, subject: Option<String>, body: SecretText) -> Self {
-        Self { id: None, channel: Channel::Email, to, subject, body, counted: None }
+        Self { id: None, channel: Channel::Email, to, subject, body }
     }
 
     /// Sends it another way.
@@ -191,17 +190,17 @@ impl Message {
         self
     }
 
-    /// Counts it as sent to `counted` rather than to its address: the same text for addresses that are known to end in
-    /// one mailbox. It is kept as a keyed hash only.
-    #[must_use]
-    pub fn counted_as(mut self, counted: SecretText) -> Self {
-        self.counted = Some(counted);
-        self
-    }
-
-    /// Returns what it is counted as sent to.
-    pub(crate) fn counted(&self) -> &SecretText {
-        self.counted.as_ref().unwrap_or(&self.to)
+    /// Returns what it is counted as sent to, of which a keyed hash is kept. Of a mailbox that is the address in lower
+    /// case and without what follows a `+`: addresses that differ in nothing else nearly always end in one mailbox
+    /// (RFC 5233 §1), and two that do not share one budget.
+    pub(crate) fn counted(&self) -> SecretText {
+        let to = self.to.expose_secret();
+        let Some((local, domain)) = to.rsplit_once('@').filter(|_| self.channel == Channel::Email) else {
+            return self.to.clone();
+        };
+        let mailbox = local.split_once('+').map_or(local, |(mailbox, _)| mailbox);
+        let mailbox = if mailbox.is_empty() { local } else { mailbox };
+        SecretText::new(format!("{mailbox}@{domain}").to_lowercase())
     }
 
     /// Makes the message of a notice.
@@ -212,7 +211,6 @@ impl Message {
             to: contact.address().clone(),
             subject: (contact.channel() == Channel::Email).then(|| kind.subject().to_owned()),
             body: SecretText::new(kind.text()),
-            counted: None,
         }
     }
 }
@@ -315,3 +313,24 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
 const _: Option<&dyn HttpClient> = None;
 const _: Option<&dyn Transport> = None;
+
+#[cfg(test)]
+mod tests {
+    use super::Message;
+    use crate::{Channel, SecretText};
+
+    #[test]
+    fn s20_addresses_of_one_mailbox_are_counted_as_one() {
+        let message = |to: &str| Message::new(SecretText::new(to), None, SecretText::new("text"));
+        let counted = |to: &str| message(to).counted().expose_secret().to_owned();
+        for same in ["bob@example.com", "BOB@example.com", "bob+1@EXAMPLE.com", "Bob+a+b@example.com"] {
+            assert_eq!(counted(same), "bob@example.com");
+        }
+        assert_eq!(counted("+1@example.com"), "+1@example.com");
+        assert_ne!(counted("bob@example.com"), counted("bob@example.org"));
+        // What is sent keeps its own form, and a number has no other.
+        assert_eq!(message("Bob+1@example.com").to.expose_secret(), "Bob+1@example.com");
+        let number = message("+4915123456789").over(Channel::Phone);
+        assert_eq!(number.counted().expose_secret(), "+4915123456789");
+    }
+}

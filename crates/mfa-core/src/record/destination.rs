@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::{CodecError, Versioned};
 
 /// How many messages a destination gets in 24 hours.
-pub(crate) const DAILY: usize = 10;
+pub(crate) const DAILY: u32 = 10;
+/// As many: where these are full, older ones make no difference.
+const KEPT: usize = 10;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,9 +35,16 @@ impl Destination {
         self.sends.retain(|sent| now.since(*sent) < DAY);
     }
 
-    /// Returns whether there is room for another message, of what was settled.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.sends.len() < DAILY
+    /// Adds what was counted under another key.
+    pub(crate) fn take_in(&mut self, other: &Self) {
+        self.sends.extend(&other.sends);
+        self.sends.sort_unstable();
+        self.sends.drain(..self.sends.len().saturating_sub(KEPT));
+    }
+
+    /// Returns whether another message is within `limit`, of what was settled.
+    pub(crate) fn has_room(&self, limit: u32) -> bool {
+        u32::try_from(self.sends.len()).is_ok_and(|sent| sent < limit)
     }
 
     /// Charges a message.

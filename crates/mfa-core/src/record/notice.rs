@@ -19,6 +19,8 @@ pub(crate) struct Notice {
     pub(crate) to: Sealed,
     /// Which of them accepted it already, as bits.
     pub(crate) told: u8,
+    /// Which of them it was charged for, as bits.
+    pub(crate) charged: u8,
     /// How often sending was begun.
     pub(crate) attempts: u16,
     /// From when on it may be sent; later than now while somebody is sending it.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use mfa_core::{Contact, FieldError, SecretText};
+use mfa_core::{Contact, FieldError};
 
 use super::domain;
 
@@ -70,19 +70,6 @@ impl Email {
     #[must_use]
     pub fn domain(&self) -> &str {
         self.text.get(self.local.len().saturating_add(1)..).unwrap_or_default()
-    }
-
-    /// Returns the form to count by: the local part in lower case and without what follows a `+`. Mailboxes that
-    /// differ in nothing else are nearly always one (RFC 5233 §1), and two that are not share one budget.
-    ///
-    /// Codes are never bound to this form, and nothing is sent to it.
-    #[must_use]
-    pub fn counted(&self) -> SecretText {
-        let mailbox = match self.local.split_once('+') {
-            Some((mailbox, _)) if !mailbox.is_empty() => mailbox,
-            _ => &self.local,
-        };
-        SecretText::new(format!("{}@{}", mailbox.to_ascii_lowercase(), self.domain()))
     }
 
     /// Returns the form for people: the first character, and the domain. Of a local part of one character nothing.

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::sync::Arc;
 
+use mfa_core::{Channel, Contact};
+
 use super::Unusable;
 use crate::address::{LineType, Phone, Region};
 
@@ -60,6 +62,34 @@ impl SmsRules {
     ) -> Self {
         self.line_types = Some(Arc::new(line_types));
         self
+    }
+
+    /// Returns whether a contact is a number that may be sent a text message: what the provider `sms` asks of each that
+    /// it sends a code to, and the rule for [`EngineBuilder::notices_by_phone`](mfa_core::EngineBuilder::notices_by_phone).
+    ///
+    /// ```
+    /// use mfa_core::{Contact, EngineBuilder};
+    /// use mfa_otp_delivery::select::SmsRules;
+    /// fn with_text_notices(builder: EngineBuilder, numbers: SmsRules) -> EngineBuilder {
+    ///     builder.notices_by_phone(move |contact| numbers.allows(contact))
+    /// }
+    ///
+    /// let contact = Contact::phone("+12025550100")?;
+    /// assert!(!SmsRules::none().allows(&contact));
+    /// # Ok::<(), mfa_core::FieldError>(())
+    /// ```
+    #[must_use]
+    pub fn allows(&self, contact: &Contact) -> bool {
+        self.number(contact).is_some()
+    }
+
+    /// Returns the number behind a contact that may be sent text messages.
+    pub(crate) fn number(&self, contact: &Contact) -> Option<Phone> {
+        if contact.channel() != Channel::Phone {
+            return None;
+        }
+        let phone = Phone::parse(contact.address().expose_secret(), None).ok()?;
+        self.check(&phone).is_ok().then_some(phone)
     }
 
     /// Returns whether `phone` may be sent a text message.

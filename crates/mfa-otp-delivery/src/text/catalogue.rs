@@ -79,9 +79,7 @@ impl Texts {
         if key.medium == Medium::Sms && key.form == Form::Code {
             pieces.extend(["\n\n@", self.domain.as_str(), " #", fill.secret]);
         }
-        Message::new(to.canonical(), subject, written(&pieces))
-            .over(to.medium().channel())
-            .counted_as(to.counted())
+        Message::new(to.canonical(), subject, written(&pieces)).over(to.medium().channel())
     }
 
     fn template(&self, key: TextKey, language: Option<&str>) -> Option<&Template> {
