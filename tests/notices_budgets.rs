@@ -163,6 +163,30 @@ on_stores! {
         assert_eq!(drain(&mailed.engine).await, [2, 0, 0]);
     }
 
+    async fn s20_attempts_leave_two_fifths_of_an_account_s_notices_to_changes(world) {
+        let inbox = Inbox::new();
+        let node = world.node().transport(Arc::new(inbox.clone())).messages_per_account_and_day(5);
+        let engine = node.build().await.unwrap();
+        let plain = world.node().build().await.unwrap();
+        let mut users = Vec::new();
+        for n in 0..4 {
+            let user = world.add_reachable(&format!("user{n}")).await;
+            users.push((enrol(&world, &engine, &user).await, user));
+        }
+        assert_eq!(drain(&engine).await, [4, 0, 0]);
+        world.clock.advance(DAY + HOUR);
+        for (app, user) in &users {
+            replay(&world, &plain, user, app).await;
+        }
+        assert_eq!(drain(&engine).await, [3, 1, 0]);
+        for (_, user) in &users[..3] {
+            engine.user_reset(user.account(), user.user(), &host()).await.unwrap();
+        }
+        // Two of the resets leave; the third waits with the attempt.
+        assert_eq!(drain(&engine).await, [2, 1, 0]);
+        assert_eq!(inbox.take_tried().len(), 9);
+    }
+
     async fn s20_a_notice_without_room_waits_uses_up_no_attempt_and_is_given_up_with_an_event(world) {
         let inbox = Inbox::new();
         let node = world.node().transport(Arc::new(inbox.clone())).messages_per_account_and_day(0);
