@@ -1,12 +1,16 @@
 //! Kount's wire forms: what a login and its status are read from and written as, and the switches of its screens.
 
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac};
 use mfa::Timestamp;
 use mfa::delivery::address::Medium;
 use mfa::delivery::kount::{
     Client, CorrelationId, LoginRequest, LoginResponse, MfaStatus, Profile, StatusBody, TimeFormat,
+    Unauthenticated, authenticate,
 };
 use mfa::delivery::select::{Decision, Indicator};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::kount::{CORRELATION, request};
 
@@ -105,6 +109,54 @@ fn c03_an_answer_has_nine_members_and_is_read_as_older_and_newer_ones() {
         let mut body = response.to_json();
         body[name] = bad;
         assert_eq!(LoginResponse::parse(&body).unwrap_err().field, name);
+    }
+}
+
+/// A token of RFC 7515 appendix A.1, of "joe", who may use it until 1300819380 seconds after 1970, and its key.
+const JOES: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9\
+    .eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ\
+    .dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const JOES_KEY: &str =
+    "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+const JOES_END: u64 = 1_300_819_380;
+
+/// A host's verifier of such tokens: who asks, of one that is signed and not over (RFC 7519 §4.1.4).
+fn issuer(token: &str, now: u64) -> Option<String> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(&BASE64URL_NOPAD.decode(JOES_KEY.as_bytes()).ok()?).ok()?;
+    mac.update(signed.as_bytes());
+    mac.verify_slice(&BASE64URL_NOPAD.decode(signature.as_bytes()).ok()?).ok()?;
+    let claims = BASE64URL_NOPAD.decode(signed.split_once('.')?.1.as_bytes()).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    (now < claims["exp"].as_u64()?).then(|| claims["iss"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The verifier is a closure and no trait. What is in a token, and which keys sign it, is the host's.
+#[test]
+fn c06_a_poll_needs_a_bearer_token_that_the_host_s_verifier_takes() {
+    let ask = |header: Option<&str>, now: u64| authenticate(header, |token| issuer(token, now));
+    for header in [format!("Bearer {JOES}"), format!("bearer {JOES}"), format!("BEARER  {JOES}")] {
+        assert_eq!(ask(Some(&header), JOES_END - 1), Ok("joe".to_owned()));
+        assert_eq!(ask(Some(&header), JOES_END), Err(Unauthenticated::Refused), "it is over");
+    }
+    for header in [None, Some(""), Some("Bearer"), Some(JOES), Some("Basic am9lOng="), Some("BearerX x")] {
+        assert_eq!(ask(header, 0), Err(Unauthenticated::Missing), "{header:?}");
+    }
+    // What is no token is not even shown to the verifier.
+    for header in
+        ["Bearer ", "Bearer  ", "Bearer ==", "Bearer a b", "Bearer a,b", "Bearer a=b", "Bearer \u{e4}"]
+    {
+        let asked = authenticate(Some(header), |_| -> Option<()> { panic!("asked") });
+        assert_eq!(asked, Err(Unauthenticated::Refused), "{header:?}");
+    }
+    for changed in [JOES.replace("dBjf", "eBjf"), JOES.replace("eyJpc3", "eyJpc2"), format!("{JOES}=")] {
+        assert_eq!(ask(Some(&format!("Bearer {changed}")), 0), Err(Unauthenticated::Refused), "{changed}");
+    }
+    // RFC 6750 section 3.1 has an example with each.
+    assert_eq!(Unauthenticated::Missing.www_authenticate(), "Bearer");
+    assert_eq!(Unauthenticated::Refused.www_authenticate(), "Bearer error=\"invalid_token\"");
+    for why in [Unauthenticated::Missing, Unauthenticated::Refused] {
+        assert_eq!(why.code(), "unauthenticated");
     }
 }
 

@@ -10,6 +10,7 @@ mod edges;
 mod edges_delivered;
 mod inheritance;
 mod kount;
+mod kount_devices;
 mod kount_wire;
 mod retention;
 mod rows;

@@ -7,7 +7,7 @@
 //! | the gates | [`Client::flags`], then [`select`](crate::select::select) over [`LoginRequest::reachable`] |
 //! | a gate is closed | [`LoginResponse::without`]: the decision stands, and no `mfaId` is in the answer |
 //! | all are open | the engine's `begin` with the method of the chosen medium, then [`LoginResponse::with_challenge`] |
-//! | the page polls, every [`POLL_EVERY`] | the engine's `status`, then [`StatusBody::of`] |
+//! | the page polls, every [`POLL_EVERY`] | [`authenticate`], the engine's `status`, then [`StatusBody::of`] |
 //! | the link was confirmed | the engine's `claim` with the reference, once |
 //!
 //! **Addresses of a request are a claim.** They choose between e-mail and SMS and go no further: a message leaves for
@@ -16,6 +16,7 @@
 //! **Words.** Of the status words of Kount's Secure MFA only `FAILED_TO_SEND` and `SUCCESS` are documented; a host that
 //! speaks to code of its own says which words that expects for the rest, [`Dialect::SecureMfa`].
 
+mod bearer;
 mod login;
 mod status;
 mod switches;
@@ -25,6 +26,7 @@ use core::time::Duration;
 use mfa_core::FieldError;
 use serde_json::{Map, Value};
 
+pub use self::bearer::{Unauthenticated, authenticate};
 pub use self::login::{LoginRequest, LoginResponse};
 pub use self::status::{Dialect, MfaStatus, StatusBody, TimeFormat};
 pub use self::switches::{Client, Profile};
