@@ -99,6 +99,27 @@ pub fn take_turns(mode: Mode, rounds: usize, lanes: &mut [Lane<'_>]) -> Vec<Figu
     figures
 }
 
+/// Times two lanes against each other: each round is a turn of the first, two of the second, and one of the first, so
+/// that what grows or shrinks over a round is on both sides alike. Returns what one call of the first takes of one of
+/// the second, in each round, in ascending order. One round only warms up.
+pub fn take_pairs(mode: Mode, rounds: usize, first: &mut Lane<'_>, second: &mut Lane<'_>) -> Vec<f64> {
+    let (warm_up, rounds) = mode.pick((1, rounds), (0, 1));
+    let turn = |lane: &mut Lane<'_>| {
+        let calls = mode.pick(lane.calls, 1);
+        (lane.run)(calls).as_nanos() as f64 / calls as f64
+    };
+    let mut round = || {
+        let [a, b, c, d] = [turn(first), turn(second), turn(second), turn(first)];
+        (a + d) / (b + c)
+    };
+    for _ in 0..warm_up {
+        black_box(round());
+    }
+    let mut ratios: Vec<_> = (0..rounds).map(|_| round()).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios
+}
+
 /// Prints figures; a smoke run measures nothing and prints nothing.
 pub fn show(mode: Mode, figures: &[Figures]) {
     if mode == Mode::Measure {

@@ -11,12 +11,17 @@ use tokio::sync::oneshot;
 
 /// How many slow jobs may wait. One more is refused.
 const QUEUE: usize = 64;
+/// How much nicer the pool's threads are than the one that starts them. A job that runs all the time keeps a tenth of a
+/// core beside another thread, and a hash of 20 ms is done long before its deadline.
+#[cfg(target_os = "linux")]
+const NICER: i32 = 10;
 
 /// The system's clock, tokio's timers, and a pool of its own threads for slow work.
 ///
 /// The pool has half as many threads as the machine has cores, at least one, and a queue of 64 jobs; past
 /// that, slow work is refused as `busy` and nothing is charged. A slow hash of *m* bytes thus needs at most
-/// *threads × m* bytes of memory. Threads start with the first job.
+/// *threads × m* bytes of memory. Threads start with the first job. On Linux they are nicer by 10 than the thread that
+/// starts them: a login that arrives while every core hashes is worked on at once.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -101,6 +106,7 @@ fn start_pool() -> Result<SyncSender<Work>, RunError> {
 }
 
 fn work(jobs: &Mutex<Receiver<Work>>) {
+    yield_to_logins();
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Work { job, done }) = next else { return };
@@ -108,5 +114,36 @@ fn work(jobs: &Mutex<Receiver<Work>>) {
         if let Ok(digest) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)) {
             drop(done.send(digest));
         }
+    }
+}
+
+/// Lowers the priority of the thread that calls: on Linux each thread has one of its own. Where it cannot be lowered
+/// the work is done all the same.
+#[cfg(target_os = "linux")]
+fn yield_to_logins() {
+    use rustix::process::{getpriority_process, setpriority_process};
+
+    let nicer = |nice: i32| setpriority_process(None, nice.saturating_add(NICER));
+    let _ = getpriority_process(None).and_then(nicer);
+}
+
+/// Elsewhere a priority is the whole process's, or cannot be set without unsafe code.
+#[cfg(not(target_os = "linux"))]
+const fn yield_to_logins() {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    /// 19 is the nicest that there is (`setpriority(2)`).
+    #[tokio::test]
+    async fn slow_work_runs_at_a_lower_priority_than_its_caller_and_lowers_no_other() {
+        let own = getpriority_process(None).unwrap();
+        let nice_of_job = || SecretBytes::new(getpriority_process(None).unwrap().to_be_bytes().to_vec());
+        let nice = TokioRuntime::new().run(Box::new(nice_of_job)).await.unwrap();
+        assert_eq!(nice.expose_secret(), (own + 10).min(19).to_be_bytes());
+        assert_eq!(getpriority_process(None).unwrap(), own);
     }
 }
