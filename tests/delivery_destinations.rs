@@ -294,6 +294,33 @@ on_stores! {
         let _challenge = mailed.begin(&bob).await;
     }
 
+    async fn s20_the_log_has_the_prefix_of_a_number_that_is_written_to_and_no_more_of_it(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        let bob = mailed.add(&world, "bob").await;
+        let started = mailed.started(&bob, "sms").await.unwrap();
+        world.clock.advance(Duration::from_secs(30));
+        let _ = mailed.code();
+        let _ = mailed.engine.enrol_resend(&started.reference, &mfa::RequestFacts::new()).await.unwrap();
+        let code = Response::code(&mailed.code());
+        let confirmed = mailed.engine.enrol_confirm(&started.reference, &code).await.unwrap();
+        assert!(matches!(confirmed, mfa::EnrolConfirm::Confirmed(_)), "{confirmed:?}");
+        world.clock.advance(Duration::from_secs(30));
+        mailed.enrol(&world, &bob, "email").await;
+        world.clock.advance(Duration::from_secs(3600));
+        let by_text = login(&bob).with_method("sms".parse().unwrap());
+        let Begin::Challenge(challenge) = mailed.engine.begin(by_text).await.unwrap() else { panic!() };
+        world.clock.advance(Duration::from_secs(30));
+        let _ = mailed.engine.resend(&challenge.reference).await.unwrap();
+        world.clock.advance(Duration::from_secs(30));
+        let _ = mailed.engine.switch(&challenge.reference, &"email".parse().unwrap()).await.unwrap();
+        let charged = world.events_of(Kind::EffectCharged).await;
+        let told: Vec<_> = charged.iter().map(|event| [event.field("method"), event.field("prefix")]).collect();
+        let (sms, email) = ([Some("sms"), Some("+4915")], [Some("email"), None]);
+        assert_eq!(told, [sms, sms, email, sms, sms, email]);
+        let events = world.events().await;
+        assert!(events.iter().flat_map(audit_model::Event::fields).all(|(_, value)| !value.contains("+49151")));
+    }
+
     async fn s20_another_active_key_goes_on_with_what_was_counted(world) {
         let mailed = Mailed::new(&world, Value::Null).await;
         let send = async |n: usize| mailed.started(&sharing(&world, n).await, "sms").await.map_err(|e| e.code());

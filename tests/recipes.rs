@@ -367,7 +367,9 @@ fn whoever_is_paid_by_the_message_is_paid_for_a_few() {
             "+4915123450000" => LineType::Voip,
             _ => LineType::Unknown,
         };
-        let numbers = numbers(&["DE", "AT"], known).unwrap();
+        let stopped = Stopped::default();
+        let asked = stopped.clone();
+        let numbers = numbers(&["DE", "AT"], move |phone| asked.line_type(phone, known(phone))).unwrap();
         let node =
             guarded(host.node().transport(Arc::new(inbox.clone())), mfa_tests::mailed::texts(), numbers, 30)
                 .unwrap();
@@ -393,9 +395,11 @@ fn whoever_is_paid_by_the_message_is_paid_for_a_few() {
             let confirmed = engine.enrol_confirm(&started.reference, &Response::code(&code)).await.unwrap();
             assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
         }
-        let ordinary = traffic(store, &mfa_testkit::host::acme(), (morning, host.now())).await.unwrap();
-        assert_eq!((ordinary.sent, ordinary.answered), (4, 4));
-        assert!(!ordinary.is_pumped());
+        let counted =
+            async || traffic(store, &mfa_testkit::host::acme(), (morning, host.now())).await.unwrap();
+        let ordinary = counted().await;
+        assert_eq!((ordinary.len(), ordinary["+4917"].sent, ordinary["+4917"].answered), (1, 4, 4));
+        assert!(!ordinary["+4917"].is_pumped());
         assert_eq!(engine.drain_notices(10).await.unwrap().sent, 4, "each is told that a method was added");
         let _ = inbox.take();
 
@@ -409,13 +413,20 @@ fn whoever_is_paid_by_the_message_is_paid_for_a_few() {
         let begun = service.place().await;
         let mut refused = 0;
         for n in 0..40 {
-            refused += u32::from(signed_up(100 + n, &format!("+4917112345{n:02}")).await.is_err());
+            refused += u32::from(signed_up(100 + n, &format!("+4366412345{n:02}")).await.is_err());
         }
         assert_eq!(refused, 14);
-        let pumped = traffic(store, &mfa_testkit::host::acme(), (morning, host.now())).await.unwrap();
-        assert_eq!((pumped.sent, pumped.answered, pumped.withheld["account"]), (30, 4, 14));
-        assert!(pumped.is_pumped());
         let log = service.account_log(begun).await;
         assert!(log.ends_with(&PUMPING.log(0)), "{log:#?}");
+        let later = counted().await;
+        let pumped = &later["+4366"];
+        assert_eq!((pumped.sent, pumped.answered, pumped.withheld["account"]), (26, 0, 14));
+        assert!(pumped.is_pumped() && later["+4917"] == ordinary["+4917"]);
+
+        // Stopped, it gets nothing the next day either, and others do.
+        stopped.stop("+4366");
+        host.clock.advance(DAY + Duration::from_secs(3600));
+        assert_eq!(signed_up(200, "+436641234599").await.unwrap_err(), "method_not_offered");
+        assert!(signed_up(201, "+491701234599").await.is_ok());
     });
 }

@@ -1,7 +1,7 @@
 //! The code of `docs/recipes/sms-pumping.md`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use mfa::audit::*;
 use mfa::delivery::Delivered;
@@ -31,7 +31,7 @@ pub(crate) fn guarded(
     Ok(builder.messages_per_account_and_day(a_day))
 }
 
-/// What became of an account's text messages.
+/// What became of text messages.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Traffic {
     pub(crate) sent: u32,
@@ -47,30 +47,57 @@ impl Traffic {
     }
 }
 
-/// Counts the text messages of an account within a time, from its audit log.
+/// Counts the text messages of an account within a time, from its audit log, by the prefix of the number.
 pub(crate) async fn traffic(
     log: &dyn AuditLog,
     account: &AccountId,
     (since, until): (Timestamp, Timestamp),
-) -> Result<Traffic, AuditError> {
-    let mut traffic = Traffic::default();
+) -> Result<BTreeMap<String, Traffic>, AuditError> {
     let query = Query::new(Scope::Account(account.clone())).between(since, until)?;
-    for event in all(log, &query, 100_000).await? {
-        let field = |name| event.fields().find(|(field, _)| *field == name).map(|(_, value)| value);
-        if field("method") != Some("sms") {
-            continue;
+    let events: Vec<_> = all(log, &query, 100_000).await?;
+    // The login or set-up that an event is of.
+    let step = |event: &Event| (event.subject(), event.field("enrolment").map(str::to_owned));
+    let mut prefixes = BTreeMap::new();
+    let mut traffic: BTreeMap<String, Traffic> = BTreeMap::new();
+    for event in &events {
+        if let (Kind::EffectCharged, Some(prefix)) = (event.kind(), event.field("prefix")) {
+            prefixes.insert(step(event), prefix.to_owned());
+            traffic.entry(prefix.to_owned()).or_default().sent += 1;
         }
-        match (event.kind(), field("charge"), field("limit")) {
-            (Kind::EffectCharged, Some("send"), _) => traffic.sent += 1,
-            (Kind::EffectRefunded, _, limit) => {
-                traffic.sent = traffic.sent.saturating_sub(1);
+    }
+    for event in events.iter().filter(|event| event.field("method") == Some("sms")) {
+        let Some(counted) = prefixes.get(&step(event)).and_then(|prefix| traffic.get_mut(prefix)) else {
+            continue;
+        };
+        match (event.kind(), event.field("limit")) {
+            (Kind::EffectRefunded, limit) => {
+                counted.sent = counted.sent.saturating_sub(1);
                 if let Some(limit) = limit {
-                    *traffic.withheld.entry(limit.to_owned()).or_default() += 1;
+                    *counted.withheld.entry(limit.to_owned()).or_default() += 1;
                 }
             }
-            (Kind::AnswerAccepted | Kind::EnrolmentConfirmed, ..) => traffic.answered += 1,
+            (Kind::AnswerAccepted | Kind::ChallengeVerified | Kind::EnrolmentConfirmed, _) => {
+                counted.answered += 1;
+            }
             _ => {}
         }
     }
     Ok(traffic)
+}
+
+/// Prefixes that get nothing for now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stopped(Arc<RwLock<BTreeSet<String>>>);
+
+impl Stopped {
+    pub(crate) fn stop(&self, prefix: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(prefix.to_owned());
+    }
+
+    /// What your carrier has told you of a line, and of a stopped one that it is a premium service.
+    pub(crate) fn line_type(&self, phone: &Phone, known: LineType) -> LineType {
+        let stopped = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_stopped = stopped.iter().any(|prefix| phone.as_str().starts_with(prefix));
+        if is_stopped { LineType::Premium } else { known }
+    }
 }

@@ -49,7 +49,7 @@ kinds! {
     ChallengeClaimed = 9, "challenge_claimed", "The grant of a verified challenge was handed out.", ["method", "amr", "aal"];
     ChallengeEnded = 10, "challenge_ended", "A challenge reached a terminal state without success.", ["status", "method"];
     ChallengeSwitched = 11, "challenge_switched", "A challenge was moved to another method.", ["from", "method"];
-    EffectCharged = 12, "effect_charged", "An effect that spends something was charged and is about to run.", ["method", "effect", "charge"];
+    EffectCharged = 12, "effect_charged", "An effect that spends something was charged and is about to run; `prefix` has the first digits, four at most, of the number that a message goes to.", ["method", "enrolment", "effect", "charge", "prefix"];
     EffectDropped = 13, "effect_dropped", "A result came for an effect that is no longer awaited.", ["method", "effect"];
     Fallback = 14, "fallback", "A message could not be delivered and the next channel was taken.", ["from", "method"];
     EnrolmentBegun = 15, "enrolment_begun", "A method is being enrolled and waits for its confirmation.", ["method", "enrolment", "authority"];

@@ -292,8 +292,7 @@ impl Beginning<'_> {
         self.plan.events([event]);
         if let Some((effect, _, charge)) = &started.effect {
             let event = self.event(Kind::EffectCharged, Outcome::Info).subject(claims.id);
-            let event = event.field("method", provider).field("effect", effect.kind().code());
-            self.plan.events([event.field("charge", charge.code())]);
+            self.plan.events([effect.describe(*charge, event.field("method", provider))]);
         }
         let methods = survey.usable.iter().filter_map(|(id, _)| record.enrolment(*id));
         let methods: Vec<_> =

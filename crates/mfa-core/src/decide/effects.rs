@@ -16,7 +16,7 @@ use crate::provider::Then;
 use crate::reason::Cost;
 use crate::record::challenge::PendingEffect;
 use crate::{
-    Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, NoticeKind, Reason, Receipt,
+    Channel, Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, NoticeKind, Reason, Receipt,
     SecretBytes, StepEvent, Unproven, Version,
 };
 
@@ -58,6 +58,26 @@ impl Limit {
             Self::Account => "account",
         }
     }
+}
+
+impl Effect {
+    /// Describes it where it is charged. Of a number it says where that is, so that a host sees which are paid for by
+    /// the message.
+    pub(super) fn describe(&self, charge: Charge, charged: EventBuilder) -> EventBuilder {
+        let charged = charged.field("effect", self.kind().code()).field("charge", charge.code());
+        let number = match self {
+            Self::Deliver(message) if message.channel == Channel::Phone => message.to.expose_secret(),
+            _ => return charged,
+        };
+        charged.field("prefix", prefix(number))
+    }
+}
+
+/// Returns the first four digits of a number behind its `+`: a country, and mostly its network or region. Of a short one
+/// fewer, so that six are left out of any.
+fn prefix(number: &str) -> String {
+    let shown = number.chars().count().saturating_sub(6).min(5);
+    number.chars().take(shown).collect()
 }
 
 /// Which effect a result is of.
@@ -118,10 +138,7 @@ pub(super) fn charge_effect(
     if locked {
         case.tell(NoticeKind::Locked);
     }
-    let event = case
-        .event(Kind::EffectCharged, Outcome::Info)
-        .field("effect", effect.kind().code())
-        .field("charge", charge.code());
+    let event = effect.describe(charge, case.event(Kind::EffectCharged, Outcome::Info));
     case.note(event);
     Ok(Judged::Act(Acting { effect, charged: Some(id), of_answer }))
 }
@@ -296,4 +313,19 @@ pub(super) fn interrupt(case: &mut Case<'_>, draw: &mut Draw) -> Result<(), Erro
     case.challenge.change().effect = None;
     case.before = case.challenge.value.waiting();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefix;
+
+    #[test]
+    fn s20_a_prefix_is_four_digits_at_most_and_leaves_six_out() {
+        // Germany, the United States, Niue, and what is no number.
+        let table =
+            [("+4915123456789", "+4915"), ("+12025550123", "+1202"), ("+6834002", "+6"), ("+", ""), ("", "")];
+        for (number, expected) in table {
+            assert_eq!(prefix(number), expected, "{number}");
+        }
+    }
 }

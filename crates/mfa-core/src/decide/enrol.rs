@@ -139,8 +139,8 @@ impl Changing<'_> {
         }
         plan.events([event]);
         if let Some(Acting { effect, charged: Some(_), .. }) = &acting {
-            let event = self.event(Kind::EffectCharged).field("method", method.name.as_str().to_owned());
-            plan.events([event.field("effect", effect.kind().code()).field("charge", Charge::Send.code())]);
+            let event = describe(self.event(Kind::EffectCharged), method, id);
+            plan.events([effect.describe(Charge::Send, event)]);
         }
         let reference = claims.issue(&rules.ring)?;
         let started = EnrolmentStarted { id, reference, prompt, revealed, expires_at: pending.expires_at };

@@ -258,7 +258,7 @@ impl Confirming<'_> {
             before,
         });
         let event = self.event(Kind::EffectCharged, Outcome::Info);
-        self.plan.events([event.field("effect", effect.kind().code()).field("charge", charge.code())]);
+        self.plan.events([effect.describe(charge, event)]);
         self.put_pending()?;
         Ok(Confirmed::Act(Acting { effect, charged: Some(id), of_answer }))
     }
