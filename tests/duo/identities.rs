@@ -503,6 +503,35 @@ on_duo! {
         site.advance(Duration::from_secs(1));
     }
 
+    // The name is sealed under one key, and its record written under the next.
+    [memory, sqlite] async fn s19_a_key_that_is_turned_while_a_name_is_claimed_is_left_by_the_claim_later(world) {
+        let site = DuoSite::new(world, Mode::WebSdk).await;
+        let (inbox, world) = (Inbox::new(), &site.world);
+        let between = Arc::new(between(&world.store));
+        let at = rings::node_on(world, between.clone(), &inbox, |node| {
+            site.on_node(rings::without_recovery(node), &json!({}), UserNames::UserId)
+        }).await;
+        let (one, other) = (bob_of(&site, "acme").await, bob_of(&site, "other").await);
+        for who in [&one, &other] {
+            at.directory.put(who).await.unwrap();
+        }
+        add_new([&at]);
+        let (reference, response) = answered(&site, &at.engine, &one).await;
+        let engine = at.engine.clone();
+        between.plan(Moment::Read("identity"), async move {
+            engine.key_activate(&rings::id(rings::NEW), "ops", "yearly rotation").await.unwrap();
+        });
+        assert!(is_confirmed(&at.engine.enrol_confirm(&reference, &response).await.unwrap()));
+        let [claim] = &claims(world).await[..] else { panic!("one claim") };
+        assert!(rings::outer_key(claim) == rings::NEW && rings::mentions(claim, rings::OLD) == 1);
+        site.advance(OVER);
+        at.engine.reseal().await.unwrap();
+        let [claim] = &claims(world).await[..] else { panic!("one claim") };
+        assert_eq!(rings::mentions(claim, rings::OLD), 0);
+        retire_old(&at).await.unwrap();
+        assert!(is_taken(&set_up(&site, &at.engine, &other).await));
+    }
+
     [memory, sqlite] async fn s19_reseal_sweeps_what_nobody_has_any_more_and_nothing_else(world) {
         let site = by_id(world, Mode::WebSdk).await;
         let (one, ann) = (bob_of(&site, "acme").await, known(&site, user_of("other", "ann"), "ann").await);
