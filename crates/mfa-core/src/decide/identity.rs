@@ -6,16 +6,19 @@
 
 use audit_model::Timestamp;
 
-use super::Registered;
 use super::confirm::{Confirmed, Confirming};
+use super::{Registered, Rules};
 use crate::driver::{Read, Records};
+use crate::keyring::Sealed;
 use crate::permission::Right;
 use crate::plan::Plan;
 use crate::record::identity::HeldIdentity;
-use crate::record::login::{Login, OfConfiguration};
+use crate::record::login::{Enrolment, Login, OfConfiguration};
 use crate::record::pending::PendingEnrolment;
+use crate::record::vault::{Place, Vault};
+use crate::record::{LOGIN, VAULT, user_key};
 use crate::{
-    AccountId, EnrolmentId, Error, Expect, Identity, Key, ProviderName, Reason, SecretBytes, Version,
+    AccountId, EnrolmentId, Error, Expect, Identity, Key, ProviderName, Reason, SecretBytes, Subject, Version,
 };
 
 /// What a set-up must have before it is confirmed.
@@ -32,6 +35,9 @@ pub(crate) struct Claimed {
     /// It is the user's; otherwise another one has it.
     pub(crate) is_held: bool,
 }
+
+/// An identity, and the provider whose it is.
+pub(crate) type Named = (ProviderName, Identity);
 
 /// A record as it was read.
 pub(crate) type Found = (Key, HeldIdentity, Version);
@@ -97,6 +103,45 @@ pub(crate) fn standing(held: &HeldIdentity, records: &Records, now: Timestamp) -
         }
     }
     (standing, over)
+}
+
+/// Returns the identities that a user's enrolments have, as far as they can be told.
+pub(crate) fn held_by(rules: &Rules, subject: &Subject, records: &Records) -> Vec<Named> {
+    let (account, user) = (subject.account(), subject.user());
+    let (Read::Live(login, _), Read::Live(vault, _)) = (
+        records.read::<Login>(&user_key(account, LOGIN, user)),
+        records.read::<Vault>(&user_key(account, VAULT, user)),
+    ) else {
+        return Vec::new();
+    };
+    let named = |enrolment: &Enrolment| {
+        let sealed = vault.sealed(enrolment.id)?;
+        named_by(rules, subject, ("vault", &enrolment.provider, enrolment.id), sealed)
+    };
+    login.enrolments.iter().filter_map(named).collect()
+}
+
+/// Returns the identities that a user's set-ups at `keys` may have claimed, as far as they can be told.
+pub(crate) fn claimed_by(rules: &Rules, subject: &Subject, keys: &[Key], records: &Records) -> Vec<Named> {
+    let named = |key: &Key| {
+        let Read::Live(pending, _) = records.read::<PendingEnrolment>(key) else { return None };
+        let id = EnrolmentId::from_bytes(*key.id.last_chunk()?);
+        named_by(rules, subject, ("pending", &pending.provider, id), pending.secret.as_ref()?)
+    };
+    keys.iter().filter_map(named).collect()
+}
+
+fn named_by(
+    rules: &Rules,
+    subject: &Subject,
+    (kind, provider, enrolment): (&'static str, &ProviderName, EnrolmentId),
+    sealed: &Sealed,
+) -> Option<Named> {
+    let method = rules.providers.get(provider)?;
+    let (account, user) = (subject.account(), subject.user());
+    let place = Place { account, user, kind, provider: provider.as_str(), enrolment };
+    let secret = place.open(&rules.ring, sealed).ok()?;
+    Some((method.name.clone(), method.identity(secret.expose_secret()).ok()??))
 }
 
 /// Puts a record at the first of `places`, where it may be under each key of the ring, and leaves none at the others: on

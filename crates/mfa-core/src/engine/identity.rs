@@ -3,15 +3,12 @@
 use audit_model::Scope;
 
 use super::Engine;
-use crate::decide::identity::{Claim, Claimed, Found, put, standing};
+use crate::decide::identity::{Claim, Claimed, Found, Named, claimed_by, put, standing};
 use crate::decide::reseal::needs_of;
 use crate::driver::{Patience, Read, Records};
 use crate::plan::Plan;
-use crate::record::IDENTITY;
 use crate::record::identity::{HeldIdentity, identity_key, seal};
-use crate::record::login::Enrolment;
-use crate::record::vault::{Place, Vault};
-use crate::record::{VAULT, user_key};
+use crate::record::{IDENTITY, PENDING};
 use crate::reference::Claims;
 use crate::{Committed, EnrolmentId, Error, Expect, Identity, Key, ProviderName, Subject};
 
@@ -60,39 +57,26 @@ impl Engine {
         }
     }
 
-    /// Returns the identities that a user has, as far as they can be told.
-    pub(super) async fn identities_of(
+    /// Returns the identities that a user's set-ups may have claimed, those at `listed` that are no other records.
+    pub(super) async fn identities_of_setups(
         &self,
         subject: &Subject,
-    ) -> Result<Vec<(ProviderName, Identity)>, Error> {
+        listed: &[Key],
+    ) -> Result<Vec<Named>, Error> {
         let (driver, rules) = (&self.inner.driver, &self.inner.rules);
-        let (account, user) = (subject.account(), subject.user());
-        let mut keys = crate::decide::manage::keys(account, user);
-        keys.extend(rules.document_keys(subject.lineage()));
-        let records = driver.load(&keys, driver.runtime.now()).await?;
-        let (Ok(Some((login, _))), Read::Live(vault, _), Ok(rules)) = (
-            crate::decide::enrol::read_login(&records, account, user),
-            records.read::<Vault>(&user_key(account, VAULT, user)),
-            rules.held(subject.lineage(), None, &records),
-        ) else {
+        let setups: Vec<_> = listed.iter().filter(|key| key.kind == PENDING).cloned().collect();
+        if setups.is_empty() {
             return Ok(Vec::new());
-        };
-        let identity = |enrolment: &Enrolment| {
-            let method = rules.providers.get(&enrolment.provider)?;
-            let provider = method.name.as_str();
-            let place = Place { account, user, kind: "vault", provider, enrolment: enrolment.id };
-            let secret = place.open(self.ring(), vault.sealed(enrolment.id)?).ok()?;
-            Some((method.name.clone(), method.identity(secret.expose_secret()).ok()??))
-        };
-        Ok(login.enrolments.iter().filter_map(identity).collect())
+        }
+        let keys = [&setups[..], &rules.document_keys(subject.lineage())].concat();
+        let records = driver.load(&keys, driver.runtime.now()).await?;
+        // What cannot be read is swept away later.
+        let held = rules.held(subject.lineage(), None, &records);
+        Ok(held.map(|rules| claimed_by(&rules, subject, &setups, &records)).unwrap_or_default())
     }
 
     /// Deletes the record of an identity that a user had. If that fails it says nothing any more, and is swept away.
-    pub(super) async fn drop_identity(
-        &self,
-        subject: &Subject,
-        (provider, identity): &(ProviderName, Identity),
-    ) {
+    pub(super) async fn drop_identity(&self, subject: &Subject, (provider, identity): &Named) {
         let dropped = async {
             let driver = &self.inner.driver;
             let (now, mut patience) = (driver.runtime.now(), Patience::new(&*driver.runtime));

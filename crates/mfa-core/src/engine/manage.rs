@@ -5,6 +5,7 @@ use audit_model::{AccountId, Kind, Scope, UserId};
 use super::Engine;
 use super::enrol::turn;
 use crate::decide::authorise::note_refused;
+use crate::decide::identity::held_by;
 use crate::decide::manage::{Changing, Managed};
 use crate::decide::permit::Permit;
 use crate::decide::{manage, select};
@@ -218,9 +219,9 @@ impl Engine {
         let intent = Intent::forget(&subject);
         let keys = crate::decide::forget::keys(account, user);
         let decide = |changing: &mut Changing<'_>| changing.forget(&listed);
-        let identities = self.identities_of(&subject).await?;
+        let claimed = self.identities_of_setups(&subject, &listed).await?;
         self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await?;
-        for identity in &identities {
+        for identity in &claimed {
             self.drop_identity(&subject, identity).await;
         }
         self.sweep(account, user).await
@@ -271,11 +272,24 @@ impl Engine {
             }
         }
         self.spend_elsewhere(&mut permit, subject, &turn.keys, intent).await?;
+        let mut had = Vec::new();
         let settled = driver.run(&turn, None, |records, now, draw| {
             let rules = &*rules.held(subject.lineage(), None, records)?;
+            had = held_by(rules, subject, records);
             decide(&mut Changing { rules, subject, permit: &permit, records, now, draw })
         });
-        Ok(settled.await?.value?)
+        let settled = settled.await?;
+        if !had.is_empty() {
+            let has = match rules.held(subject.lineage(), None, &settled.records) {
+                Ok(rules) => held_by(&rules, subject, &settled.records),
+                Err(_) => Vec::new(),
+            };
+            had.retain(|identity| !has.contains(identity));
+        }
+        for identity in &had {
+            self.drop_identity(subject, identity).await;
+        }
+        Ok(settled.value?)
     }
 
     /// Spends a proof of another account, if it is one.
