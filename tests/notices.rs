@@ -22,6 +22,7 @@ use mfa_tests::devices::session_of;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::notified::{Elsewhere, arrived, mail, reachable};
 use mfa_tests::probe::{meet, nodes_behind_a_gate};
+use mfa_tests::rights::{exempting, exemption};
 use mfa_tests::told::wrong_code;
 use mfa_tests::{STEP, World, begin, host, login, on_stores, session, totp};
 use proptest::prelude::*;
@@ -120,6 +121,10 @@ async fn let_happen(
             assert!(matches!(trusted, Begin::TrustedDevice(_)), "{trusted:?}");
             world.clock.advance(Duration::from_secs(40));
             let _ = node.begin(login(user).with_device(copied)).await.unwrap();
+        }
+        NoticeKind::Exempted => {
+            let node = world.node().policy(exempting()).build().await.unwrap();
+            drop(node.exemption_grant(account, id, &exemption(), &host()).await.unwrap());
         }
         other => panic!("{other} has no row"),
     }

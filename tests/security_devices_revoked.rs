@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_model::{Event, Kind};
+use audit_model::Kind;
 use mfa::DeviceState;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{overwrite, records};
@@ -14,7 +14,7 @@ use mfa_tests::devices::{
 };
 use mfa_tests::probe::node_on;
 use mfa_tests::rights::{enrolments, first_factor, in_session_of, prove_with};
-use mfa_tests::told::streams_are_whole;
+use mfa_tests::told::{has_a_place_twice, streams_are_whole};
 use mfa_tests::{host, on_stores};
 use serde_json::json;
 
@@ -97,10 +97,4 @@ on_stores! {
         assert!(let_in(&engine, &bob, &token).await.is_some());
         assert!(has_a_place_twice(&world.events().await));
     }
-}
-
-fn has_a_place_twice(events: &[Event]) -> bool {
-    let mut places: Vec<_> = events.iter().filter_map(Event::stream).map(|s| (s.id, s.seq)).collect();
-    places.sort_unstable();
-    places.windows(2).any(|pair| pair[0] == pair[1])
 }

@@ -6,7 +6,7 @@ use mfa_testkit::host::recovery;
 use mfa_tests::attack::{records, set_failures};
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::rights::{
-    TO_A_USER, Wanted, enrol_ranked, enrolments, in_session_of, keep_device, may, prove_on,
+    TO_A_USER, Wanted, enrol_ranked, enrolments, exempting, in_session_of, keep_device, may, prove_on,
 };
 use mfa_tests::{host, login, on_stores};
 
@@ -16,7 +16,7 @@ const STOP: u8 = 100;
 on_stores! {
     async fn s09_a_proof_dies_with_the_stop_of_the_method_that_made_it(world) {
         let plain = world.node().provider(scripted(Vec::new())).build().await.unwrap();
-        let engine = world.node().provider(scripted(Vec::new())).provider(recovery()).build().await.unwrap();
+        let engine = world.node().provider(scripted(Vec::new())).provider(recovery()).policy(exempting()).build().await.unwrap();
         let (ann, ann_app) = enrol_ranked(&world, "ann", 9).await;
         for operation in TO_A_USER {
             for (by_ann, permitted) in [(false, may(operation).0), (true, may(operation).1)] {

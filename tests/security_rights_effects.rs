@@ -17,7 +17,8 @@ use mfa_tests::attack::records;
 use mfa_tests::between::{Moment, between};
 use mfa_tests::probe::node_on;
 use mfa_tests::rights::{
-    Wanted, enrol_by, enrol_ranked, enrolments, in_session_of, prove_on, prove_with, scan, subject_of,
+    Wanted, enrol_by, enrol_ranked, enrolments, exempting, in_session_of, prove_on, prove_with, scan,
+    subject_of,
 };
 use mfa_tests::{STEP, World, begin, host, login, on_stores, subject, totp};
 
@@ -65,12 +66,14 @@ on_stores! {
         let ann = world.add_reachable("ann").await.with_rank(RANK);
         world.directory.put(&ann).await.unwrap();
         let (ann_app, _) = world.enrol_with_recovery(&ann).await;
+        let engine = world.recovery_node(&inbox).policy(exempting()).build().await.unwrap();
         let told = [
             (Operation::AddMethod, Some("method_added")),
             (Operation::RemoveMethod, Some("method_removed")),
             (Operation::Unlock, Some("unlocked")),
             (Operation::Reset, Some("reset")),
             (Operation::Bypass, Some("bypass_issued")),
+            (Operation::GrantExemption, Some("exempted")),
             (Operation::PreferMethod, None),
         ];
         for (operation, kind) in told {
@@ -92,7 +95,7 @@ on_stores! {
             if operation == Operation::AddMethod {
                 enrol_by(&world.engine, &world, &bob, &authority).await;
             } else {
-                assert_eq!(wanted.told(&world.engine, &authority).await, "done");
+                assert_eq!(wanted.told(&engine, &authority).await, "done");
             }
             // Whoever has the directory next changes nothing of who is told.
             let moved = bob.clone().with_contacts(vec![address("thief@evil.example")]).unwrap();

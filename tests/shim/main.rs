@@ -23,6 +23,7 @@ mod delivery;
 mod devices;
 mod duo;
 mod enrol;
+mod exemptions;
 mod failure;
 mod host;
 mod input;

@@ -141,6 +141,9 @@ engine_ops! {
     "api_key.reset" => api_key_reset,
     "api_key.remove" => api_key_remove,
     "api_key.verify" => api_key_verify,
+    "exemption.grant" => exemption_grant,
+    "exemption.end" => exemption_end,
+    "exemption.list" => exemption_list,
 }
 
 /// Answers a line past the limit.

@@ -13,7 +13,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 21] = [
+pub const KINDS: [RecordKind; 22] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -24,6 +24,7 @@ pub const KINDS: [RecordKind; 21] = [
     RecordKind::new("invitation"),
     RecordKind::new("notice"),
     RecordKind::new("device"),
+    RecordKind::new("exemptions"),
     RecordKind::new("directory_user"),
     RecordKind::new("destination"),
     RecordKind::new("destination_notices"),

@@ -6,17 +6,19 @@ use audit_model::Profile;
 use mfa::settings::{Change, Owner};
 use mfa::{
     Account, AccountId, Answer, Authority, Begin, Channel, Choice, ConfigurationId, DeviceId, Engine,
-    EnrolConfirm, EnrolmentId, EnrolmentStarted, Error, FirstFactor, FirstFactorKind, Intent, Login,
-    MethodSelector, Operation, Proof, ProviderName, RecoveryForm, Response, Subject, UserId, Verify,
+    EnrolConfirm, EnrolmentId, EnrolmentStarted, Error, ExemptionId, ExemptionTerms, FirstFactor,
+    FirstFactorKind, Intent, Login, MethodSelector, Module, Operation, Policy, Proof, ProviderName,
+    RecoveryForm, Response, Subject, UserId, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use serde_json::{Value, json};
 
 use crate::devices::session_of;
-use crate::{STEP, World, host, login, session, subject, totp};
+use crate::{STEP, World, host, login, session, start, subject, totp};
 
-/// The changes to what protects a user; the others are to what an account has.
-pub const TO_A_USER: [Operation; 11] = [
+/// The changes to what protects a user that [`Wanted`] can ask for of anybody; the others are to what an account has, and
+/// the end of an exemption, which must be there.
+pub const TO_A_USER: [Operation; 12] = [
     Operation::AddMethod,
     Operation::RemoveMethod,
     Operation::PreferMethod,
@@ -28,6 +30,7 @@ pub const TO_A_USER: [Operation; 11] = [
     Operation::Forget,
     Operation::RevokeDevice,
     Operation::BanDevice,
+    Operation::GrantExemption,
 ];
 
 /// One change that somebody asks for.
@@ -84,6 +87,8 @@ impl Wanted {
             Operation::Forget => Intent::forget(whom),
             Operation::RevokeDevice => Intent::revoke_device(whom, None),
             Operation::BanDevice => Intent::ban_device(whom, self.device),
+            Operation::GrantExemption => Intent::grant_exemption(whom, &exemption()),
+            Operation::EndExemption => Intent::end_exemption(whom, ExemptionId::from_bytes([7; 16])),
             Operation::IssueApiKey => Intent::issue_api_key(&self.account()),
             Operation::ShowApiKey => Intent::show_api_key(&self.account()),
             Operation::RemoveApiKey => Intent::remove_api_key(&self.account()),
@@ -151,6 +156,17 @@ impl Wanted {
             Operation::Forget => engine.forget_user(account, user, authority).await,
             Operation::RevokeDevice => engine.device_revoke_all(account, user, authority).await,
             Operation::BanDevice => engine.device_ban(account, user, self.device, authority).await,
+            Operation::GrantExemption => {
+                engine.exemption_grant(account, user, &exemption(), authority).await.map(drop)
+            }
+            Operation::EndExemption => {
+                let none = ExemptionId::from_bytes([7; 16]);
+                match engine.exemption_end(account, user, none, authority).await {
+                    // Whoever is told that there is none may end it.
+                    Err(error) if error.code() == "unknown_exemption" => Ok(()),
+                    other => other,
+                }
+            }
             other => panic!("{other} is new: say how it is asked for"),
         }
     }
@@ -169,6 +185,26 @@ impl Wanted {
     pub async fn told(&self, engine: &Engine, authority: &Authority) -> &'static str {
         self.ask(engine, authority).await.map_or_else(|error| error.code(), |()| "done")
     }
+}
+
+/// An exemption for 300 days, from the time when every world begins.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn exemption() -> ExemptionTerms {
+    let until = start().plus(Duration::from_secs(300 * 24 * 3600));
+    let module = Module::parse("api_auth").expect("a module");
+    ExemptionTerms::new(module, FirstFactorKind::ApiKey, "the nightly export", until).expect("terms")
+}
+
+/// The recommended policy, with exemptions.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn exempting() -> Policy {
+    Policy::recommended().with_document(&json!({ "exemptions": true })).expect("a policy")
 }
 
 /// A configuration of a provider that no engine has.
@@ -201,6 +237,8 @@ pub fn may(operation: Operation) -> (bool, bool) {
         Operation::Unlock
         | Operation::Reset
         | Operation::Bypass
+        | Operation::GrantExemption
+        | Operation::EndExemption
         | Operation::IssueApiKey
         | Operation::ShowApiKey
         | Operation::RemoveApiKey

@@ -82,3 +82,11 @@ pub fn streams_are_whole(events: &[Event]) -> usize {
     }
     places.len()
 }
+
+/// Returns whether two events say that they have the same place of a stream.
+#[must_use]
+pub fn has_a_place_twice(events: &[Event]) -> bool {
+    let mut places: Vec<_> = events.iter().filter_map(Event::stream).map(|s| (s.id, s.seq)).collect();
+    places.sort_unstable();
+    places.windows(2).any(|pair| pair[0] == pair[1])
+}

@@ -8,6 +8,7 @@ mod configurations;
 mod crossbar;
 mod edges;
 mod edges_delivered;
+mod exemptions;
 mod inheritance;
 mod kount;
 mod kount_devices;

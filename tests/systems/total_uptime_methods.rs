@@ -1,18 +1,17 @@
-//! What users and administrators of such a company choose and set up: apps, whose word is needed, and API users.
+//! What users and administrators of such a company choose and set up: apps, and whose word is needed.
 
 use std::time::Duration;
 
 use audit_model::{Event, Kind};
 use mfa::{
-    Account, ApiKeyVerify, Authority, Begin, Choice, EnrolConfirm, EnrolmentStarted, Intent, Module, Reason,
-    RequestFacts, Response, Subject, Verify,
+    Authority, Begin, Choice, EnrolConfirm, EnrolmentStarted, Intent, Reason, Response, Subject, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_tests::acting::{method, refused};
 use mfa_tests::mailed::Mailed;
 use mfa_tests::rights::{enrol_ranked, first_factor, in_session_of, prove_on, scan};
 use mfa_tests::told::wrong_code;
-use mfa_tests::{STEP, World, acme, host, login, on_stores, session, totp};
+use mfa_tests::{STEP, World, host, login, on_stores, session, totp};
 use serde_json::json;
 use url::Url;
 
@@ -141,42 +140,6 @@ on_stores! {
         let bob = bob(&world, &company).await;
         let app = scan(&starts(&company, &bob, &host()).await.unwrap());
         assert_eq!((app.issuer(), app.label()), (Some("Total Uptime"), "Total Uptime:bob"));
-    }
-
-    /// An exemption is no flag of a user, which the library does not have: a program has the account's key, and its
-    /// logins need no second step. The user behind it is asked like anybody else.
-    async fn d17_a_program_goes_on_by_the_key_of_its_account_and_each_use_is_logged(world) {
-        let company = company(&world).await;
-        let bob = bob(&world, &company).await;
-        switch_on(&company, json!({})).await;
-        let issued = company.engine.api_key_create(&Account::new(acme()), &host()).await.unwrap();
-        let (module, facts) = (Module::parse("cb_api_auth").unwrap(), RequestFacts::new());
-        for used in 1..=2 {
-            let told = company.engine.api_key_verify(issued.key.expose_secret(), &module, &facts).await.unwrap();
-            assert!(matches!(told, ApiKeyVerify::Verified(_)), "{told:?}");
-            assert_eq!(world.events_of(Kind::ApiKeyAccepted).await.len(), used);
-        }
-        assert!(company.inbox.take().is_empty());
-        // No user's own login is exempt, neither by a page nor with the key as first factor.
-        assert!(matches!(company.engine.begin(login(&bob)).await.unwrap(), Begin::Challenge(_)));
-        let told = company.engine.api_key_verify(issued.key.expose_secret(), &module, &facts).await.unwrap();
-        let ApiKeyVerify::Verified(verified) = told else { panic!("{told:?}") };
-        let asked = verified.into_login(bob.clone(), Some(&session(&bob))).unwrap();
-        assert!(matches!(company.engine.begin(asked).await.unwrap(), Begin::Challenge(_)));
-    }
-
-    /// As in the row before, there is no exemption to give a reason for. The issue of a key has one that an
-    /// administrator may give, and need not.
-    async fn d18_who_issued_the_key_of_a_program_and_why_is_in_the_log(world) {
-        let company = company(&world).await;
-        let (ann, app) = enrol_ranked(&world, "ann", 1).await;
-        let account = Account::new(acme());
-        let proof = prove_on(&company.engine, &world, login(&ann), &app, &Intent::issue_api_key(&account)).await;
-        let by = Authority::proof_because(proof, Some(&session(&ann)), "the nightly export");
-        company.engine.api_key_create(&account, &by).await.unwrap();
-        let events = world.events_of(Kind::ApiKeyCreated).await;
-        let told: Vec<_> = events.iter().map(|event| (event.actor(), event.reason())).collect();
-        assert_eq!(told, [(Some("ann"), Some("the nightly export"))]);
     }
 
     async fn d19_an_administrator_sets_an_app_up_by_the_same_steps_and_the_log_says_so(world) {

@@ -40,7 +40,7 @@ macro_rules! kinds {
 kinds! {
     EngineOpened = 1, "engine_opened", "An engine was built on this store.", ["preset", "dangers", "clock", "entropy", "ring"];
     ChallengeBegun = 2, "challenge_begun", "A login passed its first factor, or a change needs a proof, and a second step was asked for.", ["method", "first_factor", "purpose", "device"];
-    LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor", "device"];
+    LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor", "device", "exemption"];
     LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];
     EnrolmentRequired = 5, "enrolment_required", "A login passed its first factor and must enrol a method first.", ["first_factor"];
     AnswerAccepted = 6, "answer_accepted", "An answer was right and completed its challenge.", ["method", "amr", "aal"];
@@ -68,7 +68,7 @@ kinds! {
     ProofSpent = 29, "proof_spent", "A proof was spent in its own account for a change in another one.", ["operation", "account"];
     ChangeRefused = 30, "change_refused", "A change was refused: whoever asked may not make it, or must prove more.", ["operation"];
     MfaDisabled = 31, "mfa_disabled", "A user gave up the second factor: every method was removed.", ["methods", "authority"];
-    UserReset = 32, "user_reset", "Every method was taken from a user.", ["methods", "authority"];
+    UserReset = 32, "user_reset", "Every method was taken from a user.", ["methods", "exemptions", "authority"];
     UserUnlocked = 33, "user_unlocked", "The delays and stops of a user's methods were lifted.", ["authority", "method"];
     UnlockRejected = 34, "unlock_rejected", "Codes that were given to lift a delay were refused.", ["method"];
     BypassIssued = 35, "bypass_issued", "A code was issued that lets a user in once.", ["until", "authority"];
@@ -106,6 +106,8 @@ kinds! {
     DeviceBanned = 83, "device_banned", "A device can never be trusted again.", ["device", "authority"];
     DeviceReused = 84, "device_reused", "A token of a trusted device was given that had been replaced: the device is forgotten.", ["device"];
     AccountForgotten = 77, "account_forgotten", "What was kept of an account and its users was deleted, and the personal values of its events erased.", ["authority", "users"];
+    ExemptionGranted = 90, "exemption_granted", "Logins of a user's programs are exempt from the second step; `why` is the reason.", ["exemption", "first_factor", "networks", "why", "until", "authority"];
+    ExemptionEnded = 91, "exemption_ended", "An exemption, or all of a user's, was ended before its time.", ["exemption", "authority"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod device;
 pub(crate) mod document;
 pub(crate) mod effects;
 pub(crate) mod enrol;
+pub(crate) mod exempt;
 mod fallback;
 pub(crate) mod forget;
 pub(crate) mod held;

@@ -10,6 +10,7 @@ mod destination;
 mod devices;
 mod document;
 mod enrol;
+mod exemption;
 mod forget;
 mod identity;
 mod keys;

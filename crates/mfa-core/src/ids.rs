@@ -1,4 +1,4 @@
-//! Ids of challenges, enrolments and devices, names of modules and providers.
+//! Ids of challenges, enrolments, devices and exemptions, names of modules and providers.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -77,6 +77,11 @@ random_id!(
 random_id!(
     /// Names a user's confirmed authenticator: what is switched to, preferred or removed.
     EnrolmentId, "enrolment"
+);
+
+random_id!(
+    /// Names an exemption of a user's programs, for reports and logs. A label: whoever knows it can do nothing with it.
+    ExemptionId, "exemption"
 );
 
 random_id!(
@@ -235,7 +240,7 @@ pub enum NameError {
     /// Not a UUID.
     #[error("{what} id is not a UUID")]
     NotUuid {
-        /// `challenge`, `enrolment` or `device`.
+        /// `challenge`, `enrolment`, `device` or `exemption`.
         what: &'static str,
     },
 }

@@ -35,6 +35,7 @@ mod driver;
 mod engine;
 mod entropy;
 mod error;
+mod exemption;
 mod explain;
 mod grant;
 mod http_status;
@@ -74,10 +75,13 @@ pub use directory::{Directory, StoredDirectory};
 pub use engine::{BuildError, Engine, EngineBuilder};
 pub use entropy::{Draw, Entropy, EntropyError, OsEntropy};
 pub use error::{DirectoryError, Error, FieldError};
+pub use exemption::{Exemption, ExemptionState, ExemptionTerms, Network};
 pub use explain::{ExplainedOutcome, Explanation, Rule};
 pub use grant::{Authenticated, Evidence, Grant, GrantMismatch};
 pub use http_status::{HttpOutcome, HttpStatus, http_status};
-pub use ids::{ChallengeId, ConfigurationId, DeviceId, EnrolmentId, Module, NameError, ProviderName};
+pub use ids::{
+    ChallengeId, ConfigurationId, DeviceId, EnrolmentId, ExemptionId, Module, NameError, ProviderName,
+};
 pub use keyed::KeyedHash;
 pub use keyring::{KeyId, KeyRing, KeyRingError, KeySource, KeySourceError};
 pub use link::{LinkAct, LinkConfirm, LinkEvent, LinkOpen, LinkProof, LinkToken, LinkView};

@@ -98,6 +98,9 @@ notices! {
     DeviceReused = 17, "device_reused", "A trusted device may have been copied",
         "Somebody gave the right password for your account and showed an older copy of what one of your trusted devices \
          keeps. Either it was copied, or an answer to that device was lost. The device is not trusted any more.";
+    /// Somebody with the right to do so exempted programs of the user.
+    Exempted = 20, "exempted", "Programs were exempted from the second step",
+        "An administrator let programs sign in to your account without a second step.";
     /// Everything that was kept of the user was deleted.
     Forgotten = 14, "forgotten", "Your sign-in methods were deleted",
         "Everything that was kept for the second step of signing in to your account was deleted, your methods with it.";

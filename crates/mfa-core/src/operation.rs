@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::settings::Change;
-use crate::{Account, ConfigurationId, DeviceId, EnrolmentId, ProviderName, Subject};
+use crate::{
+    Account, ConfigurationId, DeviceId, EnrolmentId, ExemptionId, ExemptionTerms, ProviderName, Subject,
+};
 
 macro_rules! operations {
     ($( $(#[$doc:meta])* $variant:ident = $code:literal; )*) => {
@@ -23,7 +25,7 @@ macro_rules! operations {
 
         impl Operation {
             /// Every operation.
-            pub const ALL: [Self; 18] = [$( Self::$variant, )*];
+            pub const ALL: [Self; 20] = [$( Self::$variant, )*];
 
             /// Returns the stable name, as in `remove_method`.
             #[must_use]
@@ -63,6 +65,10 @@ operations! {
     RevokeDevice = "revoke_device";
     /// Never trust a device again.
     BanDevice = "ban_device";
+    /// Exempt logins of a user's programs from the second step.
+    GrantExemption = "grant_exemption";
+    /// End an exemption of a user's programs.
+    EndExemption = "end_exemption";
     /// Issue an API key to an account; the one before is dead.
     IssueApiKey = "issue_api_key";
     /// Show an account's API key.
@@ -169,6 +175,18 @@ impl Intent {
     #[must_use]
     pub fn ban_device(whom: &Subject, id: DeviceId) -> Self {
         Self::new(Operation::BanDevice, whom).about(&id.to_string())
+    }
+
+    /// Exempts logins of the programs of `whom` by these very terms.
+    #[must_use]
+    pub fn grant_exemption(whom: &Subject, terms: &ExemptionTerms) -> Self {
+        Self::new(Operation::GrantExemption, whom).about(&terms.to_detail())
+    }
+
+    /// Ends the exemption `id` of the programs of `whom`.
+    #[must_use]
+    pub fn end_exemption(whom: &Subject, id: ExemptionId) -> Self {
+        Self::new(Operation::EndExemption, whom).about(&id.to_string())
     }
 
     /// Issues an API key to `account`, in place of the one it has.

@@ -8,8 +8,8 @@ use audit_model::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    ChallengeId, EnrolmentId, Grant, Operation, Proof, ProviderName, Reason, Reference, Status, Ticket,
-    TrustedDevice,
+    ChallengeId, EnrolmentId, ExemptionId, Grant, Operation, Proof, ProviderName, Reason, Reference, Status,
+    Ticket, TrustedDevice,
 };
 
 pub use managed::{
@@ -89,6 +89,8 @@ pub enum NotRequired {
     ModuleDoesNotAsk,
     /// The host decided not to challenge this login, and the policy leaves that to the host.
     NotChallenged,
+    /// The login meets an exemption of the user's programs, which an administrator granted.
+    Exempted(ExemptionId),
     /// The provider let the user in by its own rules, without having proven anything, and the host has said that
     /// this is enough ([`danger_accept_provider_bypass`](crate::EngineBuilder::danger_accept_provider_bypass)).
     ProviderBypass,
@@ -106,6 +108,7 @@ impl NotRequired {
             Self::Grace => "grace",
             Self::ModuleDoesNotAsk => "module_does_not_ask",
             Self::NotChallenged => "not_challenged",
+            Self::Exempted(_) => "exempted",
             Self::ProviderBypass => "provider_bypass",
             Self::BypassedBecauseUnavailable => "bypassed_because_unavailable",
         }

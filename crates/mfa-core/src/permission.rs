@@ -55,6 +55,7 @@ const PROOF: Permission = Never(Forbidden::StepUpRequired);
 /// | forget | yes | unless enforced | yes | – | – |
 /// | trust a device no more | yes | yes | yes | – | yes |
 /// | ban a device | yes | yes | yes | – | – |
+/// | exempt programs of a user, end an exemption | yes | never: nobody exempts themselves | yes | – | – |
 /// | change settings or policy of an account | yes | never: an account has no proof of its own | yes | – | – |
 /// | change or show a provider configuration of an account | yes | never: an account has no proof of its own | yes | – | – |
 /// | issue, show, remove an API key | yes | never: an account has no proof of its own | yes | – | – |
@@ -78,6 +79,8 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
             | Operation::Reset
             | Operation::Bypass
             | Operation::Forget
+            | Operation::GrantExemption
+            | Operation::EndExemption
             | Operation::IssueApiKey
             | Operation::ShowApiKey
             | Operation::RemoveApiKey
@@ -94,6 +97,8 @@ pub(crate) const fn permission(operation: Operation, right: Right) -> Permission
             Operation::Unlock
             | Operation::Reset
             | Operation::Bypass
+            | Operation::GrantExemption
+            | Operation::EndExemption
             | Operation::IssueApiKey
             | Operation::ShowApiKey
             | Operation::RemoveApiKey
@@ -129,6 +134,8 @@ mod tests {
             (Operation::Forget, "yuypp"),
             (Operation::RevokeDevice, "yyypy"),
             (Operation::BanDevice, "yyypp"),
+            (Operation::GrantExemption, "ynypp"),
+            (Operation::EndExemption, "ynypp"),
             (Operation::IssueApiKey, "ynypp"),
             (Operation::ShowApiKey, "ynypp"),
             (Operation::RemoveApiKey, "ynypp"),

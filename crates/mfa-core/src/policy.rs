@@ -226,6 +226,12 @@ impl Policy {
         Duration::from_secs(self.trust_days.saturating_mul(24 * 3600))
     }
 
+    /// Returns whether exemptions of programs may be granted, and count.
+    #[must_use]
+    pub const fn exemptions(&self) -> bool {
+        self.exemptions
+    }
+
     /// Returns whether API keys are kept as keyed hashes alone, so that nobody can be shown one again.
     #[must_use]
     pub const fn api_keys_hash_only(&self) -> bool {

@@ -9,6 +9,7 @@ pub(crate) mod device;
 pub(crate) mod directory;
 pub(crate) mod document;
 pub(crate) mod envelope;
+pub(crate) mod exemptions;
 pub(crate) mod identity;
 pub(crate) mod login;
 pub(crate) mod notice;
@@ -44,7 +45,7 @@ pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
 pub(crate) const IDENTITY: RecordKind = RecordKind::new("identity");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 21] = [
+pub(crate) const KINDS: [RecordKind; 22] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -55,6 +56,7 @@ pub(crate) const KINDS: [RecordKind; 21] = [
     INVITATION,
     NOTICE,
     DEVICE,
+    exemptions::EXEMPTIONS,
     DESTINATION,
     DESTINATION_NOTICES,
     DIRECTORY_USER,

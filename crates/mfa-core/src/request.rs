@@ -84,12 +84,13 @@ impl RiskDecision {
     }
 }
 
-/// Facts of a request, for the audit log. Nothing is decided by them. `Debug` shows the names of headers only:
+/// Facts of a request, for the audit log. Nothing is decided by them, but that the address of a login may be the one
+/// that an exemption is narrowed to. `Debug` shows the names of headers only:
 /// cookies and authorization are among them.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestFacts {
-    /// The address it came from, as the host's proxy set-up knows it.
+    /// The address it came from, as the host's proxy set-up knows it: never one that a header of the request claims.
     pub ip: Option<IpAddr>,
     /// Headers; all but `user-agent`, `host` and `accept-language` are left out of the log.
     pub headers: Vec<(String, String)>,

@@ -368,6 +368,12 @@ impl FirstFactorKind {
         }
     }
 
+    /// Returns whether it is one that programs log in with: logins by any other are never exempt.
+    #[must_use]
+    pub const fn is_of_a_program(self) -> bool {
+        matches!(self, Self::ApiKey | Self::MutualTls)
+    }
+
     /// Returns the kind of factor it proves, where that is known: of a sign-on elsewhere, a key of a program and
     /// a link to a mailbox nothing is claimed.
     pub(crate) const fn factor(self) -> Option<Factor> {

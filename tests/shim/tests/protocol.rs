@@ -130,10 +130,6 @@ fn a_field_or_an_op_of_later_work_is_refused_and_not_left_aside() {
         begin[field] = value;
         assert_eq!(shim.error(begin), bad_request(field));
     }
-    assert_eq!(
-        shim.error(json!({ "op": "user.put", "account": "acme", "user": "bob", "api_account": "x" })),
-        bad_request("api_account")
-    );
 }
 
 #[test]

@@ -4,10 +4,12 @@ use audit_model::{Kind, Outcome, Timestamp};
 
 use super::begin::{Beginning, Begun};
 use super::device::{self, Seen, look};
+use super::exempt::{self, Exempt};
 use super::survey::About;
 use super::{Rules, notice};
 use crate::driver::{Read, Records};
 use crate::record::device::{Device, device_key};
+use crate::record::exemptions::exemptions_key;
 use crate::record::login::Login as LoginRecord;
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, VAULT, user_key};
@@ -38,6 +40,7 @@ impl<'a> Arriving<'a> {
         keys.extend(
             self.device.as_ref().map(|claims| device_key(account, user, DeviceId::from_bytes(claims.id))),
         );
+        keys.extend(self.may_be_exempt().then(|| exemptions_key(account, user)));
         keys
     }
 
@@ -54,10 +57,30 @@ impl<'a> Arriving<'a> {
         look(rules, claims, whom, records, record.effective(now))
     }
 
-    pub(crate) fn about(&self, seen: &Seen, explain: bool) -> About<'_> {
+    /// Looks whether the login is exempt, once the user's record is read.
+    pub(crate) fn exempt(
+        &self,
+        rules: &Rules,
+        login: &Read<LoginRecord>,
+        records: &Records,
+        now: Timestamp,
+    ) -> Exempt {
+        if !self.may_be_exempt() {
+            return Exempt::No;
+        }
+        let at = if let Read::Live(record, _) = login { record.effective(now) } else { now };
+        exempt::look(rules, self.login, records, at)
+    }
+
+    /// Returns whether it is of a kind that an exemption may be for. A change is proven whatever there is.
+    const fn may_be_exempt(&self) -> bool {
+        self.login.first_factor.kind.is_of_a_program() && self.intent.is_none()
+    }
+
+    pub(crate) fn about(&self, seen: &Seen, exempt: &Exempt, explain: bool) -> About<'_> {
         let Login { subject, decision, method, .. } = self.login;
-        let (wanted, known) = (method.as_ref(), seen.is_known());
-        About { subject, decision: *decision, wanted, intent: self.intent, known, explain }
+        let (wanted, known, exempt) = (method.as_ref(), seen.is_known(), exempt.id());
+        About { subject, decision: *decision, wanted, intent: self.intent, known, exempt, explain }
     }
 }
 

@@ -7,12 +7,14 @@ use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 
 use super::arrive::Arriving;
 use super::device::Seen;
+use super::exempt::Exempt;
 use super::make::Started;
 use super::sends::charge_push;
 use super::survey::{Survey, Verdict, denied, survey};
 use super::{Registered, Rules, event, method};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
+use crate::record::exemptions::EXEMPTIONS;
 use crate::record::login::{Login as LoginRecord, TOLERATED_SKEW};
 use crate::record::open::{Entry, MAX_OPEN, Open};
 use crate::record::proof::{Held, TICKET_LIFE, Ticket as TicketRecord};
@@ -21,7 +23,7 @@ use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_k
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
     Begin, ChallengeId, Charge, DeniedReason, DeviceId, Draw, Effect, EnrolmentId, EnrolmentRequired, Error,
-    Expect, Intent, Login, Method, Reason, Role, Version,
+    Expect, Intent, Login, Method, NotRequired, Reason, Role, Version,
 };
 
 /// How many tickets of a user there are at most.
@@ -60,13 +62,17 @@ pub(crate) fn begin(
     let ahead = set_right(&mut read, now);
     let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
     let seen = arriving.look(rules, &read, records, now)?;
-    let survey = survey(rules, arriving.about(&seen, false), (&read, &vault), now);
+    let exempt = arriving.exempt(rules, &read, records, now);
+    let survey = survey(rules, arriving.about(&seen, &exempt, false), (&read, &vault), now);
     let seen = seen.within(&survey.usable);
     let (device, known) = (seen.device(), seen.is_known());
     let mut beginning =
         Beginning { rules, login, intent, now, ahead, device, known, changed: None, plan: Plan::default() };
     for (record, problem) in survey.refused.iter().collect::<BTreeSet<_>>() {
         beginning.note_refused(record, problem);
+    }
+    if let Exempt::Refused(problem) = exempt {
+        beginning.note_refused(EXEMPTIONS.as_str(), problem);
     }
     match (&seen, &mut read) {
         (Seen::Refused(problem), _) => beginning.note_refused("device", problem),
@@ -92,9 +98,12 @@ pub(crate) fn begin(
                 Read::Live(record, version) => Some(beginning.write_what_changed(record, version)?.fence),
                 Read::Absent | Read::Refused(_) => None,
             };
-            Begun::Answer(match verdict {
-                Verdict::EnrolmentRequired => beginning.ticket(fence, draw)?,
-                verdict => beginning.without_challenge(verdict),
+            Begun::Answer(match (verdict, exempt) {
+                (Verdict::EnrolmentRequired, _) => beginning.ticket(fence, draw)?,
+                (Verdict::NotRequired(NotRequired::Exempted(_)), Exempt::Met(met)) => {
+                    beginning.let_in_exempt(met)?
+                }
+                (verdict, _) => beginning.without_challenge(verdict),
             })
         }
     };

@@ -4,22 +4,23 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, UserId};
 
 use super::manage::{Changing, Managed};
 use super::notice;
-use crate::driver::{Decision, Read};
+use crate::driver::{Decision, Read, Records};
 use crate::permission::Right;
 use crate::plan::Plan;
-use crate::record::notice::{NOTICE_LIFE, Notice};
+use crate::record::exemptions::exemptions_key;
 use crate::record::open::Open;
-use crate::record::{LOGIN, NOTICE, OPEN, VAULT, challenge_key, user_key, users_key};
+use crate::record::{LOGIN, OPEN, VAULT, challenge_key, user_key};
 use crate::{Erase, Error, Expect, Intent, Key, NoticeKind};
 
 pub(crate) fn keys(account: &AccountId, user: &UserId) -> Vec<Key> {
     vec![user_key(account, LOGIN, user), user_key(account, OPEN, user)]
 }
 
-/// Deletes records that are left.
-pub(crate) fn sweep(left: &[Key]) -> Decision<()> {
+/// Deletes records that are left: those that were listed, and of those that were read what is there.
+pub(crate) fn sweep(left: &[Key], read: &[Key], records: &Records) -> Decision<()> {
     let mut plan = Plan::default();
-    for key in left {
+    let there = read.iter().filter(|key| records.stored_version(key).is_some());
+    for key in left.iter().chain(there) {
         plan.delete(key.clone(), Expect::Any);
     }
     Decision { plan, value: () }
@@ -46,6 +47,7 @@ impl Changing<'_> {
         };
         plan.delete(login_key, expect);
         plan.delete(user_key(account, VAULT, user), Expect::Any);
+        plan.delete(exemptions_key(account, user), Expect::Any);
         for key in listed {
             plan.delete_once(key.clone());
         }
@@ -74,27 +76,9 @@ impl Changing<'_> {
 
     /// Tells the user's contacts, under a name that is nobody's: nothing of the user is left.
     fn tell_forgotten(&mut self, plan: &mut Plan) -> Result<(), Error> {
-        let contacts: Vec<_> = self.subject.contacts().iter().filter(|c| c.is_verified()).cloned().collect();
-        if contacts.is_empty() {
-            return Ok(());
-        }
         let nobody = UserId::parse("~forgotten").map_err(|_| Error::Unavailable("a name for nobody"))?;
-        let (account, now, id) = (self.subject.account(), self.now, self.draw.take()?);
-        let to = notice::seal(self.rules, account, &nobody, &id, &contacts, self.draw)?;
-        let notice = Notice {
-            kind: NoticeKind::Forgotten,
-            at: now,
-            to,
-            told: 0,
-            charged: 0,
-            attempts: 0,
-            due_at: now,
-        };
-        plan.put(
-            users_key(account, NOTICE, &nobody, &id),
-            Expect::Absent,
-            &notice,
-            Some(now.plus(NOTICE_LIFE)),
-        )
+        let (account, id) = (self.subject.account(), self.draw.take()?);
+        let (kind, contacts) = (NoticeKind::Forgotten, self.subject.contacts());
+        notice::put(self.rules, (account, &nobody), id, kind, contacts, self.now, self.draw, plan)
     }
 }

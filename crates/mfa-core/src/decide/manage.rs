@@ -14,7 +14,7 @@ use crate::record::vault::Vault;
 use crate::record::{INVITATION, LOGIN, VAULT, user_key, users_key};
 use crate::{
     Draw, EnrolmentId, Error, Expect, FieldError, Forbidden, Intent, Key, Method, MethodSelector, NoticeKind,
-    Subject, Version,
+    Operation, Subject, Version,
 };
 
 /// What a change comes to; a refusal may be an event, so it is committed like a change.
@@ -91,7 +91,7 @@ impl Changing<'_> {
         Ok(Decision { plan, value: Ok(enrolment.id) })
     }
 
-    /// Takes every method from the user, by their own will or another's.
+    /// Takes every method from the user, by their own will or another's; a reset ends their exemptions too.
     pub(crate) fn clear(&mut self, intent: &Intent, kind: Kind, told: NoticeKind) -> Managed<()> {
         let read = self.login()?;
         let mut plan = Plan::default();
@@ -99,7 +99,12 @@ impl Changing<'_> {
             Ok(allowed) => allowed,
             Err(why) => return Ok(self.refused(intent, why)),
         };
-        let event = allowed.describe(self.event(kind));
+        let mut event = allowed.describe(self.event(kind));
+        if intent.operation() == Operation::Reset
+            && let Some(ended) = self.end_exemptions(&mut plan)
+        {
+            event = event.field("exemptions", ended);
+        }
         let Some((mut login, version)) = read else {
             plan.events([event]);
             return Ok(Decision { plan, value: Ok(()) });

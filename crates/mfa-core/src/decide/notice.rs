@@ -44,6 +44,28 @@ pub(crate) fn queue(
     Ok(Some(id))
 }
 
+/// Writes a notice under the random `id`, to the verified ones of `contacts`: for what has no other record that could say
+/// whether one was queued.
+#[expect(clippy::too_many_arguments, reason = "whom, of what, when, and where it is written")]
+pub(crate) fn put(
+    rules: &Rules,
+    (account, user): (&AccountId, &UserId),
+    id: [u8; 16],
+    kind: NoticeKind,
+    contacts: &[Contact],
+    now: Timestamp,
+    draw: &mut Draw,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let contacts: Vec<_> = contacts.iter().filter(|contact| contact.is_verified()).cloned().collect();
+    if contacts.is_empty() {
+        return Ok(());
+    }
+    let to = seal(rules, account, user, &id, &contacts, draw)?;
+    let notice = Notice { kind, at: now, to, told: 0, charged: 0, attempts: 0, due_at: now };
+    plan.put(users_key(account, NOTICE, user, &id), Expect::Absent, &notice, Some(now.plus(NOTICE_LIFE)))
+}
+
 /// Seals contacts for the record `id` of a user.
 pub(crate) fn seal(
     rules: &Rules,

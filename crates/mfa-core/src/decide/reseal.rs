@@ -14,6 +14,7 @@ use crate::record::configurations::{CONFIGURATIONS, Configurations};
 use crate::record::device::Device;
 use crate::record::directory::{self, DirectoryUser};
 use crate::record::document::{Document, POLICY, SETTINGS};
+use crate::record::exemptions::{EXEMPTIONS, Exemptions};
 use crate::record::identity::HeldIdentity;
 use crate::record::login::Login;
 use crate::record::notice::Notice;
@@ -104,6 +105,7 @@ pub(crate) fn reseal(
         TICKET => again.rewrap::<Ticket>(|_| Ok(())),
         INVITATION => again.rewrap::<Invitation>(|_| Ok(())),
         DEVICE => again.rewrap::<Device>(|_| Ok(())),
+        EXEMPTIONS => again.rewrap::<Exemptions>(|_| Ok(())),
         DIRECTORY_USER => again.rewrap::<DirectoryUser>(|row| again.directory(row, draw)),
         SETTINGS | POLICY => again.rewrap::<Document>(|_| Ok(())),
         VAULT => {

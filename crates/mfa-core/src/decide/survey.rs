@@ -14,8 +14,8 @@ use crate::driver::Read;
 use crate::record::login::{Enrolment, Login};
 use crate::record::vault::{Place, Vault};
 use crate::{
-    Denied, DeniedReason, EnrolmentId, Intent, MethodSelector, NotRequired, RiskDecision, Role, Rule,
-    SecretBytes, Subject, Trigger,
+    Denied, DeniedReason, EnrolmentId, ExemptionId, Intent, MethodSelector, NotRequired, RiskDecision, Role,
+    Rule, SecretBytes, Subject, Trigger,
 };
 
 /// What a login needs.
@@ -56,6 +56,8 @@ pub(crate) struct About<'a> {
     pub(crate) intent: Option<&'a Intent>,
     /// A token of a device was shown that succeeded before.
     pub(crate) known: bool,
+    /// The exemption that it meets.
+    pub(crate) exempt: Option<ExemptionId>,
     /// The rules are to be told.
     pub(crate) explain: bool,
 }
@@ -164,6 +166,10 @@ impl Survey {
         }
         if rules.module_is_off() {
             return Some(denied(DeniedReason::ModuleDisabled, None));
+        }
+        if let Some(id) = about.exempt {
+            self.note("exemption", id, "store");
+            return Some(Verdict::NotRequired(NotRequired::Exempted(id)));
         }
         if rules.policy.enforces_at(now) {
             return None;

@@ -16,6 +16,10 @@ impl Rules {
         self.shown(event, Attempt::new(AUTH_TYPE, "multi factor authentication was successful"), true)
     }
 
+    pub(super) fn exempted(&self, event: EventBuilder) -> EventBuilder {
+        self.shown(event, Attempt::new(AUTH_TYPE, "no multi factor authentication: the user is exempt"), true)
+    }
+
     pub(super) fn rejected(&self, event: EventBuilder, reason: Reason, module: &Module) -> EventBuilder {
         if reason == Reason::ModuleDisabled {
             return self.disabled(event, module);

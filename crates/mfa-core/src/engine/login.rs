@@ -355,8 +355,12 @@ impl Engine {
         begin::set_right(&mut read, now);
         let vault = records.read(&user_key(account, VAULT, user));
         let seen = arriving.look(rules, &read, &records, now)?;
-        let mut survey = survey(rules, arriving.about(&seen, true), (&read, &vault), now);
+        let exempt = arriving.exempt(rules, &read, &records, now);
+        let mut survey = survey(rules, arriving.about(&seen, &exempt, true), (&read, &vault), now);
         let seen = seen.within(&survey.usable);
+        if login.first_factor.kind.is_of_a_program() {
+            survey.note("exemptions", rules.policy.exemptions(), rules.origin("exemptions"));
+        }
         if login.device.is_some() {
             survey.note("trust", rules.policy.trust(), rules.origin("trust"));
             survey.note("device", seen.code(), "store");

@@ -5,11 +5,13 @@ use audit_model::{AccountId, Kind, Scope, UserId};
 use super::Engine;
 use super::enrol::turn;
 use crate::decide::authorise::note_refused;
+use crate::decide::forget::sweep;
 use crate::decide::identity::held_by;
 use crate::decide::manage::{Changing, Managed};
 use crate::decide::permit::Permit;
 use crate::decide::{manage, select};
 use crate::driver::{Decision, Records, Turn};
+use crate::record::exemptions::exemptions_key;
 use crate::record::{DEVICE, INVITATION, NOTICE, PENDING, PROOF, TICKET, users_prefix};
 use crate::{
     Authority, EnrolmentId, Error, Forbidden, Intent, Key, Method, MethodSelector, NoticeKind, RecordKind,
@@ -231,8 +233,10 @@ impl Engine {
     /// there by now: what comes later was begun for a user who was forgotten already.
     async fn sweep(&self, account: &AccountId, user: &UserId) -> Result<(), Error> {
         let left = self.listed(account, user).await?;
-        let turn = Turn { account: account.clone(), user: user.clone(), keys: Vec::new() };
-        self.inner.driver.run(&turn, None, |_, _, _| Ok(crate::decide::forget::sweep(&left))).await?;
+        let keys = vec![exemptions_key(account, user)];
+        let turn = Turn { account: account.clone(), user: user.clone(), keys };
+        let decide = |records: &_, _, _: &mut _| Ok(sweep(&left, &turn.keys, records));
+        self.inner.driver.run(&turn, None, decide).await?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::Engine;
 use crate::decide::manage::{self, Changing};
 use crate::decide::unlock::unlock;
 use crate::driver::Turn;
+use crate::record::exemptions::exemptions_key;
 use crate::{
     Answer, Authority, Error, Intent, IssuedBypass, IssuedInvitation, Login, NoticeKind, ProviderName,
     Unlocked,
@@ -116,7 +117,8 @@ impl Engine {
         let intent = Intent::reset(&subject);
         let decide =
             |changing: &mut Changing<'_>| changing.clear(&intent, Kind::UserReset, NoticeKind::Reset);
-        self.managed(&subject, authority, &[], |_| Ok(intent.clone()), decide).await
+        let keys = [exemptions_key(subject.account(), subject.user())];
+        self.managed(&subject, authority, &keys, |_| Ok(intent.clone()), decide).await
     }
 
     /// Issues a code that lets a user in once within `life`, at most a day. Hand it over by a way that shows who

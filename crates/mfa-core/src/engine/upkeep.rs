@@ -17,7 +17,8 @@ impl Engine {
     /// again. Ends every open challenge, proof, ticket and invitation; refuses codes that were possible before now;
     /// removes recovery sets, whose users are told to have new ones issued, bypass codes, and devices that are not
     /// banned. API keys are refused until they are issued anew: one that was reset since would be good again.
-    /// Returns how many users it went through. Calling it again is safe, and needed if it failed half-way.
+    /// Exemptions end, for one that was ended since would be there again. Returns how many users it went through.
+    /// Calling it again is safe, and needed if it failed half-way.
     ///
     /// What was changed since the backup and is gone, such as a method that was removed, no library can know: the
     /// recipe for a restored backup says what to look at.
@@ -55,6 +56,7 @@ impl Engine {
             self.delete_all(kind).await?;
         }
         self.void_api_keys().await?;
+        self.void_exemptions().await?;
         self.say(Kind::BackupRestored, actor, reason, users).await?;
         Ok(users)
     }

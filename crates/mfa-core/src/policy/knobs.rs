@@ -139,6 +139,8 @@ knobs! {
         "A user may trust a device, which is then not asked for a second step.";
     trust_days: u64 = 30, Tenant, Lower, Some((1, 30)), "30",
         "How long a device is trusted, in days.";
+    exemptions: bool = false, Tenant, False, None, "false",
+        "Administrators may exempt the logins of programs, by API key or client certificate, from the second step.";
     api_keys_hash_only: bool = true, Host, True, None, "true",
         "API keys are kept as keyed hashes alone; otherwise sealed besides, so that they can be shown again.";
     trigger: Trigger = Trigger::OptIn, Host, Neither, None, "opt_in",

@@ -38,14 +38,15 @@ impl Policy {
     }
 
     /// As Total Uptime: a company asks all its users, who choose among codes by SMS or e-mail, an authenticator app
-    /// and Duo, and have two minutes. SMS and e-mail stay the fallback of every user, whatever else they chose, and
-    /// whatever else the company offers.
+    /// and Duo, and have two minutes. API users may be exempt, each by an administrator. SMS and e-mail stay the
+    /// fallback of every user, whatever else they chose, and whatever else the company offers.
     #[must_use]
     pub fn total_uptime() -> Self {
         Self {
             offered: Some(names(&["duo", "email", "sms", "totp"])),
             always_offered: Some(names(&["email", "sms"])),
             challenge_ttl_s: 120,
+            exemptions: true,
             stronger_hides_delivered: false,
             recovery: RecoveryForm::None,
             ..Self::recommended()
@@ -73,6 +74,7 @@ impl Policy {
     /// | `first_document` | a document that sets one thing takes nothing from those above it |
     /// | `delivered_beside_stronger` | a code by e-mail or telephone is enough for whoever has something stronger |
     /// | `first_method_by_password` | whoever knows the password of a user without a method enrols theirs |
+    /// | `exemptions` | a program that an administrator exempted is not asked for more than its key |
     /// | `trusted_devices` | whoever has the cookie of a trusted device and the password is not asked for more |
     #[must_use]
     pub fn dangers(&self) -> Vec<&'static str> {
@@ -82,6 +84,7 @@ impl Policy {
             (self.inheritance == Inheritance::FirstDocument, "first_document"),
             (!self.stronger_hides_delivered, "delivered_beside_stronger"),
             (!self.first_enrolment_needs_invitation, "first_method_by_password"),
+            (self.exemptions, "exemptions"),
             (self.trust, "trusted_devices"),
         ];
         found.into_iter().filter_map(|(is_so, name)| is_so.then_some(name)).collect()
