@@ -111,6 +111,12 @@ impl Policy {
         self.enforced_from
     }
 
+    /// Returns whether accounts on which a method is enforced from above may use provider configurations of their own.
+    #[must_use]
+    pub const fn accept_own_configurations(&self) -> bool {
+        self.accept_own_configurations
+    }
+
     /// Returns which logins are asked for a second factor.
     #[must_use]
     pub const fn trigger(&self) -> Trigger {

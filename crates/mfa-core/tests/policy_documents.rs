@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use mfa_core::settings::Origin;
-use mfa_core::{AccountId, Ancestor, KnobClass, KnobInfo, Policy, PolicyDocument, Stronger};
+use mfa_core::{AccountId, Ancestor, EffectivePolicy, KnobClass, KnobInfo, Policy, PolicyDocument, Stronger};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -47,14 +47,18 @@ fn tree() -> impl Strategy<Value = (Vec<Ancestor>, Vec<Value>)> {
     })
 }
 
-fn resolved(lineage: &[Ancestor], documents: &[Value]) -> BTreeMap<&'static str, (Value, Option<Origin>)> {
+fn effective(lineage: &[Ancestor], documents: &[Value]) -> EffectivePolicy {
     let origins = lineage.iter().map(|ancestor| Origin::Account(ancestor.account.clone()));
     let parsed: BTreeMap<_, _> = origins
         .chain([Origin::System])
         .zip(documents)
         .map(|(origin, document)| (origin, PolicyDocument::parse(document).unwrap()))
         .collect();
-    let effective = Policy::recommended().resolve(lineage, |origin| parsed.get(origin));
+    Policy::recommended().resolve(lineage, |origin| parsed.get(origin))
+}
+
+fn resolved(lineage: &[Ancestor], documents: &[Value]) -> BTreeMap<&'static str, (Value, Option<Origin>)> {
+    let effective = effective(lineage, documents);
     let value = |name| effective.policy.value(name).unwrap();
     Policy::KNOBS
         .iter()
@@ -112,6 +116,34 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn s07_who_enforces_a_method_is_answered_for_by_nobody_below((lineage, documents) in tree()) {
+        let from = effective(&lineage, &documents).configurations_from;
+        let place = |origin: &Origin| match origin {
+            Origin::Account(account) => lineage.iter().position(|ancestor| ancestor.account == *account).unwrap(),
+            _ => lineage.len(),
+        };
+        let from = from.as_ref().map(place);
+        let requires =
+            |index: usize| enforces(&documents[index], "enforced") && documents[index]["enforced"] == json!(true);
+        for index in (0..documents.len()).filter(|index| requires(*index)) {
+            let above = &documents[index..];
+            // Nobody said that it may be otherwise, or somebody above says that it never may.
+            let accepts = above.iter().find_map(|document| document["accept_own_configurations"].as_bool());
+            let never = above.iter().skip(1).any(|document| {
+                enforces(document, "accept_own_configurations") && document["accept_own_configurations"] == json!(false)
+            });
+            if accepts != Some(true) || never {
+                prop_assert!(from.is_some_and(|from| from >= index));
+            }
+        }
+        prop_assert!(from.is_none_or(requires));
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
@@ -119,7 +151,7 @@ proptest! {
         let resolved = resolved(&lineage, &documents);
         let counting = counting(&lineage);
         for knob in Policy::KNOBS {
-            let day = knob.name == "enforced_from";
+            let day = ["enforced_from", "accept_own_configurations"].contains(&knob.name);
             if documents.iter().any(|document| {
                 enforces(document, knob.name) || (day && enforces(document, "enforced"))
             }) {

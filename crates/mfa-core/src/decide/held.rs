@@ -30,6 +30,8 @@ const DOCUMENTS: [RecordKind; 3] = [SETTINGS, POLICY, CONFIGURATIONS];
 pub(crate) struct Documents {
     /// Where each knob that a document set came from.
     pub(crate) origins: BTreeMap<&'static str, Origin>,
+    /// From whom on up provider configurations are accepted, where not from everybody.
+    pub(crate) configurations_from: Option<Origin>,
     /// The settings of the module that a login comes through.
     pub(crate) module: Option<Arc<Effective>>,
     /// The provider configuration that the module selects, where one is selected.
@@ -92,7 +94,8 @@ impl Rules {
             // What is of no module is of what all modules name.
             None => Named::by_all(self.modules.iter().map(resolve)),
         };
-        let found = self.selected(named, lineage, records)?;
+        let configurations_from = effective.configurations_from;
+        let found = self.selected(named, configurations_from.as_ref(), lineage, records)?;
         let (providers, selected) = match found {
             Some(found) => {
                 let (providers, selected) = found.applied(self);
@@ -100,7 +103,8 @@ impl Rules {
             }
             None => (Arc::clone(&self.providers), None),
         };
-        let documents = Documents { origins: effective.origins, module, selected, some_module_asks };
+        let origins = effective.origins;
+        let documents = Documents { origins, configurations_from, module, selected, some_module_asks };
         Ok(Cow::Owned(Self { policy: effective.policy, documents, providers, ..self.clone() }))
     }
 

@@ -57,6 +57,8 @@ pub(crate) enum Selected {
 pub(crate) enum Unusable {
     /// There is none, it is not one that the account may use, or its provider is no second factor that is registered.
     Missing,
+    /// It is of an account below one that enforces a method and accepts no configurations of those below it.
+    NotAccepted,
     Disabled(ProviderName),
     /// Its provider refuses the settings: which of them, and whether it is not there.
     Invalid {
@@ -70,6 +72,7 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str(NOT_CONFIGURED),
+            Self::NotAccepted => f.write_str("the multi factor authentication provider is not accepted"),
             Self::Disabled(provider) => write!(f, "provider {provider} is disabled"),
             Self::Invalid { provider, key, is_missing } => {
                 let what = if *is_missing { "missing" } else { "invalid" };
@@ -109,10 +112,11 @@ impl Found {
 
 impl Rules {
     /// Finds the configuration that is named; where none is, the system's of the default provider. `None` where the
-    /// system has none either: then what the host registered holds.
+    /// system has none either: then what the host registered holds. Those of accounts below `from` are not accepted.
     pub(super) fn selected(
         &self,
         named: Option<Named>,
+        from: Option<&Origin>,
         lineage: &[Ancestor],
         records: &Records,
     ) -> Result<Option<Found>, Error> {
@@ -128,6 +132,9 @@ impl Rules {
             .is_none_or(|owner| visible(lineage).iter().any(|ancestor| ancestor.account == *owner));
         if !may {
             return Ok(Some(Found::Unusable(Unusable::Missing)));
+        }
+        if owner.as_ref().is_some_and(|owner| !is_accepted(owner, from, lineage)) {
+            return Ok(Some(Found::Unusable(Unusable::NotAccepted)));
         }
         let scope = owner.clone().map_or(Scope::System, Scope::Account);
         let all: Option<Arc<Configurations>> = self.configurations(records, scope)?;
@@ -178,6 +185,16 @@ impl Rules {
             }
             _ => true,
         }
+    }
+}
+
+/// Returns whether an account of the lineage is `from` or is above it. The system is above all.
+fn is_accepted(owner: &AccountId, from: Option<&Origin>, lineage: &[Ancestor]) -> bool {
+    let place = |account: &AccountId| lineage.iter().position(|ancestor| ancestor.account == *account);
+    match from {
+        None => true,
+        Some(Origin::Account(from)) => place(owner) >= place(from),
+        Some(_) => false,
     }
 }
 

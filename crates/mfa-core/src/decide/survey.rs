@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use audit_model::Timestamp;
 
+use super::selected::Unusable;
 use super::{Rules, select};
 use crate::driver::Read;
 use crate::record::login::{Enrolment, Login};
@@ -69,13 +70,18 @@ pub(crate) fn survey(
     now: Timestamp,
 ) -> Survey {
     let mut survey = by_records(rules, about, records, now);
-    let is_asked = matches!(survey.verdict, Verdict::Challenge(_) | Verdict::EnrolmentRequired);
-    if is_asked
-        && about.intent.is_none()
-        && let Some(why) = rules.documents.unusable().filter(|_| rules.asks_in_vain())
-    {
-        survey.note("configuration", why, "configuration");
-        survey.verdict = denied(DeniedReason::Unavailable, None);
+    let unusable = rules.documents.unusable().filter(|_| about.intent.is_none());
+    if let Some(why) = unusable {
+        let from = rules.documents.configurations_from.as_ref().filter(|_| *why == Unusable::NotAccepted);
+        survey.note(
+            "configuration",
+            why,
+            from.map_or(Cow::Borrowed("configuration"), |of| of.to_string().into()),
+        );
+        let is_asked = matches!(survey.verdict, Verdict::Challenge(_) | Verdict::EnrolmentRequired);
+        if is_asked && rules.asks_in_vain() {
+            survey.verdict = denied(DeniedReason::Unavailable, None);
+        }
     }
     survey
 }

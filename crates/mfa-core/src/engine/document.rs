@@ -184,7 +184,9 @@ impl Engine {
     pub async fn policy_resolve(&self, account: &Account) -> Result<EffectivePolicy, Error> {
         let records = self.load_documents(account).await?;
         let held = self.inner.rules.held(account.lineage(), None, &records)?;
-        Ok(EffectivePolicy { policy: held.policy.clone(), origins: held.documents.origins.clone() })
+        let (origins, configurations_from) =
+            (held.documents.origins.clone(), held.documents.configurations_from.clone());
+        Ok(EffectivePolicy { policy: held.policy.clone(), origins, configurations_from })
     }
 
     async fn put(

@@ -38,6 +38,9 @@ pub struct EffectivePolicy {
     pub policy: Policy,
     /// Where each knob that a document set came from; the others are of the host's code.
     pub origins: BTreeMap<&'static str, Origin>,
+    /// The farthest account, or the system, that enforces a method without accepting configurations of those below it:
+    /// provider configurations count that are its own or are of somebody above it. `None` where all do.
+    pub configurations_from: Option<Origin>,
 }
 
 impl PolicyDocument {
@@ -116,7 +119,8 @@ impl Policy {
     ///
     /// The nearest document that sets a knob decides, up to and including the first reseller, then the system's. After
     /// that each knob is made as strong as every account above, beyond resellers too, and the system, enforces it. Who
-    /// enforces that users must have a method enforces the day from which on, as it is for the one who enforces it.
+    /// enforces that users must have a method enforces the day from which on, as it is for the one who enforces it, and
+    /// likewise whether accounts below may use provider configurations of their own.
     #[must_use]
     pub fn resolve<'a>(
         &self,
@@ -133,25 +137,36 @@ impl Policy {
                 set(&origin).map(|document| (origin, document, counts))
             })
             .collect();
-        let mut effective = EffectivePolicy { policy: self.clone(), origins: BTreeMap::new() };
-        // The day as it is at each level, the farthest first.
-        let (mut day, mut days) = (self.enforced_from, Vec::new());
+        let mut effective =
+            EffectivePolicy { policy: self.clone(), origins: BTreeMap::new(), configurations_from: None };
+        // What goes with a method that is enforced, as it is at each level, the farthest first.
+        let mut with = self.clone();
+        let (mut all_with, mut may_accept) = (Vec::new(), true);
         for (origin, document, counts) in levels.iter().rev() {
-            if document.set.contains("enforced_from") {
-                day = document.values.enforced_from;
+            for name in ["enforced_from", "accept_own_configurations"] {
+                if document.set.contains(name) {
+                    with.take(name, &document.values);
+                }
             }
-            days.push(day);
+            with.accept_own_configurations &= may_accept;
+            if document.enforced.contains("accept_own_configurations") {
+                may_accept &= document.values.accept_own_configurations;
+            }
+            all_with.push(with.clone());
             for name in document.set.iter().filter(|_| *counts) {
                 effective.policy.take(name, &document.values);
                 effective.origins.insert(name, origin.clone());
             }
         }
-        for ((origin, document, _), day) in levels.iter().zip(days.into_iter().rev()) {
+        for ((origin, document, _), with) in levels.iter().zip(all_with.into_iter().rev()) {
             for name in &document.enforced {
                 effective.enforce(name, &document.values, origin);
                 if *name == "enforced" && document.values.enforced {
-                    let from = Self { enforced_from: day, ..document.values.clone() };
-                    effective.enforce("enforced_from", &from, origin);
+                    effective.enforce("enforced_from", &with, origin);
+                    effective.enforce("accept_own_configurations", &with, origin);
+                    if !with.accept_own_configurations {
+                        effective.configurations_from = Some(origin.clone());
+                    }
                 }
             }
         }

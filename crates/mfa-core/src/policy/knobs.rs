@@ -104,6 +104,8 @@ knobs! {
         "A user without a method must enrol one before logging in.";
     enforced_from: u64 = 0, Tenant, Lower, Some((0, 253_402_300_799)), "0",
         "From when on that holds, in unix seconds: until then a user without a method is let in and told.";
+    accept_own_configurations: bool = false, Tenant, False, None, "false",
+        "Where `enforced` is enforced on accounts below, provider configurations of their own count for their logins.";
     offered: Option<BTreeSet<String>> = None, Tenant, Subset, None,
         "every registered provider but those by e-mail and telephone",
         "The providers that may be used.";

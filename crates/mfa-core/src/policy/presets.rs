@@ -72,6 +72,7 @@ impl Policy {
     /// | `per_module` | whoever has a method is let in without it through a module that does not ask |
     /// | `on_decision` | whoever has a method is let in without it unless the host decides otherwise |
     /// | `first_document` | a document that sets one thing takes nothing from those above it |
+    /// | `own_configurations` | a provider of an account's own answers for it where an account above enforces a method |
     /// | `delivered_beside_stronger` | a code by e-mail or telephone is enough for whoever has something stronger |
     /// | `first_method_by_password` | whoever knows the password of a user without a method enrols theirs |
     /// | `exemptions` | a program that an administrator exempted is not asked for more than its key |
@@ -82,6 +83,7 @@ impl Policy {
             (self.trigger == Trigger::PerModule, "per_module"),
             (self.trigger == Trigger::OnDecision, "on_decision"),
             (self.inheritance == Inheritance::FirstDocument, "first_document"),
+            (self.accept_own_configurations, "own_configurations"),
             (!self.stronger_hides_delivered, "delivered_beside_stronger"),
             (!self.first_enrolment_needs_invitation, "first_method_by_password"),
             (self.exemptions, "exemptions"),
