@@ -13,7 +13,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 22] = [
+pub const KINDS: [RecordKind; 23] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -23,6 +23,7 @@ pub const KINDS: [RecordKind; 22] = [
     RecordKind::new("ticket"),
     RecordKind::new("invitation"),
     RecordKind::new("notice"),
+    RecordKind::new("message"),
     RecordKind::new("device"),
     RecordKind::new("exemptions"),
     RecordKind::new("directory_user"),

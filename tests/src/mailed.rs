@@ -1,20 +1,21 @@
 //! A user who gets codes and links, and the mailbox they arrive in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mfa::delivery::Delivered;
 use mfa::delivery::address::{Domain, Region};
 use mfa::delivery::select::SmsRules;
 use mfa::delivery::text::{SiteName, Texts};
 use mfa::{
-    Choice, Contact, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted, LinkToken, Policy, ProviderName,
-    Response, Subject,
+    Challenge, Choice, Contact, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted, LinkToken, Policy,
+    ProviderName, RecordKind, Response, Status, Subject, Verify,
 };
 use mfa_testkit::inbox::{Inbox, Received};
 use serde_json::{Value, json};
 
 use crate::notified::{mail, reachable};
-use crate::{World, host, login};
+use crate::{World, acme, host, login};
 
 /// Where links lead.
 pub const LINK_URL: &str = "https://login.acme.example/confirm";
@@ -65,6 +66,23 @@ pub fn offering(providers: &[&str]) -> Policy {
     Policy::recommended().with_document(&json!({"offered": providers})).expect("a policy")
 }
 
+/// Such a policy that has codes and links wait in the outbox.
+///
+/// # Panics
+/// As [`offering`].
+#[must_use]
+pub fn queueing(providers: &[&str]) -> Policy {
+    offering(providers).with_document(&json!({"messages_by_outbox": true})).expect("a policy")
+}
+
+/// Returns how many messages of challenges wait.
+///
+/// # Panics
+/// If the store fails.
+pub async fn waiting(world: &World) -> usize {
+    world.store.scan(RecordKind::new("message"), None, 1_000, world.now()).await.expect("a scan").len()
+}
+
 impl Mailed {
     /// Starts a node with `email`, by these settings, and `sms`, by codes.
     ///
@@ -85,6 +103,58 @@ impl Mailed {
         let email = Delivered::email(texts()).expect("a provider");
         let engine = Self::node(world, &inbox, email, settings).build().await.expect("an engine");
         Self { engine, inbox }
+    }
+
+    /// Makes one whose codes and links wait in the outbox.
+    ///
+    /// # Panics
+    /// If it cannot be built.
+    pub async fn queueing(world: &World, settings: Value) -> Self {
+        let inbox = Inbox::new();
+        let email = Delivered::email(texts()).expect("a provider");
+        let node = Self::node(world, &inbox, email, settings);
+        let node = node.policy(queueing(&["email", "sms", "totp"]));
+        Self { engine: node.build().await.expect("an engine"), inbox }
+    }
+
+    /// Makes one whose codes and links wait in the outbox, and bob with these methods, an hour after their set-up.
+    ///
+    /// # Panics
+    /// If it cannot be built.
+    pub async fn queueing_with_bob(world: &World, providers: &[&str]) -> (Self, Subject) {
+        let mailed = Self::queueing(world, Value::Null).await;
+        let bob = mailed.add(world, "bob").await;
+        for provider in providers {
+            mailed.enrol(world, &bob, provider).await;
+        }
+        let _ = mailed.inbox.take_tried();
+        world.clock.advance(Duration::from_secs(3600));
+        (mailed, bob)
+    }
+
+    /// Answers `challenge`.
+    ///
+    /// # Panics
+    /// If it cannot be judged.
+    pub async fn answer(&self, challenge: &Challenge, code: &str) -> Verify {
+        self.engine.verify(&challenge.reference, Response::code(code)).await.expect("a verdict")
+    }
+
+    /// Returns the status of `challenge`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn status(&self, challenge: &Challenge) -> Status {
+        self.engine.status(&acme(), challenge.id).await.expect("a read").expect("a challenge").status
+    }
+
+    /// Sends what waits: how many left, wait on, and were given up.
+    ///
+    /// # Panics
+    /// If the store fails.
+    pub async fn drain(&self) -> [u64; 3] {
+        let drained = self.engine.drain_notices(100).await.expect("a drain");
+        [drained.sent, drained.waiting, drained.given_up]
     }
 
     /// Adds a user with a verified mailbox and telephone.
@@ -158,7 +228,7 @@ impl Mailed {
     ///
     /// # Panics
     /// If there is no challenge.
-    pub async fn begin(&self, user: &Subject) -> mfa::Challenge {
+    pub async fn begin(&self, user: &Subject) -> Challenge {
         match self.engine.begin(login(user)).await.expect("a begin") {
             mfa::Begin::Challenge(challenge) => challenge,
             other => panic!("no challenge: {other:?}"),

@@ -50,7 +50,7 @@ kinds! {
     ChallengeEnded = 10, "challenge_ended", "A challenge reached a terminal state without success.", ["status", "method"];
     ChallengeSwitched = 11, "challenge_switched", "A challenge was moved to another method.", ["from", "method"];
     EffectCharged = 12, "effect_charged", "An effect that spends something was charged and is about to run; `prefix` has the first digits, four at most, of the number that a message goes to.", ["method", "enrolment", "effect", "charge", "prefix"];
-    EffectDropped = 13, "effect_dropped", "A result came for an effect that is no longer awaited.", ["method", "effect"];
+    EffectDropped = 13, "effect_dropped", "A result came for an effect that is no longer awaited, or a message that waited in the outbox is not sent for that reason.", ["method", "effect"];
     Fallback = 14, "fallback", "A message could not be delivered and the next channel was taken.", ["from", "method"];
     EnrolmentBegun = 15, "enrolment_begun", "A method is being enrolled and waits for its confirmation.", ["method", "enrolment", "authority"];
     EnrolmentConfirmed = 16, "enrolment_confirmed", "A method was confirmed and counts from now on.", ["method", "enrolment", "authority"];
@@ -108,6 +108,8 @@ kinds! {
     AccountForgotten = 77, "account_forgotten", "What was kept of an account and its users was deleted, and the personal values of its events erased.", ["authority", "users"];
     ExemptionGranted = 90, "exemption_granted", "Logins of a user's programs are exempt from the second step; `why` is the reason.", ["exemption", "first_factor", "networks", "why", "until", "authority"];
     ExemptionEnded = 91, "exemption_ended", "An exemption, or all of a user's, was ended before its time.", ["exemption", "authority"];
+    MessageSent = 92, "message_sent", "A message of a challenge had waited in the outbox, and its transport accepted it.", ["method"];
+    MessageGivenUp = 93, "message_given_up", "A message of a challenge had waited in the outbox, and was refused or tried too often.", ["method"];
     TokenCreated = 26, "token_created", "The host turned a grant into its own session token.", [];
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod judge;
 pub(crate) mod link;
 mod make;
 pub(crate) mod manage;
+pub(crate) mod message;
 pub(crate) mod notice;
 pub(crate) mod outbox;
 mod pending;

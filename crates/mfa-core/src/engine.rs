@@ -17,6 +17,7 @@ mod keys;
 mod link;
 mod login;
 mod manage;
+mod message;
 mod outbox;
 mod recovery;
 mod rescue;

@@ -43,6 +43,8 @@ pub(crate) enum Label {
     SealContacts,
     /// Seals the contacts of the stored directory's users.
     SealDirectory,
+    /// Seals messages that wait in the outbox.
+    SealMessage,
     /// Seals what the token of a link says.
     SealLink,
     /// Authenticates record bodies.
@@ -74,10 +76,11 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    const SEALS: [Self; 7] = [
+    const SEALS: [Self; 8] = [
         Self::SealVault,
         Self::SealContacts,
         Self::SealDirectory,
+        Self::SealMessage,
         Self::SealLink,
         Self::SealApiKey,
         Self::SealConfiguration,
@@ -101,6 +104,7 @@ impl Label {
             Self::SealVault => "seal/vault",
             Self::SealContacts => "seal/contacts",
             Self::SealDirectory => "seal/directory",
+            Self::SealMessage => "seal/message",
             Self::SealLink => "seal/link",
             Self::MacRecord => "mac/record",
             Self::MacBinder => "mac/binder",

@@ -238,6 +238,13 @@ impl Policy {
         self.exemptions
     }
 
+    /// Returns whether codes and links of logins leave through the outbox, which
+    /// [`Engine::drain_notices`](crate::Engine::drain_notices) sends, and not in the call that asks for them.
+    #[must_use]
+    pub const fn messages_by_outbox(&self) -> bool {
+        self.messages_by_outbox
+    }
+
     /// Returns whether API keys are kept as keyed hashes alone, so that nobody can be shown one again.
     #[must_use]
     pub const fn api_keys_hash_only(&self) -> bool {

@@ -251,6 +251,10 @@ pub enum StepEvent<'a> {
     Http(&'a Result<HttpReply, HttpFault>),
     /// The hash effect ended.
     Hashed(&'a crate::SecretBytes),
+    /// The message that the provider asked for was queued, and leaves after this call: asks what to show until then,
+    /// by [`Then::Prompt`] or [`Then::Wait`]. Nothing that the step sets is kept. A provider that does not know it
+    /// ([`ProviderError::Inappropriate`]) shows nothing.
+    Queued,
     /// The message was accepted by its transport.
     Delivered(&'a Receipt),
     /// The message was not accepted.
@@ -273,6 +277,7 @@ impl fmt::Debug for StepEvent<'_> {
                 f.debug_tuple("Http").field(&reply.as_ref().map(http::Response::status)).finish()
             }
             Self::Hashed(_) => f.write_str("Hashed([redacted])"),
+            Self::Queued => f.write_str("Queued"),
             Self::Delivered(receipt) => f.debug_tuple("Delivered").field(receipt).finish(),
             Self::NotDelivered(cause) => f.debug_tuple("NotDelivered").field(cause).finish(),
             Self::Interrupted => f.write_str("Interrupted"),

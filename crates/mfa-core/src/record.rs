@@ -12,6 +12,7 @@ pub(crate) mod envelope;
 pub(crate) mod exemptions;
 pub(crate) mod identity;
 pub(crate) mod login;
+pub(crate) mod message;
 pub(crate) mod notice;
 pub(crate) mod open;
 pub(crate) mod pending;
@@ -32,6 +33,7 @@ pub(crate) const PROOF: RecordKind = RecordKind::new("proof");
 pub(crate) const TICKET: RecordKind = RecordKind::new("ticket");
 pub(crate) const INVITATION: RecordKind = RecordKind::new("invitation");
 pub(crate) const NOTICE: RecordKind = RecordKind::new("notice");
+pub(crate) const MESSAGE: RecordKind = RecordKind::new("message");
 
 pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
 pub(crate) const DESTINATION_NOTICES: RecordKind = RecordKind::new("destination_notices");
@@ -45,7 +47,7 @@ pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
 pub(crate) const IDENTITY: RecordKind = RecordKind::new("identity");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 22] = [
+pub(crate) const KINDS: [RecordKind; 23] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -55,6 +57,7 @@ pub(crate) const KINDS: [RecordKind; 22] = [
     TICKET,
     INVITATION,
     NOTICE,
+    MESSAGE,
     DEVICE,
     exemptions::EXEMPTIONS,
     DESTINATION,

@@ -84,6 +84,8 @@ pub(crate) enum Holder {
     /// The host has verified the first factor of this user again, in the session of this hash if it has
     /// sessions.
     Session { session: Option<[u8; 32]>, generation: String },
+    /// The outbox, which has a message of the challenge to send.
+    Outbox,
     /// A link that was sent: its secret is judged by the provider. It opens and confirms, and nothing else.
     Link,
 }
@@ -173,6 +175,22 @@ impl Claims {
         })
     }
 
+    /// Speaks for the outbox, about a challenge that it has a message of.
+    pub(crate) fn of_outbox(ring: &KeyRing, account: &AccountId, user: &UserId, challenge: [u8; 16]) -> Self {
+        Self {
+            format: Self::FORMAT,
+            key: ring.active(),
+            handle: Handle::Challenge,
+            user: user.clone(),
+            lineage: vec![Ancestor::new(account.clone())],
+            module: None,
+            label: String::new(),
+            id: challenge,
+            binder: [0; 32],
+            holder: Holder::Outbox,
+        }
+    }
+
     pub(crate) fn account(&self) -> Result<&AccountId, Error> {
         let first = self.lineage.first().ok_or(Error::Unavailable("a reference without an account"))?;
         Ok(&first.account)
@@ -229,7 +247,7 @@ impl Claims {
     ) -> Result<bool, Error> {
         Ok(match (&self.holder, session) {
             (Holder::Binder, _) => is_same(&self.binder_hash(ring)?, binder),
-            (Holder::Link, _) => true,
+            (Holder::Outbox | Holder::Link, _) => true,
             (Holder::Session { generation: given, .. }, _) if given != generation => false,
             (Holder::Session { session: Some(given), .. }, Some(bound)) => is_same(given, bound),
             (Holder::Session { session: None, .. }, None) => true,

@@ -146,13 +146,14 @@ impl Provider for Delivered {
                 Step::then(Then::Reject(Reason::Unavailable))
             }
             (StepEvent::Delivered(_) | StepEvent::Start(_), Some(sent)) => {
-                Step::then(Then::Prompt(sending.prompt(&sent, true)))
+                Step::then(Then::Prompt(sending.prompt(&sent, "yes")))
             }
+            (StepEvent::Queued, Some(sent)) => Step::then(Then::Wait(sending.prompt(&sent, "not_yet"))),
             // It may have left: what was sent is waited for.
             (StepEvent::NotDelivered(_) | StepEvent::Interrupted, Some(sent)) => {
-                Step::then(Then::Prompt(sending.prompt(&sent, false)))
+                Step::then(Then::Prompt(sending.prompt(&sent, "perhaps")))
             }
-            (StepEvent::Poll, Some(sent)) => Step::then(Then::Wait(sending.prompt(&sent, true))),
+            (StepEvent::Poll, Some(sent)) => Step::then(Then::Wait(sending.prompt(&sent, "yes"))),
             _ => return Err(ProviderError::Inappropriate),
         };
         Ok(if begins { step.with_secret(address) } else { step })
@@ -315,12 +316,13 @@ impl<'a> Sending<'a, '_, '_> {
         self.of.approve_only && self.cx.purpose == Purpose::Login
     }
 
-    fn prompt(&self, sent: &Sent, left: bool) -> Value {
+    /// Says what is waited for; `left` is whether the message has left: `yes`, `perhaps` or `not_yet`.
+    fn prompt(&self, sent: &Sent, left: &'static str) -> Value {
         let to = self.of.masked(self.address.expose());
         let mut shown = json!({
             "channel": self.of.descriptor.channel.code(),
             "to": to,
-            "sent": if left { "yes" } else { "perhaps" },
+            "sent": left,
             "expires_at": sent.expires_at.unix_seconds(),
         });
         let Some(fields) = shown.as_object_mut() else { return shown };

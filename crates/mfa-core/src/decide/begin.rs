@@ -11,11 +11,12 @@ use super::exempt::Exempt;
 use super::make::Started;
 use super::sends::charge_push;
 use super::survey::{Survey, Verdict, denied, survey};
-use super::{Registered, Rules, event, method};
+use super::{Registered, Rules, event, message, method};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::exemptions::EXEMPTIONS;
 use crate::record::login::{Login as LoginRecord, TOLERATED_SKEW};
+use crate::record::message::MessagePlace;
 use crate::record::open::{Entry, MAX_OPEN, Open};
 use crate::record::proof::{Held, TICKET_LIFE, Ticket as TicketRecord};
 use crate::record::vault::Vault;
@@ -317,6 +318,13 @@ impl Beginning<'_> {
             created_at: challenge.created_at,
             expires_at: challenge.expires_at,
         };
+        if let (Some((Effect::Deliver(message), effect, _)), true) = (&started.effect, started.queued) {
+            let place = MessagePlace { account: &account, user: &user, challenge: &claims.id, effect };
+            let sent = (message, self.login.subject.label());
+            let times = (self.now, challenge.expires_at);
+            message::queue(self.rules, place, sent, times, draw, &mut self.plan)?;
+            return Ok(Begun::Answer(Begin::Challenge(answer)));
+        }
         Ok(match started.effect {
             None => Begun::Answer(Begin::Challenge(answer)),
             Some((effect, id, _)) => {

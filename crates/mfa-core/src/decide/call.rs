@@ -23,23 +23,7 @@ pub(super) fn call(
     draw: &mut Draw,
 ) -> Result<Option<ErasedStep>, Error> {
     let id = case.challenge.value.method;
-    let of_answer = matches!(event, StepEvent::Answer(_) | StepEvent::Hashed(_));
-    let Some(secret) = secret(case, method, draw)? else {
-        let event = case.event(Kind::RecordRefused, Outcome::Failure);
-        let event = event.field("record", "secret").field("problem", "does_not_open");
-        if case.challenge.value.tell_secret() {
-            case.challenge.change();
-            case.note(event);
-        }
-        return Ok(None);
-    };
-    let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
-    let held =
-        ErasedHeld { state: case.challenge.value.state.as_deref(), enrolment: data, secret: Some(&secret) };
-    let mut step = method.code.handle(&mut context(case, method, draw), &held, event)?;
-    if case.is_decoy {
-        step = decoy::never_right(step, of_answer);
-    }
+    let Some(mut step) = look(case, method, event, draw)? else { return Ok(None) };
     let resealed = match &step.secret {
         Change::Set(plain) => Some(place(case, method).seal(&case.rules.ring, draw.take()?, plain)?),
         Change::Same | Change::Clear => None,
@@ -59,6 +43,34 @@ pub(super) fn call(
     };
     if let Some(enrolment) = case.login.change().enrolment_mut(id) {
         enrolment.data = data;
+    }
+    Ok(Some(step))
+}
+
+/// Calls the provider and keeps nothing of what it says. `None` if the method's secret does not open.
+pub(super) fn look(
+    case: &mut Case<'_>,
+    method: &Registered,
+    event: StepEvent<'_>,
+    draw: &mut Draw,
+) -> Result<Option<ErasedStep>, Error> {
+    let id = case.challenge.value.method;
+    let of_answer = matches!(event, StepEvent::Answer(_) | StepEvent::Hashed(_));
+    let Some(secret) = secret(case, method, draw)? else {
+        let event = case.event(Kind::RecordRefused, Outcome::Failure);
+        let event = event.field("record", "secret").field("problem", "does_not_open");
+        if case.challenge.value.tell_secret() {
+            case.challenge.change();
+            case.note(event);
+        }
+        return Ok(None);
+    };
+    let data = case.login.value.enrolment(id).and_then(|enrolment| enrolment.data.as_deref());
+    let held =
+        ErasedHeld { state: case.challenge.value.state.as_deref(), enrolment: data, secret: Some(&secret) };
+    let mut step = method.code.handle(&mut context(case, method, draw), &held, event)?;
+    if case.is_decoy {
+        step = decoy::never_right(step, of_answer);
     }
     Ok(Some(step))
 }

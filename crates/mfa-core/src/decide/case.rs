@@ -120,10 +120,11 @@ impl<'a> Case<'a> {
             &challenge.value.generation,
         )?;
         let by_session = matches!(claims.holder, Holder::Session { .. });
+        let names_module = !matches!(claims.holder, Holder::Link | Holder::Outbox);
         if !held
             || (challenge.value.purpose != Purpose::Login && by_session)
             || challenge.value.user != claims.user
-            || (Some(&challenge.value.module) != claims.module.as_ref() && claims.holder != Holder::Link)
+            || (names_module && Some(&challenge.value.module) != claims.module.as_ref())
         {
             return Ok(Opened::NotFound);
         }
@@ -236,10 +237,15 @@ impl<'a> Case<'a> {
 
     /// Starts an event about this challenge and its active method.
     pub(crate) fn event(&self, kind: Kind, outcome: Outcome) -> EventBuilder {
+        self.event_of(kind, outcome, self.provider_name())
+    }
+
+    /// Starts an event about this challenge and a method that is or was active.
+    pub(super) fn event_of(&self, kind: Kind, outcome: Outcome, method: &ProviderName) -> EventBuilder {
         let event = event(&self.account, &self.claims.user, kind, outcome, self.now)
             .module(self.challenge.value.module.clone())
             .subject(self.claims.id)
-            .field("method", self.provider_name().clone());
+            .field("method", method.clone());
         self.request.describe(event)
     }
 

@@ -10,6 +10,7 @@ use super::case::Case;
 use super::charge::Charged;
 use super::fallback::fall_back;
 use super::judge::{Acting, Judged, carry_out, locked, pending};
+use super::message::by_outbox;
 use crate::budget::DELAYS_FROM;
 use crate::machine::{Move, Status};
 use crate::provider::Then;
@@ -116,12 +117,17 @@ pub(super) fn charge_effect(
         return Ok(Judged::Rejected(rejected));
     }
     let id: [u8; 16] = draw.take()?;
+    let queued = by_outbox(&case.rules.policy, &effect, charge);
     let method = case.login.value.enrolment(case.challenge.value.method);
     let failed_before = method.map_or(Timestamp::MIN, |enrolment| enrolment.failed_at);
     let Charged { locked, own_count } =
         if attempt { case.charge(Cost::of(Reason::WrongCode)) } else { Charged::default() };
     let at = case.at;
-    let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
+    // What waits in the outbox may leave as long as the challenge lives.
+    let deadline = match queued {
+        Some(_) => case.challenge.value.expires_at,
+        None => at.plus(crate::engine::EFFECT_DEADLINE),
+    };
     let before = matches!(effect, Effect::Deliver(_)).then(|| case.before.clone());
     case.challenge.change().effect = Some(PendingEffect {
         id,
@@ -133,6 +139,7 @@ pub(super) fn charge_effect(
         of_answer,
         own_count,
         deadline,
+        queued: queued.is_some(),
         before,
     });
     if locked {
@@ -140,6 +147,9 @@ pub(super) fn charge_effect(
     }
     let event = effect.describe(charge, case.event(Kind::EffectCharged, Outcome::Info));
     case.note(event);
+    if let Some(message) = queued {
+        return Ok(pending(case.queue_message(&id, message, draw)?));
+    }
     Ok(Judged::Act(Acting { effect, charged: Some(id), of_answer }))
 }
 
@@ -191,6 +201,9 @@ fn resume_charged(
             case.go_back(before);
         }
         return Ok(judged);
+    }
+    if effect.queued {
+        case.note_sending(result);
     }
     let unsent = matches!(result, EffectResult::Http(Err(fault)) if fault.is_unsent());
     if unsent {

@@ -120,6 +120,7 @@ impl Changing<'_> {
                 of_answer: false,
                 own_count: false,
                 deadline: at.plus(crate::engine::EFFECT_DEADLINE),
+                queued: false,
                 before: None,
             }),
             recovery: None,

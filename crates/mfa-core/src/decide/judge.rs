@@ -181,11 +181,15 @@ fn respond(case: &mut Case<'_>, response: &Response, draw: &mut Draw) -> Result<
         return Ok(pending(Value::Null));
     }
     if let Some(effect) = &case.challenge.value.effect {
-        if case.at < effect.deadline {
+        // A message that waits in the outbox keeps nobody from answering: it may have arrived, and whoever sent it may
+        // not have lived to say so.
+        let judges = effect.queued && matches!(response.act, Act::Answer(_));
+        if case.at >= effect.deadline {
+            interrupt(case, draw)?;
+        } else if !judges {
             // An earlier answer is still being judged: neither judged nor charged a second time.
             return Ok(pending(Value::Null));
         }
-        interrupt(case, draw)?;
     }
     if case.challenge.value.status == Status::Created {
         // What was to leave may have left: from here on answers are judged, and charged like any other.
@@ -239,10 +243,10 @@ fn claim(case: &mut Case<'_>, draw: &mut Draw) -> Result<Judged, Error> {
 }
 
 fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Result<Judged, Error> {
-    let busy = case.challenge.value.effect.as_ref().is_some_and(|effect| case.at < effect.deadline);
-    if busy || case.challenge.value.status == Status::Verified {
+    if is_busy(case) {
         return Ok(pending(Value::Null));
     }
+    let queued = case.queued();
     if let Err(reason) = make_active(case, selector) {
         return Ok(Judged::Rejected(case.refuse(reason, None)?));
     }
@@ -253,7 +257,9 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
     let Some(step) = call(case, method, StepEvent::Begin(&choice), draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    match carry_out(case, step, (false, true), draw)? {
+    let judged = carry_out(case, step, (false, true), draw)?;
+    case.leave(queued);
+    match judged {
         Judged::Pending(Pending { prompt }) => Ok(Judged::Changed(prompt)),
         other => Ok(other),
     }
@@ -261,17 +267,26 @@ fn switch(case: &mut Case<'_>, selector: &MethodSelector, draw: &mut Draw) -> Re
 
 /// Sends the active method's message again, with a new secret.
 fn resend(case: &mut Case<'_>, draw: &mut Draw) -> Result<Judged, Error> {
-    let busy = case.challenge.value.effect.as_ref().is_some_and(|effect| case.at < effect.deadline);
-    if busy || case.challenge.value.status == Status::Verified {
+    if is_busy(case) {
         return Ok(pending(Value::Null));
     }
+    let queued = case.queued();
     let Some(method) = ready(case) else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
     let Some(step) = call(case, method, StepEvent::Resend, draw)? else {
         return Ok(Judged::Rejected(case.refuse(Reason::Unavailable, None)?));
     };
-    carry_out(case, step, (false, true), draw)
+    let judged = carry_out(case, step, (false, true), draw)?;
+    case.leave(queued);
+    Ok(judged)
+}
+
+/// Returns whether nothing else may leave now. A message that waits in the outbox may have another in its place.
+fn is_busy(case: &Case<'_>) -> bool {
+    let challenge = &case.challenge.value;
+    let runs = challenge.effect.as_ref().is_some_and(|effect| !effect.queued && case.at < effect.deadline);
+    runs || challenge.status == Status::Verified
 }
 
 /// Finds the method that an answer of a kind of its own means, where the challenge offers one: a recovery code

@@ -4,8 +4,8 @@ use audit_model::Timestamp;
 use serde_json::Value;
 
 use super::begin::Beginning;
-use super::notice;
 use super::survey::Survey;
+use super::{message, notice};
 use crate::driver::Read;
 use crate::keyed::Keyed;
 use crate::keyring::Sealed;
@@ -16,8 +16,8 @@ use crate::record::login::{Enrolment, Login as LoginRecord};
 use crate::record::vault::{Place, Vault};
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
-    ChallengeId, Change, Charge, Choice, Cx, Draw, Effect, EnrolmentId, Error, Purpose, Reason, Reference,
-    SecretBytes,
+    ChallengeId, Change, Charge, Choice, Cx, Draw, Effect, EnrolmentId, Error, Policy, Purpose, Reason,
+    Reference, SecretBytes,
 };
 
 impl Beginning<'_> {
@@ -69,7 +69,13 @@ impl Beginning<'_> {
         };
         let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret };
         let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
-        Started::from_step(step, effect_id)
+        let mut started = Started::from_step(step, effect_id, &self.rules.policy)?;
+        if started.queued {
+            let held = ErasedHeld { state: started.state.as_deref(), ..held };
+            let asked = registered.code.handle(&mut cx, &held, StepEvent::Queued);
+            started.prompt = message::shown(asked.map(Some).map_err(Error::from))?;
+        }
+        Ok(started)
     }
 
     const fn purpose(&self) -> Purpose {
@@ -155,7 +161,12 @@ impl Beginning<'_> {
                 notice: None,
                 of_answer: false,
                 own_count: false,
-                deadline: at.plus(crate::engine::EFFECT_DEADLINE),
+                // What waits in the outbox may leave as long as the challenge lives.
+                deadline: match started.queued {
+                    true => at.plus(self.rules.policy.challenge_ttl()),
+                    false => at.plus(crate::engine::EFFECT_DEADLINE),
+                },
+                queued: started.queued,
                 before: None,
             }),
             proven: None,
@@ -177,21 +188,26 @@ pub(super) struct Started {
     pub(super) prompt: Value,
     pub(super) state: Option<Vec<u8>>,
     pub(super) effect: Option<(Effect, [u8; 16], Charge)>,
+    /// The effect is a message that leaves through the outbox.
+    pub(super) queued: bool,
 }
 
 impl Started {
-    fn from_step(step: ErasedStep, effect_id: [u8; 16]) -> Result<Self, Error> {
+    fn from_step(step: ErasedStep, effect_id: [u8; 16], policy: &Policy) -> Result<Self, Error> {
         let state = match step.state {
             Change::Set(state) => Some(state),
             Change::Same | Change::Clear => None,
         };
         match step.then {
-            Then::Prompt(prompt) | Then::Wait(prompt) => Ok(Self { prompt, state, effect: None }),
+            Then::Prompt(prompt) | Then::Wait(prompt) => {
+                Ok(Self { prompt, state, effect: None, queued: false })
+            }
             Then::Run(_, Charge::Attempt) => {
                 Err(Error::Unavailable("a provider that judges at the beginning"))
             }
             Then::Run(effect, charge) => {
-                Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id, charge)) })
+                let queued = message::by_outbox(policy, &effect, charge).is_some();
+                Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id, charge)), queued })
             }
             Then::Reject(Reason::Unavailable) => Err(Error::Unavailable("the provider")),
             Then::Reveal(..) | Then::Accept(_) | Then::Reject(_) | Then::Unproven(_) => {

@@ -12,7 +12,7 @@ use crate::record::notice::{NOTICE_LIFE, Notice};
 use crate::{Contact, Error, Expect, Key, NoticeKind};
 
 /// How long whoever took a notice has to send it, before another may.
-const LEASE: Duration = Duration::from_secs(60);
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 /// How often a notice is tried.
 const MAX_ATTEMPTS: u16 = 12;
 /// The longest pause between two tries, and the one where there was no room for a message.
@@ -136,7 +136,7 @@ pub(crate) fn settle(
 }
 
 /// Returns how long to wait before a notice is tried again: twice as long each time.
-fn pause_after(attempts: u16) -> Duration {
+pub(super) fn pause_after(attempts: u16) -> Duration {
     let seconds = 1_u64.checked_shl(attempts.into()).unwrap_or(u64::MAX);
     Duration::from_secs(seconds).min(LONGEST_PAUSE)
 }

@@ -255,6 +255,7 @@ impl Confirming<'_> {
             of_answer,
             own_count: false,
             deadline,
+            queued: false,
             before,
         });
         let event = self.event(Kind::EffectCharged, Outcome::Info);

@@ -17,14 +17,15 @@ use crate::record::document::{Document, POLICY, SETTINGS};
 use crate::record::exemptions::{EXEMPTIONS, Exemptions};
 use crate::record::identity::HeldIdentity;
 use crate::record::login::Login;
+use crate::record::message::{MessagePlace, QueuedMessage};
 use crate::record::notice::Notice;
 use crate::record::open::Open;
 use crate::record::pending::PendingEnrolment;
 use crate::record::proof::{Invitation, Proof, Ticket};
 use crate::record::vault::{Place, Vault};
 use crate::record::{
-    API_KEY, CHALLENGE, DEVICE, DIRECTORY_USER, IDENTITY, INVITATION, LOGIN, NOTICE, OPEN, PENDING, PROOF,
-    TICKET, VAULT, envelope, user_key, user_of,
+    API_KEY, CHALLENGE, DEVICE, DIRECTORY_USER, IDENTITY, INVITATION, LOGIN, MESSAGE, NOTICE, OPEN, PENDING,
+    PROOF, TICKET, VAULT, envelope, user_key, user_of,
 };
 use crate::{CodecError, Draw, EnrolmentId, Error, Expect, Key, KeyId, Record, Versioned};
 
@@ -72,6 +73,7 @@ fn inner_needs(key: &Key, payload: &[u8], now: Timestamp) -> Result<Needs, Codec
             let all = Configurations::decode(payload)?.all;
             moved.extend(all.into_iter().map(|stored| stored.sealed.key));
         }
+        MESSAGE => moved.push(QueuedMessage::decode(payload)?.letter.key),
         NOTICE => moved.push(Notice::decode(payload)?.to.key),
         IDENTITY => moved.push(HeldIdentity::decode(payload)?.sealed.key),
         PROOF => handed_out.push(Proof::decode(payload)?.held.key),
@@ -120,6 +122,7 @@ pub(crate) fn reseal(
             challenge.contacts = Some(again.contacts(&challenge.user, id, sealed, draw)?);
             Ok(())
         }),
+        MESSAGE => again.rewrap::<QueuedMessage>(|queued| again.message(queued, draw)),
         NOTICE => again.rewrap::<Notice>(|notice| {
             let user = user_of(key).ok_or(CodecError::Malformed)?;
             let id = key.id.last_chunk().ok_or(CodecError::Malformed)?;
@@ -194,6 +197,16 @@ impl Again<'_> {
         if let Some(shown) = &mut pending.recovery {
             shown.secret = self.sealed_anew(place(shown.provider.as_str(), shown.id), &shown.secret, draw)?;
         }
+        Ok(())
+    }
+
+    fn message(&self, queued: &mut QueuedMessage, draw: &mut Draw) -> Result<(), Error> {
+        let Scope::Account(account) = &self.key.scope else { return Ok(()) };
+        let (ring, user) = (&self.rules.ring, user_of(self.key).ok_or(CodecError::Malformed)?);
+        let challenge = self.key.id.last_chunk().ok_or(CodecError::Malformed)?;
+        let place = MessagePlace { account, user: &user, challenge, effect: &queued.effect };
+        let letter = place.open(ring, &queued.letter)?;
+        queued.letter = place.seal(ring, &letter, draw)?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use audit_model::AccountId;
 use super::destination::MessageClass;
 use super::{EFFECT_DEADLINE, Engine};
 use crate::decide::effects::EffectResult;
-use crate::{Effect, HttpFault, NotDelivered, RunError};
+use crate::{Effect, HttpFault, Message, NotDelivered, RunError};
 
 /// An effect ended, or the pool had no room for it.
 pub(super) enum Acted {
@@ -40,22 +40,30 @@ impl Engine {
                 let reply = self.within(within, client.send(request, within)).await;
                 Acted::Result(EffectResult::Http(reply.unwrap_or(Err(HttpFault::Unanswered))))
             }
-            Effect::Deliver(message) => {
-                let Some(transport) = &self.inner.transport else {
-                    return Acted::Result(EffectResult::NotDelivered(NotDelivered::Permanent));
-                };
-                match self.charge_message(account, &message, MessageClass::Code).await {
-                    Ok(None) => {}
-                    Ok(Some(limit)) => return Acted::Result(EffectResult::OverLimit(limit)),
-                    // Not charged, so not sent: as if there had been no room for it.
-                    Err(_) => return Acted::Result(EffectResult::NeverStarted),
-                }
-                let sent = self.within_deadline(transport.send(&message, EFFECT_DEADLINE)).await;
-                Acted::Result(match sent.unwrap_or(Err(NotDelivered::TimedOut)) {
-                    Ok(receipt) => EffectResult::Delivered(receipt),
-                    Err(cause) => EffectResult::NotDelivered(cause),
-                })
-            }
+            Effect::Deliver(message) => Acted::Result(self.deliver(account, &message, None).await),
+        }
+    }
+
+    /// Charges a message to its destination and its account, and hands it over.
+    pub(super) async fn deliver(
+        &self,
+        account: &AccountId,
+        message: &Message,
+        once: Option<[u8; 8]>,
+    ) -> EffectResult {
+        let Some(transport) = &self.inner.transport else {
+            return EffectResult::NotDelivered(NotDelivered::Permanent);
+        };
+        match self.charge_message(account, message, MessageClass::Code { once }).await {
+            Ok(None) => {}
+            Ok(Some(limit)) => return EffectResult::OverLimit(limit),
+            // Not charged, so not sent: as if there had been no room for it.
+            Err(_) => return EffectResult::NeverStarted,
+        }
+        let sent = self.within_deadline(transport.send(message, EFFECT_DEADLINE)).await;
+        match sent.unwrap_or(Err(NotDelivered::TimedOut)) {
+            Ok(receipt) => EffectResult::Delivered(receipt),
+            Err(cause) => EffectResult::NotDelivered(cause),
         }
     }
 

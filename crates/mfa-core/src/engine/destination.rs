@@ -16,8 +16,9 @@ use crate::{Committed, Error, Expect, Key, Message, NoticeKind, RecordKind, Vers
 /// the other's room.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MessageClass {
-    /// A code or a link.
-    Code,
+    /// A code or a link. One that may be sent more than once is known by a part of its id, and charged once: whoever
+    /// charged it may not have lived to say so.
+    Code { once: Option<[u8; 8]> },
     /// A notice.
     Notice(NoticeKind),
 }
@@ -26,8 +27,15 @@ impl MessageClass {
     /// Returns the kinds of records that count it, a destination's and an account's.
     const fn records(self) -> (RecordKind, RecordKind) {
         match self {
-            Self::Code => (DESTINATION, ACCOUNT_MESSAGES),
+            Self::Code { .. } => (DESTINATION, ACCOUNT_MESSAGES),
             Self::Notice(_) => (DESTINATION_NOTICES, ACCOUNT_NOTICES),
+        }
+    }
+
+    const fn once(self) -> Option<[u8; 8]> {
+        match self {
+            Self::Code { once } => once,
+            Self::Notice(_) => None,
         }
     }
 
@@ -38,7 +46,7 @@ impl MessageClass {
             Self::Notice(kind) if kind.is_of_an_attempt() => {
                 limit.saturating_sub(limit.div_ceil(5).saturating_mul(2))
             }
-            Self::Code | Self::Notice(_) => limit,
+            Self::Code { .. } | Self::Notice(_) => limit,
         }
     }
 }
@@ -80,6 +88,9 @@ impl Engine {
                 }
             }
             destination.count.settle(now);
+            if class.once().is_some_and(|once| destination.count.has(once)) {
+                return Ok(None);
+            }
             let mut full = (!destination.count.has_room(class.share(DAILY))).then_some(Limit::Destination);
             let mut counted = None;
             if let Some((key, limit)) = &account {
@@ -91,7 +102,7 @@ impl Engine {
                 counted = Some(account);
             }
             if full.is_none() {
-                destination.count.charge(now);
+                destination.count.charge(now, class.once());
                 counted.iter_mut().for_each(|account| account.count.charge(now));
             }
             let gone_at = destination.count.gone_at();

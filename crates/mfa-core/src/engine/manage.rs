@@ -12,7 +12,7 @@ use crate::decide::permit::Permit;
 use crate::decide::{manage, select};
 use crate::driver::{Decision, Records, Turn};
 use crate::record::exemptions::exemptions_key;
-use crate::record::{DEVICE, INVITATION, NOTICE, PENDING, PROOF, TICKET, users_prefix};
+use crate::record::{DEVICE, INVITATION, MESSAGE, NOTICE, PENDING, PROOF, TICKET, users_prefix};
 use crate::{
     Authority, EnrolmentId, Error, Forbidden, Intent, Key, Method, MethodSelector, NoticeKind, RecordKind,
     Subject,
@@ -243,7 +243,7 @@ impl Engine {
     /// Lists the records of the kinds of which a user may have several.
     async fn listed(&self, account: &AccountId, user: &UserId) -> Result<Vec<Key>, Error> {
         let mut listed = Vec::new();
-        for kind in [PENDING, PROOF, TICKET, INVITATION, NOTICE, DEVICE] {
+        for kind in [PENDING, PROOF, TICKET, INVITATION, NOTICE, MESSAGE, DEVICE] {
             listed.extend(self.records_of(account, user, kind).await?);
         }
         Ok(listed)

@@ -1,4 +1,4 @@
-//! Sending the notices that wait: at least once, under the same id each time.
+//! Sending what waits, messages of challenges and notices: at least once, under the same id each time.
 
 use audit_model::{AccountId, Scope};
 
@@ -6,18 +6,45 @@ use super::destination::MessageClass;
 use super::{EFFECT_DEADLINE, Engine};
 use crate::decide::outbox::{Sent, Taken, Told, settle, take};
 use crate::driver::Turn;
-use crate::record::{NOTICE, user_of};
-use crate::{Channel, Contact, Drained, Error, Key, Message, NotDelivered};
+use crate::record::{MESSAGE, NOTICE, user_of};
+use crate::{Channel, Contact, Drained, Error, Key, Message, NotDelivered, Record, RecordKind};
+
+/// One call that sends, and how far it has come.
+struct Round {
+    drained: Drained,
+    tried: usize,
+    limit: usize,
+}
+
+impl Round {
+    const fn is_over(&self) -> bool {
+        self.tried >= self.limit
+    }
+
+    const fn count(&mut self, sent: Sent) {
+        self.tried = self.tried.saturating_add(1);
+        let counted = match sent {
+            Sent::Done => &mut self.drained.sent,
+            Sent::Later => &mut self.drained.waiting,
+            Sent::GivenUp => &mut self.drained.given_up,
+        };
+        *counted = counted.saturating_add(1);
+    }
+}
 
 impl Engine {
-    /// Sends the notices that wait, of every account, through the engine's
-    /// [`Transport`](crate::Transport), at most `limit` of them. Call it every few seconds from any number of
-    /// nodes. A notice is taken before it is sent and deleted afterwards: a crash in between sends it again a
-    /// minute later, under the same [`Message::id`].
+    /// Sends what waits, of every account, through the engine's [`Transport`](crate::Transport), at most `limit`
+    /// messages: first the codes and links of logins, where the policy has them wait here
+    /// ([`Policy::messages_by_outbox`](crate::Policy::messages_by_outbox)), then the notices. Call it every few seconds,
+    /// or every second where codes wait, from any number of nodes. Each message is taken before it is sent and deleted
+    /// afterwards: a crash in between sends it again a minute later, under the same [`Message::id`].
+    ///
+    /// A code or link is sent only while its challenge is open and waits for it. It is tried five times within half a
+    /// minute if its transport does not take it for now.
     ///
     /// A mailbox or number gets ten notices in 24 hours, over all accounts, of which at most six tell of attempts and the
     /// others of changes; an account sends as many as the host has set
-    /// ([`messages_per_account_and_day`](crate::EngineBuilder::messages_per_account_and_day)). What there is no room for
+    /// ([`messages_per_account_and_day`](crate::EngineBuilder::messages_per_account_and_day)). One that there is no room for
     /// waits, an attempt for a day and a change for the seven days that a notice lives, and is tried each hour.
     ///
     /// ```
@@ -31,28 +58,36 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// An error of the store with code `unavailable`; notices that were not settled are tried again.
+    /// An error of the store with code `unavailable`; what was not settled is tried again.
     pub async fn drain_notices(&self, limit: usize) -> Result<Drained, Error> {
-        let mut drained = Drained::default();
+        let mut round = Round { drained: Drained::default(), tried: 0, limit };
+        if self.inner.transport.is_some() {
+            self.drain_kind(MESSAGE, &mut round).await?;
+            self.drain_kind(NOTICE, &mut round).await?;
+        }
+        Ok(round.drained)
+    }
+
+    async fn drain_kind(&self, kind: RecordKind, round: &mut Round) -> Result<(), Error> {
         let mut after: Option<Key> = None;
-        let mut tried: usize = 0;
-        while tried < limit && self.inner.transport.is_some() {
-            let Some(page) = self.next_page(NOTICE, &mut after).await? else { break };
-            for record in &page {
-                if tried >= limit {
-                    break;
+        while !round.is_over() {
+            let Some(page) = self.next_page(kind, &mut after).await? else { break };
+            for Record { key, .. } in &page {
+                // The message of the next method takes the place of one that is refused for good.
+                while !round.is_over() {
+                    let sent = match kind {
+                        MESSAGE => self.send_message(key).await?,
+                        _ => self.send_notice(key).await?,
+                    };
+                    let Some(sent) = sent else { break };
+                    round.count(sent);
+                    if kind != MESSAGE || sent != Sent::GivenUp {
+                        break;
+                    }
                 }
-                let Some(sent) = self.send_notice(&record.key).await? else { continue };
-                tried = tried.saturating_add(1);
-                let counted = match sent {
-                    Sent::Done => &mut drained.sent,
-                    Sent::Later => &mut drained.waiting,
-                    Sent::GivenUp => &mut drained.given_up,
-                };
-                *counted = counted.saturating_add(1);
             }
         }
-        Ok(drained)
+        Ok(())
     }
 
     /// Takes, sends and settles one notice; `None` if it is not due or somebody else sends it.

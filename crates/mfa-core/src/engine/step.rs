@@ -227,7 +227,7 @@ impl Engine {
         Ok(decision)
     }
 
-    fn turn_for(&self, claims: &Claims, may_send: bool) -> Result<Turn, Error> {
+    pub(super) fn turn_for(&self, claims: &Claims, may_send: bool) -> Result<Turn, Error> {
         let mut keys = case::keys(claims, may_send)?;
         keys.extend(self.inner.rules.document_keys(&claims.lineage));
         Ok(Turn { account: claims.account()?.clone(), user: claims.user.clone(), keys })
@@ -258,7 +258,7 @@ impl Engine {
         self.continue_with(&turn, claims, request, acting, records).await
     }
 
-    async fn continue_with(
+    pub(super) async fn continue_with(
         &self,
         turn: &Turn,
         claims: &Claims,

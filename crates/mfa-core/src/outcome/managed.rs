@@ -82,15 +82,15 @@ pub enum Unlocked {
     Rejected(Rejected),
 }
 
-/// What one round of sending notices did.
+/// What one round of sending what waits did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// Notices that every contact's transport accepted.
+    /// Messages that their transport accepted, and notices that every contact's transport accepted.
     pub sent: u64,
-    /// Notices that are tried again later.
+    /// Those that are tried again later.
     pub waiting: u64,
-    /// Notices that were given up: refused for good, or tried too often.
+    /// Those that were given up: refused for good, tried too often, or of a challenge that is over.
     pub given_up: u64,
 }
 

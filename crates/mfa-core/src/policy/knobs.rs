@@ -143,6 +143,8 @@ knobs! {
         "How long a device is trusted, in days.";
     exemptions: bool = false, Tenant, False, None, "false",
         "Administrators may exempt the logins of programs, by API key or client certificate, from the second step.";
+    messages_by_outbox: bool = false, Host, Neither, None, "false",
+        "Codes and links of logins leave through the outbox, after the call; otherwise in it.";
     api_keys_hash_only: bool = true, Host, True, None, "true",
         "API keys are kept as keyed hashes alone; otherwise sealed besides, so that they can be shown again.";
     trigger: Trigger = Trigger::OptIn, Host, Neither, None, "opt_in",

@@ -113,6 +113,8 @@ pub(crate) struct PendingEffect {
     /// The failure it was charged as was drawn on the count of known devices.
     pub(crate) own_count: bool,
     pub(crate) deadline: Timestamp,
+    /// It is a message that waits in the outbox, as long as the challenge lives.
+    pub(crate) queued: bool,
     /// What was waited for before a message that is to take its place.
     pub(crate) before: Option<Waiting>,
 }
