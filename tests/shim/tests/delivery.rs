@@ -12,14 +12,26 @@ fn open(store: &str, danger: &[&str], settings: Value) -> Shim {
     shim.ok(
         json!({ "op": "open", "store": store, "now": NOW, "danger": danger, "email": { "settings": settings },
         "sealing_keys": [{ "id": "k1", "key": "07".repeat(32) }],
-        "policy": { "offered": ["email"], "recovery": "none" } }),
+        "policy": policy() }),
     );
     shim
+}
+
+fn policy() -> Value {
+    json!({ "offered": ["email"], "recovery": "none" })
 }
 
 fn links() -> Value {
     json!({ "form": "link", "link_url": "https://login.acme.example/confirm",
         "target_url": "https://acme.example/welcome" })
+}
+
+/// Opens the store of `shim` again, by a policy that has codes wait.
+fn reopen_queueing(shim: &mut Shim, store: &str) {
+    let mut policy = policy();
+    policy["messages_by_outbox"] = json!(true);
+    shim.ok(json!({ "op": "open", "store": store, "now": NOW, "email": {}, "policy": policy,
+        "sealing_keys": [{ "id": "k1", "key": "07".repeat(32) }] }));
 }
 
 /// Sets bob's mailbox up.
@@ -87,4 +99,24 @@ fn a_message_that_may_have_left_is_waited_for() {
     shim.ok(json!({ "op": "inbox.fail", "channel": "email", "kind": "permanent" }));
     let begin = json!({ "op": "login.begin", "account": "acme", "user": "bob", "module": "user_auth" });
     assert_eq!(shim.ok(begin), json!({ "outcome": "denied", "reason": "unavailable", "retry_after": null }));
+}
+
+#[test]
+fn a_code_waits_for_a_drain_where_the_policy_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("mfa.db").display());
+    let mut shim = open(&store, &[], Value::Null);
+    set_up(&mut shim);
+    shim.ok(json!({ "op": "notices.drain" }));
+    reopen_queueing(&mut shim, &store);
+    let challenge = begin(&mut shim);
+    assert_eq!((&challenge["status"], &challenge["request"]["sent"]), (&json!("created"), &json!("not_yet")));
+    let none = shim.ok(json!({ "op": "inbox.take", "drain": false }));
+    assert_eq!(none["messages"], json!([]));
+    assert_eq!(shim.ok(json!({ "op": "notices.drain" })), json!({ "sent": 1, "waiting": 0, "given_up": 0 }));
+    let status = json!({ "op": "login.status", "account": "acme", "challenge_id": challenge["id"] });
+    assert_eq!(shim.ok(status)["status"], "sent");
+    let code = newest(&mut shim)["code"].clone();
+    let answer = json!({ "op": "login.verify", "challenge": challenge["ref"], "response": { "code": code } });
+    assert_eq!(shim.ok(answer)["outcome"], "verified");
 }
