@@ -117,7 +117,8 @@ fn operation_of(name: &str) -> Option<Operation> {
         | "configuration_delete"
         | "configurations_clear" => Operation::ChangeConfiguration,
         "configuration_show" => Operation::ShowConfiguration,
-        "revoke" => return None,
+        // The host's alone, whatever anybody proves.
+        "forget_account" | "revoke" => return None,
         other => panic!("{other} takes an authority and is new: say what it changes"),
     })
 }
@@ -134,6 +135,7 @@ async fn by_authority(
     let told = match (name, operation_of(name)) {
         ("user_invite", _) => engine.user_invite(account, user, &totp(), by).await.map(drop),
         ("revoke", _) => engine.revoke(account, user, by).await,
+        ("forget_account", _) => engine.forget_account(account, by).await.map(drop),
         ("device_revoke", _) => engine.device_revoke(account, user, device, by).await,
         ("api_key_create", _) => {
             let account = Wanted::new(Operation::IssueApiKey, bob, method).account();
@@ -207,12 +209,9 @@ fn s01_every_public_call_is_known_here() {
         .map(|(name, ..)| name)
         .collect();
     assert_eq!(without, WITHOUT_A_HANDLE);
-    assert!(
-        found
-            .iter()
-            .filter(|(_, _, authority)| *authority)
-            .all(|(name, ..)| { name == "revoke" || operation_of(name).is_some() })
-    );
+    assert!(found.iter().filter(|(_, _, authority)| *authority).all(|(name, ..)| {
+        ["forget_account", "revoke"].contains(&&**name) || operation_of(name).is_some()
+    }));
     assert!(found.len() > WITHOUT_A_HANDLE.len() + Operation::ALL.len());
 }
 
