@@ -274,6 +274,26 @@ on_duo! {
         assert!(is_taken(&set_up(&site, &site.engine, &other).await));
     }
 
+    // Between a change and the deletion of what it left, the user sets Duo up anew.
+    [memory, sqlite] async fn s19_a_name_that_is_claimed_anew_at_once_is_not_taken_for_one_that_was_left(world) {
+        let site = by_id(world, Mode::WebSdk).await;
+        let (one, other) = (bob_of(&site, "acme").await, bob_of(&site, "other").await);
+        assert!(is_confirmed(&set_up(&site, &site.engine, &one).await));
+        let between = Arc::new(between(&site.world.store));
+        let slow = site.on_node(node_on(&site.world, between.clone()), &json!({}), UserNames::UserId);
+        let slow = slow.build().await.unwrap();
+        let (engine, who, keys, now) = (site.engine.clone(), one.clone(), site.keys.clone(), site.world.now());
+        between.plan(Moment::Committed, async move {
+            let started = begin(&engine, &who).await.unwrap();
+            let posted = signed(&keys, &started.prompt, now);
+            assert!(is_confirmed(&engine.enrol_confirm(&started.reference, &posted).await.unwrap()));
+        });
+        remove(&slow, &one).await;
+        assert!(between.is_done());
+        assert_eq!((methods(&site.engine, &one).await, claims(&site.world).await.len()), (1, 1));
+        assert!(is_taken(&set_up(&site, &site.engine, &other).await));
+    }
+
     [memory, sqlite] async fn s19_nothing_of_a_set_up_is_left_once_its_user_is_forgotten(world) {
         let mut site = DuoSite::new(world, Mode::WebSdk).await;
         let node = site.node_naming(&json!({}), UserNames::UserId).provider(mfa_testkit::host::recovery());

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use mfa::{Key, Record, Store, StoreError, Timestamp};
+use mfa::{Commit, Committed, Key, Record, Store, StoreError, Timestamp};
 use mfa_testkit::layer::{Layer, Layered, Listing};
 
 use crate::TestStore;
@@ -20,6 +20,8 @@ pub enum Moment {
     Listed(&'static str),
     /// After it has read a record of this kind.
     Read(&'static str),
+    /// After it has committed.
+    Committed,
 }
 
 /// What happens in the middle of a call. Whoever uses the store waits at the chosen moment, once, until the deed is done.
@@ -84,5 +86,11 @@ impl Layer for Deeds {
         let records = asked.of(store).await;
         self.pass(|moment| moment == Moment::Listed(asked.kind.as_str())).await;
         records
+    }
+
+    async fn commit(&self, store: &dyn Store, commit: Commit) -> Result<Committed, StoreError> {
+        let answer = store.commit(commit).await;
+        self.pass(|moment| moment == Moment::Committed).await;
+        answer
     }
 }
