@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use mfa::{
-    AccountId, Begin, Choice, Commit, Committed, Directory, DirectoryError, Engine, EnrolConfirm, Error,
-    Expect, Key, MethodSelector, RecordKind, Response, Scope, Subject, UserId, Verify, Version, Write,
+    Account, AccountId, Begin, Choice, Commit, Committed, Directory, DirectoryError, Engine, EnrolConfirm,
+    Error, Expect, Key, MethodSelector, RecordKind, Response, Scope, Subject, UserId, Verify, Version, Write,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::entropy::SeededEntropy;
@@ -23,6 +23,10 @@ impl Directory for Folding {
         let folded = user.as_str().to_lowercase().replace('é', "e").replace('\u{a0}', "");
         let known = folded == "rene" && account.as_str().eq_ignore_ascii_case("acme");
         Ok(known.then(|| subject("rené")))
+    }
+
+    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError> {
+        Ok(Some(Account::new(account.clone())))
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use mfa::{
-    AccountId, Contact, Directory, DirectoryError, Engine, EngineBuilder, KeyRing, Store, Subject, UserId,
+    Account, AccountId, Contact, Directory, DirectoryError, Engine, EngineBuilder, KeyRing, Store, Subject,
+    UserId,
 };
 use mfa_testkit::host::{TestHost, recovery};
 use mfa_testkit::inbox::Inbox;
@@ -84,5 +85,9 @@ impl Directory for Elsewhere {
     async fn subject(&self, account: &AccountId, user: &UserId) -> Result<Option<Subject>, DirectoryError> {
         let users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(users.get(&(account.clone(), user.clone())).cloned())
+    }
+
+    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError> {
+        Ok(Some(Account::new(account.clone())))
     }
 }

@@ -27,19 +27,21 @@ pub trait Directory: fmt::Debug + Send + Sync + 'static {
     async fn subject(&self, account: &AccountId, user: &UserId) -> Result<Option<Subject>, DirectoryError>;
 
     /// Returns an account with its ancestors, for API keys, which name an account alone; `None` for one that there is
-    /// none of any more, or that is disabled. Without a method of your own it has no ancestors, and what those set for
-    /// modules does not reach its API key.
+    /// none of any more, or that is disabled.
+    /// *What a wrong implementation costs:* without its ancestors, a module that these have switched off is on for the
+    /// account's API key; and the key of an account that is no more is good.
     ///
     /// # Errors
     /// [`DirectoryError`] if the directory cannot answer.
-    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError> {
-        Ok(Some(Account::new(account.clone())))
-    }
+    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError>;
 }
 
 const _: Option<&dyn Directory> = None;
 
 /// A directory kept in the engine's own store, for hosts without one, for examples and tests.
+///
+/// It has users and no accounts: whatever account is asked for is there, without ancestors. A host whose accounts have
+/// ancestors, and API keys, gives a directory of its own.
 #[derive(Debug)]
 pub struct StoredDirectory {
     driver: Driver,
@@ -119,6 +121,10 @@ impl Directory for StoredDirectory {
                     .fold(subject.with_rank(record.rank), Subject::with_password_epoch)
             });
         subject.map(Some).map_err(DirectoryError::new)
+    }
+
+    async fn account(&self, account: &AccountId) -> Result<Option<Account>, DirectoryError> {
+        Ok(Some(Account::new(account.clone())))
     }
 }
 

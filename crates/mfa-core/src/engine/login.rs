@@ -66,6 +66,9 @@ impl Engine {
     /// A user whose methods are locked is denied a login; with decoys that were locked alike, by name, whoever had
     /// locked them would be told a right password by a login that goes on, and the user would be told nothing.
     ///
+    /// A decoy asks for a second step whatever the module's settings say: where users of a module need none, begin no
+    /// decoys for it. There a login that goes on tells a right password with or without them.
+    ///
     /// It writes a record for whoever calls it: limit the calls as you limit attempts at the first factor.
     ///
     /// ```
