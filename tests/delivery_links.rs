@@ -128,7 +128,7 @@ on_stores! {
         let code = Response::code(&mailed.code());
         let confirmed = mailed.engine.enrol_confirm(&started.reference, &code).await.unwrap();
         assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
-        let _ = mailed.engine.drain_notices(100).await;
+        let _ = mailed.engine.drain_outbox(100).await;
         let _ = mailed.inbox.take();
         let challenge = mailed.begin(&bob).await;
         assert_eq!(challenge.prompt["form"], "link");
@@ -526,7 +526,7 @@ on_stores! {
         let (account, user) = (bob.account(), bob.user());
         let form = mfa::RecoveryForm::Codes;
         let _issued = mailed.engine.recovery_issue(account, user, form, &mfa_tests::host()).await.unwrap();
-        let _ = mailed.engine.drain_notices(100).await;
+        let _ = mailed.engine.drain_outbox(100).await;
         let _ = mailed.inbox.take();
         let challenge = mailed.begin(&bob).await;
         let token = mailed.link();

@@ -194,7 +194,7 @@ on_stores! {
         let new = reachable("bob", vec![mail("new@acme.example"), unverified]);
         world.directory.put(&new).await.unwrap();
         let (subject, text) = (NoticeKind::Reset.subject(), NoticeKind::Reset.text());
-        assert_eq!(engine.drain_notices(10).await.unwrap().sent, 1);
+        assert_eq!(engine.drain_outbox(10).await.unwrap().sent, 1);
         let mut messages = inbox.take();
         messages.sort_by(|a, b| a.to.cmp(&b.to));
         let told: Vec<_> = messages.iter().map(|m| (m.to.as_str(), m.channel, m.subject.as_deref())).collect();
@@ -247,7 +247,7 @@ on_stores! {
         for waiting in [true, false] {
             if !waiting {
                 inbox.refuse(number, mfa::NotDelivered::Permanent);
-                writeln!(shown, "{:?}", engine.drain_notices(10).await).unwrap();
+                writeln!(shown, "{:?}", engine.drain_outbox(10).await).unwrap();
                 assert_eq!(base.events_of(mfa::audit::Kind::NoticeGivenUp).await.len(), 2);
             }
             for event in base.events().await {
@@ -371,7 +371,7 @@ on_stores! {
                 expected.push((format!("{name}@acme.example"), kind.subject().to_owned()));
             }
         }
-        world.engine.drain_notices(100).await.unwrap();
+        world.engine.drain_outbox(100).await.unwrap();
         let messages = inbox.take();
         let mut told: Vec<_> =
             messages.iter().map(|m| (m.to.clone(), m.subject.clone().unwrap())).collect();
@@ -437,7 +437,7 @@ proptest! {
             engine.user_unlock(bob.account(), bob.user(), &vouched).await.unwrap();
             engine.bypass_issue(bob.account(), bob.user(), DAY, &vouched).await.unwrap();
             engine.user_reset(bob.account(), bob.user(), &vouched).await.unwrap();
-            engine.drain_notices(10).await.unwrap();
+            engine.drain_outbox(10).await.unwrap();
             let messages = inbox.take();
             assert_eq!(messages.len(), 4);
             for message in messages {

@@ -29,7 +29,7 @@ fn phone(number: &str) -> Contact {
 }
 
 async fn drain(engine: &Engine) -> [u64; 3] {
-    let Drained { sent, waiting, given_up, .. } = engine.drain_notices(1_000).await.unwrap();
+    let Drained { sent, waiting, given_up, .. } = engine.drain_outbox(1_000).await.unwrap();
     [sent, waiting, given_up]
 }
 
@@ -360,7 +360,7 @@ on_stores! {
         }
         let _ = inbox.take_tried();
         gate.arm_for(RecordKind::new("destination_notices"), 2);
-        let drained = race(2, async |n: usize| nodes[n].drain_notices(1).await.unwrap());
+        let drained = race(2, async |n: usize| nodes[n].drain_outbox(1).await.unwrap());
         let sent: u64 = drained.iter().map(|drained| drained.sent).sum();
         let waiting: u64 = drained.iter().map(|drained| drained.waiting).sum();
         assert_eq!((sent, waiting, inbox.take_tried().len()), (1, 1, 1), "{drained:?}");

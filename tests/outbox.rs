@@ -47,7 +47,7 @@ async fn unlock(engine: &Engine, user: &Subject) {
 }
 
 async fn drain(engine: &Engine) -> [u64; 3] {
-    let Drained { sent, waiting, given_up, .. } = engine.drain_notices(100).await.expect("a drain");
+    let Drained { sent, waiting, given_up, .. } = engine.drain_outbox(100).await.expect("a drain");
     [sent, waiting, given_up]
 }
 
@@ -240,7 +240,7 @@ on_stores! {
         let middle = node(both.clone()).await;
         middle.key_activate(&id("k2"), "ops", "rotation").await.unwrap();
         inbox.fail_next(NotDelivered::Temporary);
-        assert_eq!(middle.drain_notices(1).await.unwrap().waiting, 1);
+        assert_eq!(middle.drain_outbox(1).await.unwrap().waiting, 1);
         base.clock.advance(LEASE);
         let only_new = node(new).await;
         assert_eq!((drain(&only_new).await, waiting(&base).await), ([1, 0, 0], 1));
@@ -260,7 +260,7 @@ on_stores! {
         assert_eq!(drain(&without).await, [0; 3], "it has no transport");
         let mut sent = Vec::new();
         for limit in [0, 2, 2, 2, 2] {
-            sent.push(world.engine.drain_notices(limit).await.unwrap().sent);
+            sent.push(world.engine.drain_outbox(limit).await.unwrap().sent);
             assert_eq!(inbox.take().len(), usize::try_from(*sent.last().unwrap()).unwrap());
         }
         assert_eq!(sent, [0, 2, 2, 1, 0]);
@@ -307,7 +307,7 @@ on_stores! {
         unlock(&world.engine, &bob).await;
         for at in [At::OnList, At::OnGet, At::BeforeCommit] {
             faulty.fail(at, Fault::Unavailable, 1);
-            assert_eq!(node.drain_notices(10).await.unwrap_err().code(), "unavailable", "{at:?}");
+            assert_eq!(node.drain_outbox(10).await.unwrap_err().code(), "unavailable", "{at:?}");
             assert_eq!(inbox.take_tried().len(), 0, "nothing is sent before it is taken");
         }
         // What cannot be charged is not sent, and waits.
@@ -316,7 +316,7 @@ on_stores! {
         world.clock.advance(LEASE * 60);
         // Sent, and the commit that says so fails: it is sent again, after the lease.
         faulty.fail_later(At::BeforeCommit, Fault::Unavailable, 2, 1);
-        assert_eq!(node.drain_notices(10).await.unwrap_err().code(), "unavailable");
+        assert_eq!(node.drain_outbox(10).await.unwrap_err().code(), "unavailable");
         world.clock.advance(LEASE);
         assert_eq!(drain(&node).await, [1, 0, 0]);
         let messages = inbox.take();
@@ -343,7 +343,7 @@ async fn enrol(world: &World, engine: &Engine, user: &Subject) {
 /// Lets `node` drain and crash while it sends.
 fn crash(node: &Engine, crashing: &Crashing) {
     crashing.sent.store(false, Ordering::SeqCst);
-    let mut draining = pin!(node.drain_notices(10));
+    let mut draining = pin!(node.drain_outbox(10));
     let mut context = Context::from_waker(Waker::noop());
     // SQLite answers from its own threads: poll until the message leaves.
     while !crashing.sent.load(Ordering::SeqCst) {

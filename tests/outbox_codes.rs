@@ -150,7 +150,7 @@ on_stores! {
                     let short = queueing(&["email"]).with_document(&json!({"challenge_ttl_s": 60})).unwrap();
                     let email = Delivered::email(texts()).unwrap();
                     let node = Mailed::node(&world, &mailed.inbox, email, Value::Null).policy(short).build().await.unwrap();
-                    assert_eq!(node.drain_notices(10).await.unwrap().given_up, 1);
+                    assert_eq!(node.drain_outbox(10).await.unwrap().given_up, 1);
                     drained = [0; 3];
                 }
             }
@@ -303,7 +303,7 @@ on_stores! {
         mailed.inbox.refuse("bob@acme.example", NotDelivered::Permanent);
         let challenge = begin_by(&mailed, &bob, "email").await;
         // One message at a time: the next one waits as the first did.
-        assert_eq!(mailed.engine.drain_notices(1).await.unwrap().given_up, 1);
+        assert_eq!(mailed.engine.drain_outbox(1).await.unwrap().given_up, 1);
         assert_eq!(mailed.inbox.take_tried(), ["bob@acme.example"]);
         assert_eq!((mailed.status(&challenge).await, waiting(&world).await), (Status::Created, 1));
         assert_eq!(mailed.drain().await, [1, 0, 0]);
@@ -403,7 +403,7 @@ on_stores! {
         mailed.inbox.refuse("bob@acme.example", NotDelivered::Permanent);
         let challenge = begin_by(&mailed, &bob, "email").await;
         let in_call = Mailed::node(&world, &mailed.inbox, Delivered::email(texts()).unwrap(), Value::Null).build().await.unwrap();
-        assert_eq!(in_call.drain_notices(1).await.unwrap().given_up, 1);
+        assert_eq!(in_call.drain_outbox(1).await.unwrap().given_up, 1);
         assert_eq!((mailed.status(&challenge).await, waiting(&world).await), (Status::Sent, 0));
         assert!(matches!(mailed.answer(&challenge, &mailed.code()).await, Verify::Verified(_)));
     }
@@ -413,7 +413,7 @@ on_stores! {
         let challenge = mailed.begin(&bob).await;
         let other = node_on(&world, world.store.clone()).transport(Arc::new(mailed.inbox.clone()));
         let other = other.policy(queueing(&["email"])).build().await.unwrap();
-        let drained = other.drain_notices(10).await.unwrap();
+        let drained = other.drain_outbox(10).await.unwrap();
         assert_eq!((drained.sent, drained.given_up, mailed.inbox.take_tried().len()), (0, 0, 0));
         assert_eq!(mailed.drain().await, [1, 0, 0]);
         assert!(matches!(mailed.answer(&challenge, &mailed.code()).await, Verify::Verified(_)));

@@ -37,7 +37,7 @@ fn node_of(world: &World, store: Arc<dyn Store>, transport: Arc<dyn Transport>) 
 }
 
 async fn drain(engine: &Engine) -> [u64; 3] {
-    let drained = engine.drain_notices(100).await.unwrap();
+    let drained = engine.drain_outbox(100).await.unwrap();
     [drained.sent, drained.waiting, drained.given_up]
 }
 
@@ -71,7 +71,7 @@ async fn crash(world: &World, inbox: &Inbox) {
 }
 
 fn leave_at_send(node: &Engine, crashing: &Crashing) {
-    let mut draining = pin!(node.drain_notices(10));
+    let mut draining = pin!(node.drain_outbox(10));
     let mut context = Context::from_waker(Waker::noop());
     while !crashing.sent.load(Ordering::SeqCst) {
         assert!(draining.as_mut().poll(&mut context).is_pending());
@@ -210,7 +210,7 @@ on_stores! {
             let during = Arc::new(During { inbox: mailed.inbox.clone(), deed, result });
             let node = node_of(&world, world.store.clone(), during).build().await.unwrap();
             let sent = u64::from(result.is_ok());
-            let drained = node.drain_notices(1).await.unwrap();
+            let drained = node.drain_outbox(1).await.unwrap();
             assert_eq!((drained.sent, drained.waiting), (sent, 0), "{result:?}");
             let _ = mailed.inbox.take();
             assert_eq!((mailed.status(&challenge).await, waiting(&world).await), (Status::Created, 1), "{result:?}");
@@ -251,7 +251,7 @@ on_stores! {
         let mut polls = 1;
         loop {
             let challenge = mailed.begin(&bob).await;
-            let drained = drop_at_poll(node.drain_notices(10), polls);
+            let drained = drop_at_poll(node.drain_outbox(10), polls);
             world.clock.advance(LEASE);
             let [sent, waits, given_up] = mailed.drain().await;
             assert_eq!((waits, given_up, waiting(&world).await), (0, 0, 0), "poll {polls}");
@@ -328,7 +328,7 @@ on_stores! {
             });
             let during = Arc::new(During { inbox: mailed.inbox.clone(), deed, result });
             let node = node_of(&world, world.store.clone(), during).build().await.unwrap();
-            let _ = node.drain_notices(10).await.unwrap();
+            let _ = node.drain_outbox(10).await.unwrap();
             world.clock.advance(LEASE);
             let _ = (mailed.drain().await, mailed.inbox.take());
             assert_eq!((waiting(&world).await, mailed.inbox.take_tried().len()), (0, usize::from(result.is_ok())), "{ends}");
@@ -381,7 +381,7 @@ on_stores! {
         let node = node_of(&world, faulty.clone(), Arc::new(mailed.inbox.clone())).build().await.unwrap();
         for at in [At::OnList, At::OnGet, At::BeforeCommit] {
             faulty.fail(at, Fault::Unavailable, 1);
-            assert_eq!(node.drain_notices(10).await.unwrap_err().code(), "unavailable", "{at:?}");
+            assert_eq!(node.drain_outbox(10).await.unwrap_err().code(), "unavailable", "{at:?}");
             assert!(mailed.inbox.take_tried().is_empty(), "nothing is sent before it is taken");
         }
         // Taken, and it cannot be charged: it does not leave, and is tried again.
@@ -390,7 +390,7 @@ on_stores! {
         world.clock.advance(SECOND * 2);
         // Sent, and the commit that says so fails: it is sent again, after the lease.
         faulty.fail_later(At::BeforeCommit, Fault::Unavailable, 2, 1);
-        assert_eq!(node.drain_notices(10).await.unwrap_err().code(), "unavailable");
+        assert_eq!(node.drain_outbox(10).await.unwrap_err().code(), "unavailable");
         world.clock.advance(LEASE);
         assert_eq!(drain(&node).await, [1, 0, 0]);
         let messages = mailed.inbox.take();

@@ -219,7 +219,7 @@ impl Site {
             site.set_up_mailbox().await;
         }
         let (_, engine) = site.host.as_ref().expect("an open file");
-        assert_eq!(engine.drain_notices(10).await.expect("a drain").sent, 1);
+        assert_eq!(engine.drain_outbox(10).await.expect("a drain").sent, 1);
         for (name, _) in site.folder().messages() {
             fs::remove_file(site.dir.path().join("messages").join(name)).expect("a message");
         }
@@ -320,7 +320,7 @@ impl Site {
         let (host, engine) = self.host.as_ref().expect("an open file");
         host.clock.set(self.now);
         let left = u64::try_from(self.waiting().await.len()).expect("a number");
-        let drained = engine.drain_notices(10).await.expect("a drain");
+        let drained = engine.drain_outbox(10).await.expect("a drain");
         assert_eq!((drained.sent, drained.waiting, drained.given_up), (left, 0, 0));
         assert!(self.waiting().await.is_empty());
         let mut new = Vec::new();
@@ -371,7 +371,7 @@ fn child() {
     clock.set(Timestamp::from_unix_seconds(work["now"].as_u64().expect("a time")).expect("a time"));
     *marks.wait.lock().expect("a lock") = work["wait"].as_str().expect("a word").to_owned();
     marks.armed.store(true, Ordering::SeqCst);
-    assert_eq!(block_on(engine.drain_notices(10)).expect("a drain").sent, 1);
+    assert_eq!(block_on(engine.drain_outbox(10)).expect("a drain").sent, 1);
     // It lives until it is killed.
     drop(processes::hear());
 }

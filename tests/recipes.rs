@@ -259,7 +259,7 @@ fn a_device_is_trusted_as_the_page_says() {
         let host = &service.host;
         let engine = host.recovery_node(&service.inbox).policy(policy().unwrap()).build().await.unwrap();
         let (bob, app, _codes) = service.bob().await;
-        let _ = engine.drain_notices(100).await;
+        let _ = engine.drain_outbox(100).await;
         let _ = service.inbox.take();
         let signs_in = async |bob: &Subject, cookie: Option<&str>| {
             host.clock.advance(STEP);
@@ -284,7 +284,7 @@ fn a_device_is_trusted_as_the_page_says() {
         assert!(matches!(begin(&engine, login(&bob), Some(first)).await, Ok(Begin::Challenge(_))));
         assert_eq!(service.account_log(begun).await, TRUSTING.log(0));
         assert!(matches!(begin(&engine, login(&bob), next).await, Ok(Begin::Challenge(_))));
-        let _ = engine.drain_notices(100).await;
+        let _ = engine.drain_outbox(100).await;
         let mut told: Vec<_> =
             service.inbox.take().into_iter().filter_map(|message| message.subject).collect();
         told.sort();
@@ -400,7 +400,7 @@ fn whoever_is_paid_by_the_message_is_paid_for_a_few() {
         let ordinary = counted().await;
         assert_eq!((ordinary.len(), ordinary["+4917"].sent, ordinary["+4917"].answered), (1, 4, 4));
         assert!(!ordinary["+4917"].is_pumped());
-        assert_eq!(engine.drain_notices(10).await.unwrap().sent, 4, "each is told that a method was added");
+        assert_eq!(engine.drain_outbox(10).await.unwrap().sent, 4, "each is told that a method was added");
         let _ = inbox.take();
 
         // Numbers elsewhere, of services and of computers get nothing.

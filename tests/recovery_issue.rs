@@ -26,7 +26,7 @@ on_stores! {
         assert!(world.engine.methods(bob.account(), bob.user()).await.unwrap().is_empty());
         let begun = world.engine.begin(login(&bob)).await.unwrap();
         assert!(matches!(begun, Begin::NotRequired(NotRequired::NoMethod)), "{begun:?}");
-        assert_eq!(world.engine.drain_notices(10).await.unwrap().sent, 0);
+        assert_eq!(world.engine.drain_outbox(10).await.unwrap().sent, 0);
         assert!(inbox.take().is_empty());
         // Another enrolment goes through; the codes that were shown first are of no set.
         world.clock.advance(STEP);
@@ -77,7 +77,7 @@ on_stores! {
         assert_eq!(answer(&world.engine, &world.begin(&bob).await, &app.code_at(world.now())).await, None);
         assert_eq!(refusal(recover(&world.engine, &world.begin(&bob).await, &codes[0]).await.unwrap()), None);
         world.directory.put(&bob.clone().with_contacts(vec![unverified.verified()]).unwrap()).await.unwrap();
-        assert_eq!(world.engine.drain_notices(10).await.unwrap().sent, 0);
+        assert_eq!(world.engine.drain_outbox(10).await.unwrap().sent, 0);
         assert!(inbox.take().is_empty());
     }
 

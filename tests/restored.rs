@@ -67,7 +67,7 @@ async fn bypass(world: &World, bob: &Subject, code: &str) -> Option<Reason> {
 }
 
 async fn told(world: &World, inbox: &Inbox) -> Vec<(String, String)> {
-    world.engine.drain_notices(1000).await.unwrap();
+    world.engine.drain_outbox(1000).await.unwrap();
     inbox.take().into_iter().map(|message| (message.to, message.subject.unwrap_or_default())).collect()
 }
 

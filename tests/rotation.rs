@@ -320,7 +320,7 @@ on_stores! {
         redeem(grant(&at, &open, &app).await, &bob, world.now()).unwrap();
         let challenge = begin(&at.engine, &bob).await;
         assert!(matches!(at.recover(&challenge, &codes[3]).await, Verify::Verified(_)));
-        at.engine.drain_notices(100).await.unwrap();
+        at.engine.drain_outbox(100).await.unwrap();
         assert!(!inbox.take().is_empty(), "the contacts of a notice are right as well");
     }
 

@@ -30,7 +30,7 @@ const WITHOUT_A_HANDLE: [&str; 27] = [
     "device_remember",
     "device_trust",
     "devices",
-    "drain_notices",
+    "drain_outbox",
     "exemptions",
     "explain",
     "key_activate",

@@ -263,7 +263,7 @@ on_stores! {
             let bob = generation(generation_of_it, "bob@acme.example");
             world.directory.put(&bob).await.unwrap();
             let _ = world.enrol_with_recovery(&bob).await;
-            world.engine.drain_notices(10).await.unwrap();
+            world.engine.drain_outbox(10).await.unwrap();
             let messages = inbox.take();
             assert_eq!(messages.len(), 1, "generation {generation_of_it}");
             ids.extend(messages.into_iter().map(|message| message.id));
@@ -271,7 +271,7 @@ on_stores! {
                 world.engine.forget_user(bob.account(), bob.user(), &host()).await.unwrap();
             } else {
                 world.engine.disable(bob.account(), bob.user(), &host()).await.unwrap();
-                world.engine.drain_notices(10).await.unwrap();
+                world.engine.drain_outbox(10).await.unwrap();
                 let _ = inbox.take();
             }
         }
@@ -425,7 +425,7 @@ on_stores! {
         }
         engine.user_unlock(account, user, &host()).await.unwrap();
         // Some notices are sent, some wait.
-        assert!(engine.drain_notices(1).await.unwrap().sent == 1);
+        assert!(engine.drain_outbox(1).await.unwrap().sent == 1);
         let needles =
             ["personal-bob", "secret-place", "98765432", "label-of-bob", "203.0.113.77", "browser-of-bob"];
         let found = |world: &World| {
@@ -441,7 +441,7 @@ on_stores! {
         assert!(found(&base).is_none_or(|found| found.iter().any(|(_, needle)| *needle == "personal-bob")));
         let before = base.events().await.len();
         engine.forget_user(account, user, &host()).await.unwrap();
-        assert_eq!(engine.drain_notices(10).await.unwrap().sent, 0);
+        assert_eq!(engine.drain_outbox(10).await.unwrap().sent, 0);
         assert!(found(&base).unwrap_or_default().is_empty(), "{:?}", found(&base));
         let events = base.events().await;
         assert_eq!(events.len(), before + 1);

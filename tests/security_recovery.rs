@@ -27,7 +27,7 @@ on_stores! {
         let bob = mfa_tests::subject("bob").with_contacts(contacts).unwrap();
         world.directory.put(&bob).await.unwrap();
         let (app, codes) = world.enrol_with_recovery(&bob).await;
-        world.engine.drain_notices(10).await.unwrap();
+        world.engine.drain_outbox(10).await.unwrap();
         let _enrolled = inbox.take();
         let Verify::Verified(grant) = recover(&world.engine, &world.begin(&bob).await, &codes[0]).await.unwrap() else {
             panic!("not verified")
@@ -38,7 +38,7 @@ on_stores! {
         let notices = world.store.scan(RecordKind::new("notice"), None, 10, world.now()).await.unwrap();
         let newest = mfa_tests::attack::user_record(&world, &bob, "login").await.version;
         assert_eq!(notices.iter().filter(|notice| notice.version == newest).count(), 1);
-        world.engine.drain_notices(10).await.unwrap();
+        world.engine.drain_outbox(10).await.unwrap();
         let mut told: Vec<_> = inbox.take().into_iter().map(|m| (m.to, m.subject)).collect();
         told.sort();
         let subject = Some(NoticeKind::RecoveryUsed.subject().to_owned());

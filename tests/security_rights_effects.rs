@@ -83,7 +83,7 @@ on_stores! {
             let bob = subject(&name).with_contacts(vec![address(&old), phone, unverified]).unwrap();
             world.directory.put(&bob).await.unwrap();
             world.enrol_with_recovery(&bob).await;
-            while world.engine.drain_notices(64).await.unwrap().sent > 0 {}
+            while world.engine.drain_outbox(64).await.unwrap().sent > 0 {}
             drop(inbox.take());
             if operation == Operation::AddMethod {
                 // Past the hour in which the first method was told of.
@@ -100,7 +100,7 @@ on_stores! {
             // Whoever has the directory next changes nothing of who is told.
             let moved = bob.clone().with_contacts(vec![address("thief@evil.example")]).unwrap();
             world.directory.put(&moved).await.unwrap();
-            world.engine.drain_notices(64).await.unwrap();
+            world.engine.drain_outbox(64).await.unwrap();
             let arrived = inbox.take();
             let mut to: Vec<_> = arrived.iter().map(|message| message.to.as_str()).collect();
             to.sort_unstable();

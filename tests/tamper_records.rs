@@ -325,7 +325,7 @@ fn s18_a_spent_proof_put_back_on_a_change_without_a_fence_is_in_the_log_twice() 
 fn s18_a_notice_is_sent_to_nobody_else_by_its_row() {
     block_on(async {
         let site = Site::new().await;
-        site.world.engine.drain_notices(100).await.unwrap();
+        site.world.engine.drain_outbox(100).await.unwrap();
         assert!(!site.inbox.take().is_empty());
         site.world.clock.advance(std::time::Duration::from_secs(3600));
         for user in [&site.bob, &site.eve] {
@@ -341,13 +341,13 @@ fn s18_a_notice_is_sent_to_nobody_else_by_its_row() {
         part.1[from..tail].copy_from_slice(&eve.1[from..tail]);
         for pasted in [&eve, &part] {
             site.write("notice", bobs, pasted);
-            let drained = site.world.engine.drain_notices(100).await.unwrap();
+            let drained = site.world.engine.drain_outbox(100).await.unwrap();
             let sent: Vec<_> = site.inbox.take().into_iter().map(|message| message.to).collect();
             assert!(sent.iter().all(|to| to == "eve@acme.example"), "{sent:?}");
             assert!(sent.len() <= 1, "hers, once: {sent:?} {drained:?}");
         }
         site.write("notice", bobs, &bob);
-        site.world.engine.drain_notices(100).await.unwrap();
+        site.world.engine.drain_outbox(100).await.unwrap();
         let sent: Vec<_> = site.inbox.take().into_iter().map(|message| message.to).collect();
         assert_eq!(sent, ["bob@acme.example"]);
     });

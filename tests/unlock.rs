@@ -20,7 +20,7 @@ on_stores! {
         let (world, inbox) = world.with_recovery().await;
         let bob = world.add_reachable("bob").await;
         let (app, _) = world.enrol_with_recovery(&bob).await;
-        world.engine.drain_notices(10).await.unwrap();
+        world.engine.drain_outbox(10).await.unwrap();
         let _enrolled = inbox.take();
         delay(&world, &bob, &app, 12).await;
         assert_eq!(failures_today(&world, &bob).await, 12);
@@ -39,7 +39,7 @@ on_stores! {
         assert_eq!(answer(&world.engine, &world.begin(&bob).await, &app.code_at(world.now())).await, None);
         let unlocked = world.events_of(Kind::UserUnlocked).await;
         assert_eq!((unlocked.len(), unlocked[0].field("authority")), (1, Some("codes")));
-        world.engine.drain_notices(10).await.unwrap();
+        world.engine.drain_outbox(10).await.unwrap();
         let told = inbox.take();
         assert!(told.iter().any(|m| m.subject.as_deref() == Some(NoticeKind::Unlocked.subject())), "{told:?}");
     }

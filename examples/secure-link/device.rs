@@ -76,6 +76,6 @@ pub(crate) async fn not_me(service: &Service, token: &LinkToken) -> Result<(), F
         say(refusal(&rejected))?;
         return Err(Failure::Refused);
     }
-    let told = service.engine.drain_notices(NOTICES).await?.sent;
+    let told = service.engine.drain_outbox(NOTICES).await?.sent;
     say(format!("   reported: that sign-in has ended, and every other open one; notices sent: {told}"))
 }

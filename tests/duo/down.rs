@@ -210,7 +210,7 @@ on_duo! {
         let step_up = open.step_up_begin(login(&bob), &Intent::disable(&bob)).await.unwrap();
         assert!(matches!(step_up, Begin::Denied(_)), "{step_up:?}");
         assert_eq!(site.world.events_of(Kind::LoginNotRequired).await.len(), 2);
-        open.drain_notices(10).await.unwrap();
+        open.drain_outbox(10).await.unwrap();
         let told = site.inbox.take();
         assert!(told.iter().any(|notice| notice.subject.as_deref() == Some(NoticeKind::LetIn.subject())));
     }

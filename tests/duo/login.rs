@@ -58,7 +58,7 @@ on_duo! {
                 other => panic!("{name}: {other:?}"),
             }
         }
-        site.engine.drain_notices(10).await.unwrap();
+        site.engine.drain_outbox(10).await.unwrap();
         let told = site.inbox.take();
         assert!(told.iter().any(|notice| notice.subject.as_deref() == Some(NoticeKind::FraudReported.subject())));
         // The owner gets in again.
@@ -82,7 +82,7 @@ on_duo! {
             reported.push(challenge);
         }
         let fraud_is_told = async || {
-            site.engine.drain_notices(10).await.unwrap();
+            site.engine.drain_outbox(10).await.unwrap();
             let fraud = NoticeKind::FraudReported.subject();
             site.inbox.take().iter().any(|notice| notice.subject.as_deref() == Some(fraud))
         };

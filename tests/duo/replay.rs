@@ -88,7 +88,7 @@ on_duo! {
             }
         }
         // A replay is told to the user, and is no guess.
-        site.engine.drain_notices(10).await.unwrap();
+        site.engine.drain_outbox(10).await.unwrap();
         let notices = site.inbox.take();
         let replay = NoticeKind::ReplaySeen.subject();
         assert!(notices.iter().any(|notice| notice.subject.as_deref() == Some(replay)));

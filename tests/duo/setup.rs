@@ -99,7 +99,7 @@ on_duo! {
         assert_eq!(refused(site.verify(&login, by_app).await).reason, Reason::Superseded);
         let begun = site.engine.begin(mfa_tests::login(&bob)).await.unwrap();
         assert!(matches!(begun, mfa::Begin::Denied(_)), "{begun:?}");
-        site.engine.drain_notices(10).await.unwrap();
+        site.engine.drain_outbox(10).await.unwrap();
         let fraud = NoticeKind::FraudReported.subject();
         assert!(site.inbox.take().iter().any(|notice| notice.subject.as_deref() == Some(fraud)));
         // The owner is let in by the app a second later.

@@ -19,6 +19,6 @@ pub(crate) async fn what_is_missing(
 pub(crate) async fn make_safe(engine: &Engine) -> Result<u64, Error> {
     let users = engine.restore_barrier("ops", "backup of noon restored").await?;
     // Those whose recovery codes ended are told.
-    engine.drain_notices(10_000).await?;
+    engine.drain_outbox(10_000).await?;
     Ok(users)
 }

@@ -34,14 +34,14 @@ struct Planned {
 impl Node {
     pub(crate) async fn notices_drain(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let limit = input.optional_whole("limit")?.unwrap_or(LIMIT);
-        let drained = self.engine.drain_notices(usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+        let drained = self.engine.drain_outbox(usize::try_from(limit).unwrap_or(usize::MAX)).await?;
         Ok(json!({ "sent": drained.sent, "waiting": drained.waiting, "given_up": drained.given_up }))
     }
 
     /// Sends what waits first, as a host's background work would have.
     pub(crate) async fn inbox_take(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         if input.optional_flag("drain")?.unwrap_or(true) {
-            self.engine.drain_notices(usize::try_from(LIMIT).unwrap_or(usize::MAX)).await?;
+            self.engine.drain_outbox(usize::try_from(LIMIT).unwrap_or(usize::MAX)).await?;
         }
         let messages: Vec<_> = self.post.inbox.take().iter().map(message_json).collect();
         Ok(json!({ "messages": messages }))

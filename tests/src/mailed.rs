@@ -153,7 +153,7 @@ impl Mailed {
     /// # Panics
     /// If the store fails.
     pub async fn drain(&self) -> [u64; 3] {
-        let drained = self.engine.drain_notices(100).await.expect("a drain");
+        let drained = self.engine.drain_outbox(100).await.expect("a drain");
         [drained.sent, drained.waiting, drained.given_up]
     }
 
@@ -189,7 +189,7 @@ impl Mailed {
         let code = Response::code(&of_codes.code());
         let confirmed = of_codes.engine.enrol_confirm(&started.reference, &code).await.expect("an answer");
         assert!(matches!(confirmed, EnrolConfirm::Confirmed(_)), "{confirmed:?}");
-        let _ = self.engine.drain_notices(100).await;
+        let _ = self.engine.drain_outbox(100).await;
         let _ = self.inbox.take();
     }
 

@@ -37,7 +37,7 @@ pub fn reachable(name: &str, contacts: Vec<Contact>) -> Subject {
 /// # Panics
 /// If the store fails.
 pub async fn arrived(engine: &Engine, inbox: &Inbox) -> Vec<(String, String)> {
-    engine.drain_notices(1_000).await.expect("a drain");
+    engine.drain_outbox(1_000).await.expect("a drain");
     let messages = inbox.take().into_iter();
     let mut arrived: Vec<_> = messages.map(|m| (m.to, m.subject.unwrap_or(m.body))).collect();
     arrived.sort();

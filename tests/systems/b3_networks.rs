@@ -58,7 +58,7 @@ fn key_of(confirmed: EnrolConfirm) -> String {
 async fn finishes(portal: &Mailed, started: &EnrolmentStarted) {
     let told = portal.engine.enrol_acknowledge(&started.reference, &RequestFacts::new()).await.unwrap();
     assert!(matches!(told, EnrolConfirm::Confirmed(_)), "{told:?}");
-    let _ = portal.engine.drain_notices(100).await;
+    let _ = portal.engine.drain_outbox(100).await;
     let _ = (portal.inbox.take(), portal.inbox.take_tried());
 }
 

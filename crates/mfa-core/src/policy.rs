@@ -239,7 +239,7 @@ impl Policy {
     }
 
     /// Returns whether codes and links of logins leave through the outbox, which
-    /// [`Engine::drain_notices`](crate::Engine::drain_notices) sends, and not in the call that asks for them.
+    /// [`Engine::drain_outbox`](crate::Engine::drain_outbox) sends, and not in the call that asks for them.
     #[must_use]
     pub const fn messages_by_outbox(&self) -> bool {
         self.messages_by_outbox

@@ -53,13 +53,13 @@ impl Engine {
     /// # futures::executor::block_on(async {
     /// let host = TestHost::in_memory().await;
     /// // Nothing waits.
-    /// assert_eq!(host.engine.drain_notices(10).await?, Drained::default());
+    /// assert_eq!(host.engine.drain_outbox(10).await?, Drained::default());
     /// # Ok::<(), Error>(()) }).unwrap();
     /// ```
     ///
     /// # Errors
     /// An error of the store with code `unavailable`; what was not settled is tried again.
-    pub async fn drain_notices(&self, limit: usize) -> Result<Drained, Error> {
+    pub async fn drain_outbox(&self, limit: usize) -> Result<Drained, Error> {
         let mut round = Round { drained: Drained::default(), tried: 0, limit };
         if self.inner.transport.is_some() {
             self.drain_kind(MESSAGE, &mut round).await?;
