@@ -7,8 +7,8 @@ use std::time::Duration;
 use audit_model::Kind;
 use mfa::delivery::Delivered;
 use mfa::{
-    AccountId, Begin, Challenge, Changed, Contact, DeniedReason, EngineBuilder, Reason, RecordKind, Response,
-    Subject, UserId, Verify,
+    AccountId, Begin, Challenge, Changed, Channel, Contact, DeniedReason, EngineBuilder, Message, Reason,
+    RecordKind, Response, Subject, UserId, Verify,
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
@@ -61,6 +61,34 @@ async fn limits(world: &World) -> Vec<String> {
 }
 
 on_stores! {
+    async fn s20_an_account_s_messages_cost_what_the_host_says_and_no_more_than_it_has_set(world) {
+        let inbox = Inbox::new();
+        // By what it can see of a message: the way it goes and where to.
+        let price = |message: &Message| {
+            assert_eq!(message.channel, Channel::Email);
+            match message.to.expose_secret().split_once('@').unwrap().0 {
+                "user0" => 0,
+                "user1" => 7,
+                _ => 3,
+            }
+        };
+        let engine = codes(&world, &inbox).cost_per_account_and_day(10, price).build().await.unwrap();
+        let mailed = Mailed { engine, inbox };
+        // 7, and 3: the ten are spent to the last one.
+        assert_eq!(send(&world, &mailed, "acme", 1).await, Ok(()));
+        assert_eq!(send(&world, &mailed, "other", 2).await, Ok(()));
+        assert_eq!(send(&world, &mailed, "other", 1).await, Ok(()));
+        assert_eq!(send(&world, &mailed, "other", 3).await, Err("send_limit"));
+        assert_eq!(send(&world, &mailed, "acme", 2).await, Ok(()));
+        assert_eq!(send(&world, &mailed, "acme", 3).await, Err("send_limit"));
+        // What costs nothing is sent all the same, and what costs more than is left is not.
+        assert_eq!(send(&world, &mailed, "acme", 0).await, Ok(()));
+        world.clock.advance(DAY + Duration::from_secs(3600));
+        for (n, told) in [(4, Ok(())), (5, Ok(())), (1, Err("send_limit")), (6, Ok(())), (7, Err("send_limit"))] {
+            assert_eq!(send(&world, &mailed, "acme", n).await, told, "{n}");
+        }
+    }
+
     async fn s20_an_account_sends_what_the_host_has_set_and_no_more_until_a_day_is_over(world) {
         let mailed = limited(&world, 5).await;
         for n in 0..5 {

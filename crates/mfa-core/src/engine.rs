@@ -34,7 +34,7 @@ use audit_model::CursorKey;
 use self::admit::{FreeEffects, SlowAnswers};
 use crate::decide::Rules;
 use crate::driver::Driver;
-use crate::{Contact, Directory, Error, HttpClient, KeyRing, Policy, Transport};
+use crate::{Contact, Directory, Error, HttpClient, KeyRing, Message, Policy, Transport};
 
 pub use builder::{BuildError, EngineBuilder};
 
@@ -43,6 +43,12 @@ pub(crate) const EFFECT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The host's rule of telephone numbers.
 type PhoneRule = dyn Fn(&Contact) -> bool + Send + Sync;
+
+/// What an account's messages of a day may cost, in units of the host.
+struct AccountLimit {
+    cost: u32,
+    price: Box<dyn Fn(&Message) -> u32 + Send + Sync>,
+}
 
 /// The second step of every login of a host. Cheap to clone; use one per process.
 ///
@@ -85,8 +91,8 @@ struct Inner {
     transport: Option<Arc<dyn Transport>>,
     /// Which telephone numbers notices go to: none without it.
     notices_by_phone: Option<Box<PhoneRule>>,
-    /// How many messages an account may send in a day, where the host set it.
-    account_messages: Option<u32>,
+    /// Where the host set it.
+    account_limit: Option<AccountLimit>,
     slow_answers: SlowAnswers,
     free_effects: FreeEffects,
     dangers: Vec<&'static str>,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::admit::{FreeEffects, SlowAnswers};
-use super::{Engine, Inner, PhoneRule};
+use super::{AccountLimit, Engine, Inner, PhoneRule};
 use crate::bypass::Bypass;
 use crate::decide::held::Documents;
 use crate::decide::{Dangers, Registered, Rules};
@@ -20,7 +20,8 @@ use crate::provider::AnyProvider;
 use crate::settings::Modules;
 use crate::{
     Commit, Committed, Contact, Directory, EffectKind, Entropy, EntropyError, FieldError, HttpClient,
-    KeyRing, OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport, Version,
+    KeyRing, Message, OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport,
+    Version,
 };
 
 /// Collects the parts of an [`Engine`].
@@ -38,7 +39,7 @@ pub struct EngineBuilder {
     http: Option<Arc<dyn HttpClient>>,
     transport: Option<Arc<dyn Transport>>,
     notices_by_phone: Option<Box<PhoneRule>>,
-    account_messages: Option<u32>,
+    account_limit: Option<AccountLimit>,
     test_doubles: bool,
     allowed: Dangers,
 }
@@ -65,7 +66,7 @@ impl Engine {
             http: None,
             transport: None,
             notices_by_phone: None,
-            account_messages: None,
+            account_limit: None,
             test_doubles: false,
             allowed: Dangers::default(),
         }
@@ -189,8 +190,36 @@ impl EngineBuilder {
     /// let engine = host.node().messages_per_account_and_day(10_000).build().await?;
     /// # Ok::<(), BuildError>(()) }).unwrap();
     /// ```
-    pub const fn messages_per_account_and_day(mut self, messages: u32) -> Self {
-        self.account_messages = Some(messages);
+    pub fn messages_per_account_and_day(self, messages: u32) -> Self {
+        self.cost_per_account_and_day(messages, |_| 1)
+    }
+
+    /// Sets what the messages of an account may cost in 24 hours, in units of your own: `price` says what one costs, by
+    /// its channel and the number it goes to. Otherwise as [`Self::messages_per_account_and_day`], in whose place it
+    /// comes: one that the rest does not pay for is not sent.
+    ///
+    /// `price` is asked once for each message, before it is sent, and must not wait. Give every node the same.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::TestHost;
+    /// # futures::executor::block_on(async {
+    /// # let host = TestHost::in_memory().await;
+    /// // Hundredths of a cent: mails cost nothing, text messages abroad a lot.
+    /// let price = |message: &Message| match message.channel {
+    ///     Channel::Email => 0,
+    ///     _ if message.to.expose_secret().starts_with("+1") => 80,
+    ///     _ => 900,
+    /// };
+    /// let engine = host.node().cost_per_account_and_day(500_000, price).build().await?;
+    /// # Ok::<(), BuildError>(()) }).unwrap();
+    /// ```
+    pub fn cost_per_account_and_day(
+        mut self,
+        cost: u32,
+        price: impl Fn(&Message) -> u32 + Send + Sync + 'static,
+    ) -> Self {
+        self.account_limit = Some(AccountLimit { cost, price: Box::new(price) });
         self
     }
 
@@ -261,7 +290,7 @@ impl EngineBuilder {
             http: self.http,
             transport: self.transport,
             notices_by_phone: self.notices_by_phone,
-            account_messages: self.account_messages,
+            account_limit: self.account_limit,
             slow_answers: SlowAnswers::default(),
             free_effects: FreeEffects::default(),
             dangers,

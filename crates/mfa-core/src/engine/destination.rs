@@ -2,7 +2,7 @@
 
 use audit_model::{AccountId, Scope, Timestamp};
 
-use super::Engine;
+use super::{AccountLimit, Engine};
 use crate::decide::effects::Limit;
 use crate::driver::{Patience, Read, Records};
 use crate::keyring::Label;
@@ -63,14 +63,15 @@ impl Engine {
         let driver = &self.inner.driver;
         let (of_destination, of_account) = class.records();
         let (active, others) = self.destination_keys(message, of_destination)?;
-        let account = self.inner.account_messages.map(|limit| {
-            (Key::new(Scope::Destinations, of_account, account.as_str().as_bytes()), class.share(limit))
+        let account = self.inner.account_limit.as_ref().map(|AccountLimit { cost, price }| {
+            let key = Key::new(Scope::Destinations, of_account, account.as_str().as_bytes());
+            (key, class.share(*cost), price(message))
         });
-        let keys = [&active].into_iter().chain(&others).chain(account.as_ref().map(|(key, _)| key));
+        let keys = [&active].into_iter().chain(&others).chain(account.as_ref().map(|(key, ..)| key));
         let keys: Vec<_> = keys.cloned().collect();
         let mut patience = Patience::new(&*driver.runtime);
         // All users of an account meet at its record: within a process one after the other.
-        let one = account.as_ref().map(|(key, _)| driver.stripe(&key.id).lock());
+        let one = account.as_ref().map(|(key, ..)| driver.stripe(&key.id).lock());
         let _one_at_a_time = match one {
             Some(one) => Some(patience.bound(one).await.ok_or(Error::Contention)?),
             None => None,
@@ -93,21 +94,21 @@ impl Engine {
             }
             let mut full = (!destination.count.has_room(class.share(DAILY))).then_some(Limit::Destination);
             let mut counted = None;
-            if let Some((key, limit)) = &account {
+            if let Some((key, limit, price)) = &account {
                 let mut account = Counted::<AccountMessages>::read(&records, key)?;
                 account.count.settle(now);
-                if full.is_none() && !account.count.has_room(*limit) {
+                if full.is_none() && !account.count.has_room(*limit, *price) {
                     full = Some(Limit::Account);
                 }
-                counted = Some(account);
+                counted = Some((account, *price));
             }
             if full.is_none() {
                 destination.count.charge(now, class.once());
-                counted.iter_mut().for_each(|account| account.count.charge(now));
+                counted.iter_mut().for_each(|(account, price)| account.count.charge(now, *price));
             }
             let gone_at = destination.count.gone_at();
             destination.put(&mut plan, gone_at)?;
-            if let Some(account) = counted {
+            if let Some((account, _)) = counted {
                 let gone_at = account.count.gone_at();
                 account.put(&mut plan, gone_at)?;
             }

@@ -1,4 +1,4 @@
-//! How many messages an account sent, over all its users.
+//! What the messages of an account cost, over all its users.
 
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,11 +9,11 @@ const HOUR_MILLIS: u64 = 3_600_000;
 /// How many hours before the current one may hold messages of the last 24 hours.
 const HOURS: u64 = 24;
 
-/// Messages by the hour they were charged in. The sum is never less than the true count of 24 hours, nor more than that
-/// of 25.
+/// What messages cost by the hour they were charged in. The sum is never less than that of 24 hours, nor more than that of
+/// 25.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AccountMessages {
-    /// Hours since 1970 and their counts, oldest first.
+    /// Hours since 1970 and their sums, oldest first.
     hours: Vec<(u64, u32)>,
 }
 
@@ -38,20 +38,21 @@ impl AccountMessages {
         }
     }
 
-    /// Returns whether another message is within `limit`, of what was settled.
-    pub(crate) fn has_room(&self, limit: u32) -> bool {
-        self.hours.iter().fold(0_u32, |sum, (_, count)| sum.saturating_add(*count)) < limit
+    /// Returns whether a message of this price is within `limit`, of what was settled.
+    pub(crate) fn has_room(&self, limit: u32, price: u32) -> bool {
+        self.hours.iter().fold(price, |sum, (_, cost)| sum.saturating_add(*cost)) <= limit
     }
 
     /// Charges a message.
-    pub(crate) fn charge(&mut self, now: Timestamp) {
-        self.add(now.unix_millis() / HOUR_MILLIS, 1);
+    pub(crate) fn charge(&mut self, now: Timestamp, price: u32) {
+        self.add(now.unix_millis() / HOUR_MILLIS, price);
     }
 
-    fn add(&mut self, hour: u64, messages: u32) {
+    fn add(&mut self, hour: u64, price: u32) {
         match self.hours.last_mut().filter(|(of, _)| *of == hour) {
-            Some((_, count)) => *count = count.saturating_add(messages),
-            None => self.hours.push((hour, messages)),
+            Some((_, cost)) => *cost = cost.saturating_add(price),
+            None if price == 0 => {}
+            None => self.hours.push((hour, price)),
         }
     }
 
