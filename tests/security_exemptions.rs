@@ -591,6 +591,24 @@ on_stores! {
         assert_eq!(world.events_of(Kind::LoginNotRequired).await.len(), 2);
     }
 
+    async fn s12_one_that_is_granted_while_its_user_is_forgotten_is_swept_away(world) {
+        let between = Arc::new(between(&world.store));
+        let forgetting = node_on(&world, between.clone()).policy(exempting()).build().await.unwrap();
+        let engine = exempting_node(&world).await;
+        let (bob, _app) = world.enrol("bob").await;
+        let (again, elsewhere, whom) = (Arc::clone(&between), engine.clone(), bob.clone());
+        // The first listing is for the commit that forgets, the second for what has come since.
+        between.plan(Moment::Listed("device"), async move {
+            again.plan(Moment::Listed("device"), async move {
+                grant(&elsewhere, &whom, &exemption()).await;
+            });
+        });
+        forgetting.forget_user(bob.account(), bob.user(), &host()).await.unwrap();
+        assert!(between.is_done());
+        assert_eq!(world.events_of(Kind::ExemptionGranted).await.len(), 1);
+        assert!(engine.exemptions(&acme()).await.unwrap().is_empty());
+    }
+
     async fn s12_a_record_that_cannot_be_trusted_exempts_nobody(world) {
         let engine = exempting_node(&world).await;
         let (bob, _app) = world.enrol("bob").await;
