@@ -1,13 +1,18 @@
 //! Codes by e-mail and SMS: how long and how often they are good, and what a message that is not sent leaves.
 #![cfg(test)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use audit_model::Kind;
 use mfa::delivery::Delivered;
-use mfa::{Begin, Changed, DeniedReason, EnrolConfirm, Intent, Operation, Reason, Response, Verify};
-use mfa_testkit::race::race;
+use mfa::{
+    Begin, Changed, DeniedReason, EnrolConfirm, Intent, Operation, Reason, RecordKind, Response, Verify,
+};
+use mfa_testkit::inbox::Inbox;
+use mfa_testkit::race::{GateStore, race};
 use mfa_tests::acting::{method, refused};
-use mfa_tests::mailed::{Mailed, another, offering};
+use mfa_tests::mailed::{Mailed, another, offering, texts};
 use mfa_tests::{login, on_stores, session};
 use serde_json::{Value, json};
 
@@ -141,7 +146,7 @@ on_stores! {
         let mailed = Mailed::new(&world, Value::Null).await;
         let bob = mailed.add(&world, "bob").await;
         mailed.enrol(&world, &bob, "email").await;
-        let by_email = Delivered::email(mfa_tests::mailed::texts()).unwrap();
+        let by_email = Delivered::email(texts()).unwrap();
         let node = Mailed::node(&world, &mailed.inbox, by_email.clone(), Value::Null);
         let unlisted = node.policy(mfa::Policy::recommended()).build().await.unwrap();
         let denied = unlisted.begin(login(&bob)).await.unwrap();
@@ -169,6 +174,28 @@ on_stores! {
         let answers = race(16, |_| mailed.engine.verify(&challenge.reference, Response::code(&code)));
         let granted = answers.iter().filter(|answer| matches!(answer, Ok(Verify::Verified(_)))).count();
         assert_eq!(granted, 1);
+    }
+
+    async fn t03_two_right_answers_on_two_nodes_at_once_are_one_success(world) {
+        let gate = Arc::new(GateStore::new(Arc::clone(&world.store)));
+        let inbox = Inbox::new();
+        let mut nodes = Vec::new();
+        for _ in 0..2 {
+            let node = mfa_tests::probe::node_on(&world, gate.clone());
+            let node = node.provider(Delivered::email(texts()).unwrap()).transport(Arc::new(inbox.clone()));
+            let engine = node.policy(offering(&["email"])).build().await.unwrap();
+            nodes.push(Mailed { engine, inbox: inbox.clone() });
+        }
+        let bob = nodes[0].add(&world, "bob").await;
+        nodes[0].enrol(&world, &bob, "email").await;
+        let challenge = nodes[0].begin(&bob).await;
+        let code = nodes[0].code();
+        // Both have read the challenge before either decides.
+        gate.arm_for(RecordKind::new("challenge"), 2);
+        let answers = race(2, |n| nodes[n].engine.verify(&challenge.reference, Response::code(&code)));
+        let granted = answers.iter().filter(|answer| matches!(answer, Ok(Verify::Verified(_)))).count();
+        assert_eq!(granted, 1, "{answers:?}");
+        assert_eq!(world.events_of(Kind::AnswerAccepted).await.len(), 1);
     }
 
     async fn s09_a_code_by_e_mail_proves_a_change_only_while_it_is_the_strongest(world) {

@@ -94,6 +94,9 @@ on_stores! {
         // The rows are the directory's; a document leaves the place of its stream.
         let rows = ["directory_user"; 3];
         assert_eq!(kinds, [&["configurations"][..], &rows, &["policy", "settings"]].concat());
+        for (kind, times) in [(Kind::UserForgotten, 2), (Kind::ApiKeyRemoved, 1), (Kind::PolicyChanged, 2)] {
+            assert_eq!(world.events_of(kind).await.len(), times, "each is told of: {kind}");
+        }
         let events = world.events_of(Kind::AccountForgotten).await;
         let [event]: &[Event] = &events[..] else { panic!("{events:?}") };
         let said = (event.actor(), event.field("users"), event.field("authority"));

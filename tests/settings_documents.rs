@@ -13,7 +13,7 @@ use mfa::{
 };
 use mfa_testkit::faults::CountingStore;
 use mfa_testkit::inbox::Inbox;
-use mfa_tests::between::{Moment, between};
+use mfa_tests::between::{Between, Moment, between};
 use mfa_tests::mailed::{Mailed, links, texts};
 use mfa_tests::rights::{enrol_ranked, prove_on};
 use mfa_tests::{World, acme, begin, host, login, on_stores, session, totp};
@@ -88,6 +88,16 @@ async fn reason(engine: &Engine, reference: &mfa::Reference, code: &str) -> Opti
     }
 }
 
+/// A node between whose reads and commits something may happen.
+async fn raced(world: &World) -> (Arc<Between>, Engine) {
+    let store = Arc::new(between(&world.store));
+    let clock = Arc::new(world.clock.clone());
+    let raced = Engine::builder(store.clone(), world.directory.clone(), mfa_tests::ring(), clock);
+    let entropy = Arc::new(mfa_testkit::entropy::SeededEntropy::new(0x5e));
+    let raced = raced.entropy(entropy).provider(mfa::totp::Totp::new("Acme").unwrap()).modules(modules());
+    (store, raced.danger_test_doubles().build().await.unwrap())
+}
+
 on_stores! {
     async fn a_module_that_an_account_above_disabled_lets_nobody_in_until_a_nearer_one_enables_it(world) {
         let (bob, _app) = world.enrol("bob").await;
@@ -134,12 +144,7 @@ on_stores! {
 
     async fn s23_what_changes_while_an_answer_is_judged_is_held_against_it(world) {
         let (bob, app) = world.enrol("bob").await;
-        let store = Arc::new(between(&world.store));
-        let clock = Arc::new(world.clock.clone());
-        let raced = Engine::builder(store.clone(), world.directory.clone(), mfa_tests::ring(), clock);
-        let entropy = Arc::new(mfa_testkit::entropy::SeededEntropy::new(0x5e));
-        let raced = raced.entropy(entropy).provider(mfa::totp::Totp::new("Acme").unwrap()).modules(modules());
-        let raced = raced.danger_test_doubles().build().await.unwrap();
+        let (store, raced) = raced(&world).await;
         let other = node(&world).await;
         let acme = Owner::Account(acme().into());
         put(&other, &acme, json!({"enabled": true})).await;
@@ -152,6 +157,22 @@ on_stores! {
         assert_eq!(reason(&raced, &challenge.reference, &right).await, Some(Reason::ModuleDisabled));
         assert!(store.is_done());
         assert!(world.events_of(Kind::AnswerAccepted).await.is_empty());
+    }
+
+    async fn s23_what_changes_while_a_login_is_let_in_without_a_method_is_held_against_it(world) {
+        let eve = world.add("eve").await;
+        let (store, raced) = raced(&world).await;
+        let other = node(&world).await;
+        let acme = Owner::Account(acme().into());
+        put(&other, &acme, json!({"multi_factor": {"enabled": false}})).await;
+        assert_eq!(not_required(&raced.begin(login(&eve)).await.unwrap()), Some(NotRequired::NoMethod));
+        let (elsewhere, owner) = (other.clone(), acme.clone());
+        store.plan(Moment::Read("settings"), async move {
+            put(&elsewhere, &owner, json!({"multi_factor": {"enabled": true}})).await;
+        });
+        let begun = raced.begin(login(&eve)).await.unwrap();
+        assert!(store.is_done());
+        assert!(matches!(begun, Begin::EnrolmentRequired(_)), "{begun:?}");
     }
 
     async fn s12_who_has_a_method_is_asked_whatever_the_module_s_own_switch_says(world) {

@@ -210,10 +210,10 @@ impl Confirming<'_> {
                 Err(FieldError::new("enrolment", "not_confirmed", problem).into())
             }
             Ask::Acknowledge => {
-                let secret = self.pending_secret(method)?.unwrap_or_default();
-                match self.without_identity(method, &secret, false)? {
+                let secret = self.pending_secret(method)?;
+                match self.without_identity(method, secret.as_ref(), false)? {
                     Some(before) => Ok(before),
-                    None => self.bind(method, &secret, records, draw),
+                    None => self.bind(method, &secret.unwrap_or_default(), records, draw),
                 }
             }
         }

@@ -156,11 +156,11 @@ impl Confirming<'_> {
         let changed = changed || cleared;
         match then {
             Then::Accept(_) => {
-                let plain = self.pending_secret(method)?.unwrap_or_default();
-                if let Some(before) = self.without_identity(method, &plain, charged)? {
+                let plain = self.pending_secret(method)?;
+                if let Some(before) = self.without_identity(method, plain.as_ref(), charged)? {
                     return Ok(before);
                 }
-                self.accept(method, (&plain, before), records, draw)
+                self.accept(method, (&plain.unwrap_or_default(), before), records, draw)
             }
             Then::Prompt(prompt) | Then::Wait(prompt) => {
                 if changed {
