@@ -212,9 +212,12 @@ on_stores! {
         mailed.enrol(&world, &bob, "email").await;
         let _app = world.enrol_again(&bob).await;
         let begun = mailed.engine.step_up_begin(login(&bob).with_method(method("email")), &intent).await.unwrap();
-        match begun {
-            Begin::Challenge(challenge) => assert_eq!(challenge.method.provider.as_str(), "totp"),
-            other => panic!("{other:?}"),
+        let Begin::Challenge(challenge) = begun else { panic!("{begun:?}") };
+        assert_eq!(challenge.method.provider.as_str(), "totp");
+        // Nor does it take the mail in the middle.
+        match mailed.engine.switch(&challenge.reference, &method("email")).await.unwrap() {
+            Changed::Rejected(refused) => assert_eq!(refused.reason, Reason::NotOffered),
+            done => panic!("{done:?}"),
         }
         assert!(mailed.inbox.take().is_empty());
     }
