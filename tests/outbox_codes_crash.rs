@@ -22,7 +22,7 @@ use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
 use mfa_tests::acting::refused;
 use mfa_tests::between::{Moment, between};
-use mfa_tests::mailed::{Mailed, code_in, links, queueing, texts, waiting};
+use mfa_tests::mailed::{Mailed, code_in, german_mobiles, links, queueing, texts, waiting};
 use mfa_tests::probe::node_on;
 use mfa_tests::{World, host, login, on_stores};
 
@@ -180,6 +180,23 @@ on_stores! {
         let charged = world.events_of(Kind::EffectCharged).await.len();
         let refunded = world.events_of(Kind::EffectRefunded).await;
         assert_eq!((charged, refunded.len(), refunded[0].field("limit")), (6, 1, Some("account")), "and the set-up");
+    }
+
+    async fn s20_each_try_of_a_code_by_text_message_is_charged(world) {
+        let (mailed, bob) = Mailed::queueing_with_bob(&world, &["sms"]).await;
+        let limited = async |transport: Arc<dyn Transport>| {
+            let node = node_on(&world, world.store.clone()).transport(transport).policy(queueing(&["sms"]));
+            let node = node.provider(Delivered::sms(texts(), german_mobiles()).unwrap());
+            node.messages_per_account_and_day(2).build().await.unwrap()
+        };
+        let node = limited(Arc::new(mailed.inbox.clone())).await;
+        assert!(matches!(node.begin(login(&bob)).await.unwrap(), Begin::Challenge(_)));
+        for _ in 0..2 {
+            let crashing = Crashing::new(&mailed.inbox);
+            leave_at_send(&limited(crashing.clone()).await, &crashing);
+            world.clock.advance(LEASE);
+        }
+        assert_eq!((drain(&node).await, mailed.inbox.take().len()), ([0, 0, 1], 2));
     }
 
     async fn a_code_that_arrived_before_another_was_asked_for_is_dead(world) {

@@ -487,6 +487,48 @@ on_stores! {
         assert_eq!(answer(&engine, by_key(&bob)).await, "module_disabled");
     }
 
+    async fn s07_who_enforces_a_method_says_whether_programs_below_may_be_exempt(world) {
+        let modules = Modules::new().with(module("api_auth"));
+        let engine = world.node().modules(modules).build().await.unwrap();
+        let lineage: Vec<_> = [acme(), AccountId::parse("root").unwrap()].map(Ancestor::new).to_vec();
+        let bob = subject("bob").with_lineage(lineage.clone()).unwrap();
+        world.directory.put(&bob).await.unwrap();
+        let set = async |of: &Account, document: Value| {
+            engine.policy_put(&Owner::Account(of.clone()), &document, None, &host()).await.unwrap();
+        };
+        let own = Account::new(acme()).with_lineage(lineage.clone()).unwrap();
+        let root = Account::new(lineage[1].account.clone());
+        set(&own, json!({"exemptions": true})).await;
+        assert_eq!(asks_for(&engine, &bob, &exemption(), &host()).await, "done");
+        assert_eq!(answer(&engine, by_key(&bob)).await, "exempted");
+        // It does not name exemptions, and has none itself.
+        set(&root, json!({"enforced": true, "enforce": ["enforced"]})).await;
+        assert_eq!(answer(&engine, by_key(&bob)).await, "enrolment_required");
+        assert_eq!(asks_for(&engine, &bob, &exemption(), &host()).await, "policy_forbids");
+        set(&root, json!({"enforced": true, "exemptions": true, "enforce": ["enforced"]})).await;
+        assert_eq!(answer(&engine, by_key(&bob)).await, "exempted");
+    }
+
+    async fn s12_one_that_is_granted_while_a_reset_goes_on_is_ended_by_it(world) {
+        let between = Arc::new(between(&world.store));
+        let late = node_on(&world, between.clone()).policy(exempting()).build().await.unwrap();
+        let engine = exempting_node(&world).await;
+        for before in [false, true] {
+            let bob = world.add(&format!("bob-{before}")).await;
+            if before {
+                grant(&engine, &bob, &exemption()).await;
+            }
+            let (elsewhere, whom) = (engine.clone(), bob.clone());
+            between.plan(Moment::Read("exemptions"), async move {
+                grant(&elsewhere, &whom, &exemption()).await;
+            });
+            late.user_reset(bob.account(), bob.user(), &host()).await.unwrap();
+            assert!(between.is_done());
+            assert_ne!(answer(&engine, by_key(&bob)).await, "exempted", "{before}");
+        }
+        assert_eq!(world.events_of(Kind::UserReset).await.iter().filter(|e| e.field("exemptions").is_some()).count(), 2);
+    }
+
     async fn s12_once_an_account_has_none_no_login_that_had_read_otherwise_is_let_in(world) {
         let between = Arc::new(between(&world.store));
         let modules = Modules::new().with(module("api_auth"));

@@ -13,6 +13,7 @@ use mfa::{
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
+use mfa_tests::attack::{overwrite, records};
 use mfa_tests::told::streams_are_whole;
 use mfa_tests::watched;
 use mfa_tests::{World, acme, host, login, on_stores};
@@ -28,8 +29,12 @@ struct Full {
     engine: Engine,
 }
 
+async fn node(world: &World) -> Engine {
+    world.node().policy(Policy::kazoo()).modules(Modules::kazoo()).build().await.unwrap()
+}
+
 async fn full(world: &World) -> Full {
-    let engine = world.node().policy(Policy::kazoo()).modules(Modules::kazoo()).build().await.unwrap();
+    let engine = node(world).await;
     let (bob, app) = world.enrol("bob").await;
     world.enrol("carol").await;
     for of in [acme(), other()] {
@@ -147,6 +152,39 @@ on_stores! {
         full.engine.forget_account(&acme(), &host()).await.unwrap();
         nothing_is_left(&world, &full).await;
     }
+}
+
+#[test]
+fn s21_a_document_that_cannot_be_read_keeps_nobody_from_being_forgotten() {
+    block_on(async {
+        let world = World::memory().await;
+        let full = full(&world).await;
+        for mut record in records(&world).await {
+            if ["settings", "policy", "configurations"].contains(&record.key.kind.as_str())
+                && record.key.scope == Scope::Account(acme())
+            {
+                *record.body.last_mut().unwrap() ^= 1;
+                overwrite(&world, &record).await;
+            }
+        }
+        // Another node: this one remembers what it has read.
+        let full = Full { engine: node(&world).await, ..full };
+        let refused = full.engine.policy_resolve(&Account::new(acme())).await.unwrap_err();
+        assert_eq!(refused.code(), "unavailable");
+        assert_eq!(full.engine.forget_account(&acme(), &host()).await.unwrap(), 2);
+        nothing_is_left(&world, &full).await;
+    });
+}
+
+#[test]
+fn s21_an_engine_without_modules_leaves_no_documents_behind_unsaid() {
+    block_on(async {
+        let world = World::memory().await;
+        let full = full(&world).await;
+        let refused = world.engine.forget_account(&acme(), &host()).await.unwrap_err();
+        assert_eq!(refused.code(), "required");
+        assert!(!full.engine.methods(full.bob.account(), full.bob.user()).await.unwrap().is_empty());
+    });
 }
 
 #[test]

@@ -89,6 +89,16 @@ fn counting(lineage: &[Ancestor]) -> Vec<usize> {
     (0..accounts).chain([lineage.len()]).collect()
 }
 
+/// The indices of the documents that the one of `index` inherits from, its own first: as [`counting`] from there on.
+fn standing(lineage: &[Ancestor], index: usize) -> Vec<usize> {
+    let from_there = counting(lineage.get(index..).unwrap_or_default());
+    from_there.into_iter().map(|below| below.saturating_add(index)).collect()
+}
+
+/// What goes with a method that is enforced.
+const WITH_A_METHOD: [&str; 4] =
+    ["enforced_from", "accept_own_configurations", "exemptions", "first_enrolment_needs_invitation"];
+
 fn enforces(document: &Value, name: &str) -> bool {
     document["enforce"].as_array().unwrap().iter().any(|enforced| enforced == name)
 }
@@ -105,11 +115,15 @@ proptest! {
                 let enforced = &documents[index][knob.name];
                 prop_assert!(is_as_strong(knob, value, enforced), "{}: {value} against {enforced}", knob.name);
             }
-            // Nor is the day put off from which on a method is enforced.
+            // Nor is the day put off from which on a method is enforced, nor who needs none, nor what a first one takes.
             if enforces(&documents[index], "enforced") && documents[index]["enforced"] == json!(true) {
-                let above = documents.iter().skip(index).find_map(|document| document["enforced_from"].as_u64());
-                let (day, _) = &resolved["enforced_from"];
-                prop_assert!(day.as_u64().unwrap() <= above.unwrap_or(0));
+                for knob in Policy::KNOBS.iter().filter(|knob| WITH_A_METHOD.contains(&knob.name)) {
+                    let own = standing(&lineage, index);
+                    let own = own.iter().map(|at| &documents[*at][knob.name]).find(|value| !value.is_null());
+                    let own = own.cloned().unwrap_or_else(|| Policy::recommended().value(knob.name).unwrap());
+                    let (value, _) = &resolved[knob.name];
+                    prop_assert!(is_as_strong(knob, value, &own), "{}: {value} against {own}", knob.name);
+                }
             }
         }
     }
@@ -131,7 +145,8 @@ proptest! {
         for index in (0..documents.len()).filter(|index| requires(*index)) {
             let above = &documents[index..];
             // Nobody said that it may be otherwise, or somebody above says that it never may.
-            let accepts = above.iter().find_map(|document| document["accept_own_configurations"].as_bool());
+            let own = standing(&lineage, index);
+            let accepts = own.iter().find_map(|at| documents[*at]["accept_own_configurations"].as_bool());
             let never = above.iter().skip(1).any(|document| {
                 enforces(document, "accept_own_configurations") && document["accept_own_configurations"] == json!(false)
             });
@@ -151,7 +166,7 @@ proptest! {
         let resolved = resolved(&lineage, &documents);
         let counting = counting(&lineage);
         for knob in Policy::KNOBS {
-            let day = ["enforced_from", "accept_own_configurations"].contains(&knob.name);
+            let day = WITH_A_METHOD.contains(&knob.name);
             if documents.iter().any(|document| {
                 enforces(document, knob.name) || (day && enforces(document, "enforced"))
             }) {

@@ -248,10 +248,18 @@ pub(crate) fn rehash(
 pub(crate) fn void(account: &AccountId, records: &Records, now: Timestamp) -> Decision<()> {
     let mut plan = Plan::default();
     let key = api_key_key(account);
-    if let Read::Live(mut record, version) = records.read::<ApiKeyRecord>(&key) {
-        let event = event(account, Kind::ApiKeyVoided, Outcome::Info, now);
-        plan.events([event.stream(record.take_stream())]);
-        plan.delete(key, Expect::Version(version));
+    let voided = event(account, Kind::ApiKeyVoided, Outcome::Info, now);
+    match records.read::<ApiKeyRecord>(&key) {
+        Read::Absent => {}
+        // Another key of the ring may read it later.
+        Read::Refused(_) => {
+            plan.events([voided]);
+            plan.delete(key, Expect::Any);
+        }
+        Read::Live(mut record, version) => {
+            plan.events([voided.stream(record.take_stream())]);
+            plan.delete(key, Expect::Version(version));
+        }
     }
     Decision { plan, value: () }
 }

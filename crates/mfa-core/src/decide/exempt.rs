@@ -182,11 +182,19 @@ impl Changing<'_> {
     pub(crate) fn end_exemptions(&self, plan: &mut Plan) -> Option<String> {
         let key = self.exemptions_key();
         let ended = match self.records.read::<Exemptions>(&key) {
-            Read::Absent => return None,
-            Read::Refused(_) => "unreadable".to_owned(),
-            Read::Live(exemptions, _) => exemptions.ids(),
+            Read::Absent => {
+                plan.check_absent(key);
+                return None;
+            }
+            Read::Refused(_) => {
+                plan.delete_once(key);
+                "unreadable".to_owned()
+            }
+            Read::Live(exemptions, version) => {
+                plan.delete(key, Expect::Version(version));
+                exemptions.ids()
+            }
         };
-        plan.delete_once(key);
         Some(ended).filter(|ended| !ended.is_empty())
     }
 
@@ -205,7 +213,10 @@ impl Changing<'_> {
     /// Tells the user, once an hour. A user of programs may have no other record that could say so.
     fn tell_exempted(&mut self, before: &Exemptions, id: ExemptionId, plan: &mut Plan) -> Result<(), Error> {
         let hour = |at: Timestamp| at.unix_seconds() / 3600;
-        if before.all.iter().any(|stored| hour(stored.granted_at) == hour(self.now)) {
+        let is_told = |stored: &Stored| {
+            stored.generation == self.subject.generation() && hour(stored.granted_at) == hour(self.now)
+        };
+        if before.all.iter().any(is_told) {
             return Ok(());
         }
         let whom = (self.subject.account(), self.subject.user());
@@ -217,19 +228,23 @@ impl Changing<'_> {
 /// Ends the exemptions of a user because a backup came back: which of them were ended since, nobody knows.
 pub(crate) fn void(account: &AccountId, user: &UserId, records: &Records, now: Timestamp) -> Decision<()> {
     let key = exemptions_key(account, user);
-    let Read::Live(mut exemptions, version) = records.read::<Exemptions>(&key) else {
-        return Decision::only(());
-    };
     let mut plan = Plan::default();
-    let ids = exemptions.ids();
-    if !ids.is_empty() {
-        let event = event(account, user, Kind::ExemptionEnded, Outcome::Info, now)
-            .stream(exemptions.stream.take())
-            .reason("backup_restored")
-            .field("exemption", ids);
-        plan.events([event]);
+    let ended = event(account, user, Kind::ExemptionEnded, Outcome::Info, now).reason("backup_restored");
+    match records.read::<Exemptions>(&key) {
+        Read::Absent => {}
+        // Another key of the ring may read it later.
+        Read::Refused(_) => {
+            plan.events([ended.field("exemption", "unreadable")]);
+            plan.delete(key, Expect::Any);
+        }
+        Read::Live(mut exemptions, version) => {
+            let ids = exemptions.ids();
+            if !ids.is_empty() {
+                plan.events([ended.stream(exemptions.stream.take()).field("exemption", ids)]);
+            }
+            plan.delete(key, Expect::Version(version));
+        }
     }
-    plan.delete(key, Expect::Version(version));
     Decision { plan, value: () }
 }
 

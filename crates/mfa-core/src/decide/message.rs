@@ -18,8 +18,8 @@ use crate::record::challenge::PendingEffect;
 use crate::record::message::{Letter, MessagePlace, QueuedMessage, message_key};
 use crate::reference::Claims;
 use crate::{
-    Charge, Draw, Effect, EffectKind, Error, Expect, Key, Message, NotDelivered, Policy, ProviderError,
-    ProviderName, Purpose, RequestFacts, StepEvent, Version,
+    Channel, Charge, Draw, Effect, EffectKind, Error, Expect, Key, Message, NotDelivered, Policy,
+    ProviderError, ProviderName, Purpose, RequestFacts, StepEvent, Version,
 };
 
 /// How often a message is tried that its transport does not take for now. The last try is half a minute after the first:
@@ -177,7 +177,8 @@ pub(crate) fn take(
         Opened::NotFound | Opened::Gone => return drop_nobodys(claims, (key, version), now),
         Opened::Refused(..) => return Ok(Decision::only(Taken::Nothing)),
     };
-    if case.ended()?.is_some() || !case.awaits(&queued) {
+    // Whoever took it last may not have lived to give it up.
+    if case.ended()?.is_some() || !case.awaits(&queued) || queued.attempts >= MAX_TRIES {
         case.also.delete(key, Expect::Version(version));
         let event = case.event(Kind::EffectDropped, Outcome::Info);
         case.note(event.field("effect", EffectKind::Deliver.code()));
@@ -255,9 +256,12 @@ pub(crate) fn settle(
 }
 
 impl Sending {
-    /// Returns what its destination knows it by: of a random id enough for ten messages.
+    /// Returns what its destination knows it by: of a random id enough for ten messages. A text message is another one at
+    /// each try, since each may cost.
     pub(crate) fn once(&self) -> [u8; 8] {
-        self.effect.first_chunk().copied().unwrap_or_default()
+        let id: u64 = self.effect.first_chunk().map_or(0, |id| u64::from_be_bytes(*id));
+        let tries = if self.message.channel == Channel::Phone { u64::from(self.attempts) } else { 0 };
+        (id ^ tries).to_be_bytes()
     }
 
     const fn is_tried_again(&self, result: &EffectResult) -> bool {

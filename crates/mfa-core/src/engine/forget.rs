@@ -5,8 +5,8 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, UserId};
 use super::Engine;
 use crate::driver::Decision;
 use crate::plan::Plan;
-use crate::record::configurations::CONFIGURATIONS;
-use crate::record::document::{POLICY, SETTINGS};
+use crate::record::configurations::{CONFIGURATIONS, configurations_key};
+use crate::record::document::{POLICY, SETTINGS, document_key};
 use crate::record::{DIRECTORY_USER, KINDS, LOGIN};
 use crate::settings::Owner;
 use crate::{Account, Authority, Erase, Error, Expect, Forbidden, RecordKind};
@@ -45,11 +45,15 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for any other authority; errors of the store or the directory with code `unavailable`.
+    /// [`Error::Forbidden`] for any other authority; [`Error::Invalid`] for `modules` where the account has documents and
+    /// this engine was built without modules; errors of the store or the directory with code `unavailable`.
     pub async fn forget_account(&self, account: &AccountId, authority: &Authority) -> Result<u64, Error> {
         let Authority::HostVouched { actor, reason } = authority else {
             return Err(Forbidden::NotPermitted.into());
         };
+        if self.inner.rules.modules.is_empty() && self.has_documents(account).await? {
+            self.keeps_documents()?;
+        }
         let mut users: u64 = 0;
         for user in self.users_of(account).await? {
             self.forget_user(account, &user, authority).await?;
@@ -58,7 +62,6 @@ impl Engine {
         let of = Account::new(account.clone());
         gone(self.api_key_remove(&of, authority).await)?;
         let owner = Owner::Account(of);
-        // An engine without modules keeps no documents.
         if !self.inner.rules.modules.is_empty() {
             gone(self.configurations_clear(&owner, authority).await)?;
             gone(self.settings_delete(&owner, None, authority).await)?;
@@ -83,6 +86,15 @@ impl Engine {
         Ok(users)
     }
 
+    /// Returns whether an account has documents, whatever this engine is built for.
+    async fn has_documents(&self, account: &AccountId) -> Result<bool, Error> {
+        let scope = Scope::Account(account.clone());
+        let [settings, policy] = [SETTINGS, POLICY].map(|kind| document_key(scope.clone(), kind));
+        let keys = [settings, policy, configurations_key(scope)];
+        let records = self.inner.driver.load(&keys, self.inner.driver.runtime.now()).await?;
+        Ok(keys.iter().any(|key| records.stored_version(key).is_some()))
+    }
+
     /// Lists the users of whom there is a record.
     async fn users_of(&self, account: &AccountId) -> Result<Vec<UserId>, Error> {
         let keys = self.records_below(account, LOGIN, &[]).await?;
@@ -91,15 +103,20 @@ impl Engine {
 
     async fn delete_all_of(&self, account: &AccountId, kind: RecordKind) -> Result<(), Error> {
         let scope = Scope::Account(account.clone());
-        for some in self.records_below(account, kind, &[]).await?.chunks(AT_ONCE) {
-            let decide = |_: &_, _, _: &mut _| {
-                let mut plan = Plan::default();
-                some.iter().for_each(|key| plan.delete(key.clone(), Expect::Any));
-                Ok(Decision { plan, value: () })
-            };
-            self.inner.driver.run_in(&scope, None, &[], None, decide).await?;
+        loop {
+            let left = self.records_below(account, kind, &[]).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for some in left.chunks(AT_ONCE) {
+                let decide = |_: &_, _, _: &mut _| {
+                    let mut plan = Plan::default();
+                    some.iter().for_each(|key| plan.delete(key.clone(), Expect::Any));
+                    Ok(Decision { plan, value: () })
+                };
+                self.inner.driver.run_in(&scope, None, &[], None, decide).await?;
+            }
         }
-        Ok(())
     }
 }
 

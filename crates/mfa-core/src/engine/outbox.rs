@@ -106,7 +106,12 @@ impl Engine {
         let Some(taken) = taken else { return Ok(None) };
         let outcome = self.tell_each(account, &taken).await;
         let settled = driver.run(&turn, None, |records, now, _| settle(whose, &taken, outcome, records, now));
-        Ok(Some(settled.await?.value))
+        match settled.await {
+            Ok(settled) => Ok(Some(settled.value)),
+            // Others are at this user's records: one user's must not keep the rest from being sent.
+            Err(Error::Contention) => Ok(Some(Sent::Later)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells each contact that does not know yet, may be told and has room for a message.

@@ -119,8 +119,9 @@ impl Policy {
     ///
     /// The nearest document that sets a knob decides, up to and including the first reseller, then the system's. After
     /// that each knob is made as strong as every account above, beyond resellers too, and the system, enforces it. Who
-    /// enforces that users must have a method enforces the day from which on, as it is for the one who enforces it, and
-    /// likewise whether accounts below may use provider configurations of their own.
+    /// enforces that users must have a method enforces what goes with it, as it is for the one who
+    /// enforces it: the day from which on, whether accounts below may use provider configurations of their own, whether
+    /// they may exempt programs, and what a first method takes.
     #[must_use]
     pub fn resolve<'a>(
         &self,
@@ -129,41 +130,26 @@ impl Policy {
     ) -> EffectivePolicy {
         let inherited = visible(lineage).len();
         let accounts = lineage.iter().map(|ancestor| Origin::Account(ancestor.account.clone()));
-        let levels: Vec<_> = accounts
+        let levels: Vec<Level<'_>> = accounts
             .chain([Origin::System])
             .enumerate()
-            .filter_map(|(level, origin)| {
-                let counts = level < inherited || origin == Origin::System;
-                set(&origin).map(|document| (origin, document, counts))
-            })
+            .filter_map(|(level, origin)| set(&origin).map(|document| (level, origin, document)))
             .collect();
+        let system = lineage.len();
         let mut effective =
             EffectivePolicy { policy: self.clone(), origins: BTreeMap::new(), configurations_from: None };
-        // What goes with a method that is enforced, as it is at each level, the farthest first.
-        let mut with = self.clone();
-        let (mut all_with, mut may_accept) = (Vec::new(), true);
-        for (origin, document, counts) in levels.iter().rev() {
-            for name in ["enforced_from", "accept_own_configurations"] {
-                if document.set.contains(name) {
-                    with.take(name, &document.values);
-                }
-            }
-            with.accept_own_configurations &= may_accept;
-            if document.enforced.contains("accept_own_configurations") {
-                may_accept &= document.values.accept_own_configurations;
-            }
-            all_with.push(with.clone());
-            for name in document.set.iter().filter(|_| *counts) {
+        for (level, origin, document) in levels.iter().rev() {
+            for name in document.set.iter().filter(|_| *level < inherited || *level == system) {
                 effective.policy.take(name, &document.values);
                 effective.origins.insert(name, origin.clone());
             }
         }
-        for ((origin, document, _), with) in levels.iter().zip(all_with.into_iter().rev()) {
+        for (level, origin, document) in &levels {
             for name in &document.enforced {
                 effective.enforce(name, &document.values, origin);
                 if *name == "enforced" && document.values.enforced {
-                    effective.enforce("enforced_from", &with, origin);
-                    effective.enforce("accept_own_configurations", &with, origin);
+                    let with = self.standing_at(*level, lineage, &levels);
+                    WITH_A_METHOD.into_iter().for_each(|name| effective.enforce(name, &with, origin));
                     if !with.accept_own_configurations {
                         effective.configurations_from = Some(origin.clone());
                     }
@@ -172,7 +158,37 @@ impl Policy {
         }
         effective
     }
+
+    /// Returns what goes with a method as it is for the one at `level`: what they inherit themselves, so that nothing that
+    /// was set beyond their reseller reaches below it through them, and what those above them never accept.
+    fn standing_at(&self, level: usize, lineage: &[Ancestor], levels: &[Level<'_>]) -> Self {
+        let inherited = visible(lineage.get(level..).unwrap_or_default()).len();
+        let reaches = |other: usize| {
+            other == lineage.len() || (level..level.saturating_add(inherited)).contains(&other)
+        };
+        let mut with = self.clone();
+        for (_, _, document) in levels.iter().rev().filter(|(other, ..)| reaches(*other)) {
+            for name in WITH_A_METHOD.into_iter().filter(|name| document.set.contains(name)) {
+                with.take(name, &document.values);
+            }
+        }
+        let never = |(other, _, document): &Level<'_>| {
+            *other > level
+                && document.enforced.contains("accept_own_configurations")
+                && !document.values.accept_own_configurations
+        };
+        with.accept_own_configurations &= !levels.iter().any(never);
+        with
+    }
 }
+
+/// What whoever enforces that users must have a method enforces with it: without these a document below would say who
+/// is let in without one.
+const WITH_A_METHOD: [&str; 4] =
+    ["enforced_from", "accept_own_configurations", "exemptions", "first_enrolment_needs_invitation"];
+
+/// How far above an account a document is, whose it is, and the document.
+type Level<'a> = (usize, Origin, &'a PolicyDocument);
 
 impl EffectivePolicy {
     fn enforce(&mut self, name: &'static str, values: &Policy, origin: &Origin) {
