@@ -25,6 +25,7 @@ use mfa_tests::between::{Moment, between};
 use mfa_tests::mailed::{Mailed, code_in, german_mobiles, links, queueing, texts, waiting};
 use mfa_tests::probe::node_on;
 use mfa_tests::{World, host, login, on_stores};
+use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long whoever took a message has it for themselves.
@@ -180,6 +181,27 @@ on_stores! {
         let charged = world.events_of(Kind::EffectCharged).await.len();
         let refunded = world.events_of(Kind::EffectRefunded).await;
         assert_eq!((charged, refunded.len(), refunded[0].field("limit")), (6, 1, Some("account")), "and the set-up");
+    }
+
+    async fn s20_a_message_that_nobody_lives_to_settle_is_handed_over_five_times(world) {
+        let (mailed, bob) = Mailed::queueing_with_bob(&world, &["email"]).await;
+        // Ten minutes, so that the last lease is over long before the challenge is.
+        let long = queueing(&["email"]).with_document(&json!({"challenge_ttl_s": 600})).unwrap();
+        let node_of = async |transport: Arc<dyn Transport>| {
+            node_of(&world, world.store.clone(), transport).policy(long.clone()).build().await.unwrap()
+        };
+        let node = node_of(Arc::new(mailed.inbox.clone())).await;
+        let Begin::Challenge(challenge) = node.begin(login(&bob)).await.unwrap() else { panic!() };
+        for _ in 0..5 {
+            let crashing = Crashing::new(&mailed.inbox);
+            leave_at_send(&node_of(crashing.clone()).await, &crashing);
+            world.clock.advance(LEASE - Duration::from_secs(5));
+            assert_eq!(drain(&node).await, [0, 0, 0], "its lease is not over");
+            world.clock.advance(Duration::from_secs(5));
+        }
+        assert_eq!((drain(&node).await, mailed.inbox.take().len()), ([0, 0, 1], 5));
+        assert_eq!(waiting(&world).await, 0);
+        assert!(world.now() < challenge.expires_at);
     }
 
     async fn s20_each_try_of_a_code_by_text_message_is_charged(world) {

@@ -7,16 +7,17 @@ use std::time::Duration;
 use audit_model::{Kind, Query};
 use mfa::sqlite::SqliteStore;
 use mfa::{
-    Authority, Begin, Challenge, Choice, EnrolConfirm, EnrolmentStarted, Intent, MethodSelector, Policy,
-    Proof, Reason, Record, RecoveryForm, Rejected, Response, Scope, Subject, Verify,
+    Account, Authority, Begin, Challenge, Choice, EnrolConfirm, EnrolmentStarted, Intent, MethodSelector,
+    Policy, Proof, Reason, Record, RecoveryForm, Rejected, Response, Scope, Subject, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::faults::{At, Fault, FaultStore};
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{delete, overwrite};
 use mfa_tests::probe::node_on;
+use mfa_tests::rights::exemption;
 use mfa_tests::rings::records;
-use mfa_tests::{STEP, World, host, login, on_stores, session, totp};
+use mfa_tests::{STEP, World, acme, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// Until a code is shown that was not possible when the barrier was raised.
@@ -318,6 +319,32 @@ on_stores! {
         for (user, app) in &users {
             assert_eq!(answer(&world, user, &app.code_at(world.now())).await, None);
         }
+    }
+
+    async fn s16_what_no_key_reads_now_is_voided_by_the_barrier_as_another_key_may_read_it_later(world) {
+        let policy = Policy::recommended().with_document(&json!({"exemptions": true})).unwrap();
+        let engine = world.node().policy(policy).build().await.unwrap();
+        let export = world.add("export").await;
+        engine.exemption_grant(export.account(), export.user(), &exemption(), &host()).await.unwrap();
+        engine.api_key_create(&Account::new(acme()), &host()).await.unwrap();
+        let ours = |record: &Record| ["exemptions", "api_key"].contains(&record.key.kind.as_str());
+        let mut backup: Vec<_> = records(&world).await.into_iter().filter(ours).collect();
+        assert_eq!(backup.len(), 2);
+        for record in &mut backup {
+            *record.body.last_mut().unwrap() ^= 1;
+            overwrite(&world, record).await;
+        }
+        bar(&world).await;
+        assert!(!records(&world).await.iter().any(ours));
+        let [ended] = &world.events_of(Kind::ExemptionEnded).await[..] else { panic!("one event") };
+        assert_eq!((ended.field("exemption"), ended.reason()), (Some("unreadable"), Some("backup_restored")));
+        assert_eq!(world.events_of(Kind::ApiKeyVoided).await.len(), 1);
+        // With the key that reads them they would have been as they were.
+        for record in &mut backup {
+            *record.body.last_mut().unwrap() ^= 1;
+        }
+        put_back(&world, &backup).await;
+        assert_eq!(engine.exemptions(export.account()).await.unwrap().len(), 1);
     }
 
     async fn s25_a_barrier_of_a_clock_that_ran_ahead_locks_nobody_out(world) {

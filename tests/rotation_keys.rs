@@ -16,7 +16,7 @@ use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{delete, user_key};
 use mfa_tests::devices::session_of;
 use mfa_tests::rings::{
-    EVERY_KIND, NEW, OLD, activate_new, add_new, grant, id, log_in, node_on, nodes,
+    KINDS_OF_USERS, NEW, OLD, activate_new, add_new, grant, id, log_in, node_on, nodes,
     nothing_is_sealed_under_the_old_key, records, redeem, reseal, retire_old, users, world_store,
 };
 use mfa_tests::{STEP, acme, begin, login, on_stores, session, subject, totp};
@@ -52,7 +52,7 @@ on_stores! {
         assert!(matches!(ticket, Begin::EnrolmentRequired(_)));
         let all = records(&world).await;
         let kinds: BTreeSet<_> = all.iter().map(|record| record.key.kind).collect();
-        assert_eq!(kinds, BTreeSet::from(EVERY_KIND));
+        assert_eq!(kinds, BTreeSet::from(KINDS_OF_USERS));
 
         add_new([at]);
         let unknown = at.engine.key_retire(&id("k9"), "ops", "a mistake").await.unwrap_err();

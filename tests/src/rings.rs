@@ -15,13 +15,14 @@ use mfa_testkit::host::{TestHost, login, recovery, session};
 use mfa_testkit::inbox::Inbox;
 
 use crate::World;
+pub use crate::attack::records;
 
 /// The name of the key that every node begins with: long enough to be met in a body by no accident.
 pub const OLD: &str = "the-key-of-2026";
 /// The name of the key that it is turned to.
 pub const NEW: &str = "the-key-of-2027";
-/// Every kind of record that the engine keeps.
-pub const EVERY_KIND: [RecordKind; 11] = [
+/// The kinds of records that users leave who do everything a user can do.
+pub const KINDS_OF_USERS: [RecordKind; 11] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -103,18 +104,6 @@ pub async fn retire_old(node: &TestHost) -> Result<(), u64> {
         Err(Error::KeyRing(KeyRingError::InUse { references })) => Err(references),
         Err(other) => panic!("{other:?}"),
     }
-}
-
-/// Reads every record of every kind, as it is stored.
-///
-/// # Panics
-/// If the store fails.
-pub async fn records(world: &World) -> Vec<Record> {
-    let mut all = Vec::new();
-    for kind in EVERY_KIND {
-        all.extend(world.store.scan(kind, None, 10_000, world.now()).await.expect("a scan"));
-    }
-    all
 }
 
 /// Returns the name of the key that authenticates a body, which stands in it in clear.

@@ -100,12 +100,12 @@ kinds! {
     ConfigurationDeleted = 74, "configuration_deleted", "A provider configuration was deleted.", ["configuration", "provider", "authority"];
     ConfigurationShown = 75, "configuration_shown", "A provider configuration was shown with its settings.", ["configuration", "provider", "authority"];
     ConfigurationsCleared = 76, "configurations_cleared", "Every provider configuration of an account, or of the system, was deleted.", ["configurations", "authority"];
+    AccountForgotten = 77, "account_forgotten", "What was kept of an account and its users was deleted, and the personal values of its events erased.", ["authority", "users"];
     DeviceTrusted = 80, "device_trusted", "A device is trusted from now on, perhaps in place of another.", ["device", "replaced"];
     DeviceKept = 81, "device_kept", "A device is known from now on, perhaps in place of another.", ["device", "replaced"];
     DeviceRevoked = 82, "device_revoked", "A device, or every one, is not trusted any more.", ["device", "authority"];
     DeviceBanned = 83, "device_banned", "A device can never be trusted again.", ["device", "authority"];
     DeviceReused = 84, "device_reused", "A token of a trusted device was given that had been replaced: the device is forgotten.", ["device"];
-    AccountForgotten = 77, "account_forgotten", "What was kept of an account and its users was deleted, and the personal values of its events erased.", ["authority", "users"];
     ExemptionGranted = 90, "exemption_granted", "Logins of a user's programs are exempt from the second step; `why` is the reason.", ["exemption", "first_factor", "networks", "why", "until", "authority"];
     ExemptionEnded = 91, "exemption_ended", "An exemption, or all of a user's, was ended before its time.", ["exemption", "authority"];
     MessageSent = 92, "message_sent", "A message of a challenge had waited in the outbox, and its transport accepted it.", ["method"];

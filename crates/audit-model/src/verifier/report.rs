@@ -91,7 +91,8 @@ pub enum Flaw {
     /// An event says that it happened long before the checkpoint in front of it was made: it was put in later,
     /// or a clock was wrong.
     Backdated,
-    /// The personal values of an event were erased, and no event behind it tells of a user who was forgotten.
+    /// The personal values of an event were erased, and no event behind it tells of a user or an
+    /// account that was forgotten.
     Erased,
     /// An event was dropped without the key of the checkpoints, or no event behind it tells of an order that reached as
     /// far.

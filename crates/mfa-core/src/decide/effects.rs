@@ -10,7 +10,7 @@ use super::case::Case;
 use super::charge::Charged;
 use super::fallback::fall_back;
 use super::judge::{Acting, Judged, carry_out, locked, pending};
-use super::message::by_outbox;
+use super::message::{by_outbox, deadline};
 use crate::budget::DELAYS_FROM;
 use crate::machine::{Move, Status};
 use crate::provider::Then;
@@ -123,11 +123,7 @@ pub(super) fn charge_effect(
     let Charged { locked, own_count } =
         if attempt { case.charge(Cost::of(Reason::WrongCode)) } else { Charged::default() };
     let at = case.at;
-    // What waits in the outbox may leave as long as the challenge lives.
-    let deadline = match queued {
-        Some(_) => case.challenge.value.expires_at,
-        None => at.plus(crate::engine::EFFECT_DEADLINE),
-    };
+    let deadline = deadline(queued.is_some(), at, case.challenge.value.expires_at);
     let before = matches!(effect, Effect::Deliver(_)).then(|| case.before.clone());
     case.challenge.change().effect = Some(PendingEffect {
         id,

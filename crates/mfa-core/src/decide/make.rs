@@ -161,11 +161,7 @@ impl Beginning<'_> {
                 notice: None,
                 of_answer: false,
                 own_count: false,
-                // What waits in the outbox may leave as long as the challenge lives.
-                deadline: match started.queued {
-                    true => at.plus(self.rules.policy.challenge_ttl()),
-                    false => at.plus(crate::engine::EFFECT_DEADLINE),
-                },
+                deadline: message::deadline(started.queued, at, at.plus(self.rules.policy.challenge_ttl())),
                 queued: started.queued,
                 before: None,
             }),

@@ -11,6 +11,7 @@ use super::effects::{EffectResult, Ran};
 use super::judge::{Ask, Judged, judge};
 use super::outbox::{LEASE, pause_after};
 use crate::driver::{Decision, Read, Records};
+use crate::engine::EFFECT_DEADLINE;
 use crate::machine::Status;
 use crate::plan::Plan;
 use crate::provider::{ErasedStep, Then};
@@ -33,6 +34,12 @@ pub(super) fn by_outbox<'a>(policy: &Policy, effect: &'a Effect, charge: Charge)
         Effect::Deliver(message) if charge == Charge::Send => policy.messages_by_outbox().then_some(message),
         _ => None,
     }
+}
+
+/// Returns until when an effect that begins at `at` is waited for. A message in the outbox may leave as long as its
+/// challenge lives, which is until `ends`.
+pub(super) fn deadline(is_queued: bool, at: Timestamp, ends: Timestamp) -> Timestamp {
+    if is_queued { ends } else { at.plus(EFFECT_DEADLINE) }
 }
 
 /// Queues a message until `ends`, in the place of the one before it.

@@ -198,7 +198,7 @@ impl EngineBuilder {
     /// its channel and the number it goes to. Otherwise as [`Self::messages_per_account_and_day`], in whose place it
     /// comes: one that the rest does not pay for is not sent.
     ///
-    /// `price` is asked once for each message, before it is sent, and must not wait. Give every node the same.
+    /// `price` is asked each time before a message is handed over, and must not wait. Give every node the same.
     ///
     /// ```
     /// # use mfa_core::*;

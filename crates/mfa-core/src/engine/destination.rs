@@ -16,8 +16,8 @@ use crate::{Committed, Error, Expect, Key, Message, NoticeKind, RecordKind, Vers
 /// the other's room.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MessageClass {
-    /// A code or a link. One that may be sent more than once is known by a part of its id, and charged once: whoever
-    /// charged it may not have lived to say so.
+    /// A code or a link. One that may be handed over more than once is known by a few bytes, and charged once for them:
+    /// whoever charged it may not have lived to say so.
     Code { once: Option<[u8; 8]> },
     /// A notice.
     Notice(NoticeKind),

@@ -3,6 +3,7 @@
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, UserId};
 
 use super::Engine;
+use crate::decide::reseal::plain_user;
 use crate::driver::Decision;
 use crate::plan::Plan;
 use crate::record::configurations::{CONFIGURATIONS, configurations_key};
@@ -45,8 +46,8 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for any other authority; [`Error::Invalid`] for `modules` where the account has documents and
-    /// this engine was built without modules; errors of the store or the directory with code `unavailable`.
+    /// [`Error::Forbidden`] for any other authority; [`Error::Invalid`] for `modules` where the account has or had
+    /// documents and this engine was built without modules; errors of the store or the directory with code `unavailable`.
     pub async fn forget_account(&self, account: &AccountId, authority: &Authority) -> Result<u64, Error> {
         let Authority::HostVouched { actor, reason } = authority else {
             return Err(Forbidden::NotPermitted.into());
@@ -86,7 +87,7 @@ impl Engine {
         Ok(users)
     }
 
-    /// Returns whether an account has documents, whatever this engine is built for.
+    /// Returns whether an account has or had documents, whatever this engine is built for.
     async fn has_documents(&self, account: &AccountId) -> Result<bool, Error> {
         let scope = Scope::Account(account.clone());
         let [settings, policy] = [SETTINGS, POLICY].map(|kind| document_key(scope.clone(), kind));
@@ -98,7 +99,7 @@ impl Engine {
     /// Lists the users of whom there is a record.
     async fn users_of(&self, account: &AccountId) -> Result<Vec<UserId>, Error> {
         let keys = self.records_below(account, LOGIN, &[]).await?;
-        Ok(keys.iter().filter_map(|key| UserId::parse(core::str::from_utf8(&key.id).ok()?).ok()).collect())
+        Ok(keys.iter().filter_map(|key| plain_user(key).ok()).collect())
     }
 
     async fn delete_all_of(&self, account: &AccountId, kind: RecordKind) -> Result<(), Error> {

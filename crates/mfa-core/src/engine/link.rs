@@ -141,7 +141,8 @@ impl Engine {
         }
     }
 
-    /// A link and the outbox name neither ancestors nor module: where accounts have documents, its challenge is read for them first.
+    /// A link and the outbox name neither ancestors nor module: where accounts have documents, the challenge is read for
+    /// them first.
     pub(super) async fn complete(&self, claims: &mut Claims) -> Result<(), Error> {
         if self.inner.rules.modules.is_empty() {
             return Ok(());

@@ -39,8 +39,8 @@ impl Engine {
     /// or every second where codes wait, from any number of nodes. Each message is taken before it is sent and deleted
     /// afterwards: a crash in between sends it again a minute later, under the same [`Message::id`].
     ///
-    /// A code or link is sent only while its challenge is open and waits for it. It is tried five times within half a
-    /// minute if its transport does not take it for now.
+    /// A code or link is sent only while its challenge is open and waits for it. It is tried five times, within half a
+    /// minute if its transport does not take it for now. A mail is charged once, a text message at each try.
     ///
     /// A mailbox or number gets ten notices in 24 hours, over all accounts, of which at most six tell of attempts and the
     /// others of changes; an account sends as many as the host has set

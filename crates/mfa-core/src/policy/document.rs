@@ -119,9 +119,9 @@ impl Policy {
     ///
     /// The nearest document that sets a knob decides, up to and including the first reseller, then the system's. After
     /// that each knob is made as strong as every account above, beyond resellers too, and the system, enforces it. Who
-    /// enforces that users must have a method enforces what goes with it, as it is for the one who
-    /// enforces it: the day from which on, whether accounts below may use provider configurations of their own, whether
-    /// they may exempt programs, and what a first method takes.
+    /// enforces that users must have a method enforces what goes with it, as it is for themselves: the day from which on,
+    /// whether accounts below may use provider configurations of their own, whether they may exempt programs, and what a
+    /// first method takes.
     #[must_use]
     pub fn resolve<'a>(
         &self,
