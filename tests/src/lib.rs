@@ -7,6 +7,7 @@ pub mod between;
 pub mod devices;
 pub mod doubles;
 pub mod duo;
+pub mod exempt;
 pub mod forks;
 pub mod handles;
 pub mod mailed;
