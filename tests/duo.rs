@@ -6,6 +6,8 @@
 mod abuse;
 #[path = "duo/asking.rs"]
 mod asking;
+#[path = "duo/claims.rs"]
+mod claims;
 #[path = "duo/down.rs"]
 mod down;
 #[path = "duo/evidence.rs"]
