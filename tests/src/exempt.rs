@@ -26,7 +26,7 @@ pub fn by(whom: &Subject, kind: FirstFactorKind, name: &str) -> Login {
     Login::new(whom.clone(), first, module(name))
 }
 
-/// A login by API key through the module that [`exemption`] names.
+/// A login by API key through the module that programs log in by.
 ///
 /// # Panics
 /// If what the test takes for granted is not so.
