@@ -22,5 +22,7 @@ mod names;
 mod passing;
 #[path = "duo/replay.rs"]
 mod replay;
+#[path = "duo/settings.rs"]
+mod settings;
 #[path = "duo/setup.rs"]
 mod setup;

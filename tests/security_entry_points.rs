@@ -21,7 +21,7 @@ use mfa_tests::{World, host, login, on_stores, session, totp};
 use serde_json::json;
 
 /// The calls that take no handle: they speak for the host, which says who asks.
-const WITHOUT_A_HANDLE: [&str; 27] = [
+const WITHOUT_A_HANDLE: [&str; 28] = [
     "api_key_verify",
     "begin",
     "begin_decoy",
@@ -33,6 +33,7 @@ const WITHOUT_A_HANDLE: [&str; 27] = [
     "drain_outbox",
     "exemptions",
     "explain",
+    "identity_holder",
     "key_activate",
     "key_references",
     "key_retire",

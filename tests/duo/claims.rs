@@ -174,6 +174,7 @@ on_duo! {
     [memory, sqlite] async fn s19_an_owner_who_cannot_be_read_still_has_it(world) {
         let site = by_id(world, Mode::WebSdk).await;
         let (one, other) = (bob_of(&site, "acme").await, bob_of(&site, "other").await);
+        let (reference, response) = answered(&site, &site.engine, &other).await;
         assert!(is_confirmed(&set_up(&site, &site.engine, &one).await));
         let record = user_record(&site.world, &one, "login").await;
         let mut changed = record.clone();
@@ -187,7 +188,7 @@ on_duo! {
         let mut changed = claim.clone();
         changed.body[at] ^= 1;
         overwrite(&site.world, &changed).await;
-        let (reference, response) = answered(&site, &site.engine, &other).await;
+        assert_eq!(begin(&site.engine, &other).await.unwrap_err().code(), "unavailable");
         assert_eq!(site.engine.enrol_confirm(&reference, &response).await.unwrap_err().code(), "unavailable");
         overwrite(&site.world, &claim).await;
         assert!(is_taken(&site.engine.enrol_confirm(&reference, &response).await.unwrap()));

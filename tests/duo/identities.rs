@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_model::{Event, Kind, Profile, Query};
-use mfa::duo::{ApiHosts, Duo, UserNames};
-use mfa::settings::{Modules, Owner};
+use audit_model::{Event, Kind, Query};
+use mfa::duo::UserNames;
 use mfa::{
-    Account, AccountId, Ancestor, Authority, Begin, Choice, Engine, EnrolConfirm, Error, Intent, Module,
-    Policy, Record, RecordKind, Rejected, RequestFacts, Response, Scope, Subject, Timestamp,
+    AccountId, Choice, Engine, EnrolConfirm, Error, Reason, Record, RecordKind, Rejected, RequestFacts,
+    Response, Scope, Subject, Timestamp,
 };
-use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::duo::{Device, Integration, User};
 use mfa_tests::attack::{delete, overwrite};
 use mfa_tests::between::{Moment, between};
 use mfa_tests::duo::{DuoSite, Mode, another, duo, granted, reply, text, user_of};
 use mfa_tests::probe::node_on;
-use mfa_tests::rights::{enrol_by, prove_on};
-use mfa_tests::{World, host, login, on_duo, session};
+use mfa_tests::rights::enrol_by;
+use mfa_tests::{World, host, on_duo};
 use serde_json::{Value, json};
 
 /// Longer than a set-up lives.
@@ -51,9 +49,14 @@ pub(crate) async fn begin(engine: &Engine, who: &Subject) -> Result<mfa::Enrolme
     engine.enrol_begin(who.account(), who.user(), &duo(), &Choice::none(), &host()).await
 }
 
-/// Sets Duo up, and moves the clocks on by a second.
+/// Sets Duo up, and moves the clocks on by a second. That another one has the name is told at the beginning.
 pub(crate) async fn set_up(site: &DuoSite, engine: &Engine, who: &Subject) -> EnrolConfirm {
-    let started = begin(engine, who).await.unwrap();
+    let started = match begin(engine, who).await {
+        Err(error) if error.code() == "identity_taken" => {
+            return EnrolConfirm::Rejected(Rejected::new(Reason::IdentityTaken, 0, None));
+        }
+        begun => begun.unwrap(),
+    };
     let response = site.response_to(&started.prompt).await;
     let mut told = engine.enrol_confirm(&started.reference, &response).await.unwrap();
     for _ in 0..4 {
@@ -103,52 +106,6 @@ pub(crate) fn signed(keys: &Integration, prompt: &Value, now: Timestamp) -> Resp
     let (_, app) = text(prompt, "duo_sig_request").split_once(':').unwrap();
     let auth = keys.web_cookie("AUTH", "bob", now.plus(Duration::from_secs(300)));
     reply(&format!("{auth}:{app}"))
-}
-
-fn owner_of(account: &str) -> Account {
-    Account::new(AccountId::parse(account).unwrap())
-}
-
-/// A site whose module asks by a configuration of this owner, which sub-accounts may use, and whose host keeps none.
-async fn configured(world: World, names: UserNames, whose: &Owner) -> DuoSite {
-    let mut site = DuoSite::new(world, Mode::WebSdk).await;
-    let document = json!({"offered": ["totp", "duo"], "first_enrolment_needs_invitation": false});
-    let policy = Policy::recommended().with_document(&document).unwrap();
-    let duo = Duo::new(ApiHosts::duo().also(site.duo.authority()).unwrap()).unwrap().with_names(names);
-    let node = site.world.node().provider_without_settings(duo).http(site.client(site.duo.ca_pem()));
-    let modules = Modules::new().with(Module::parse("user_auth").unwrap());
-    site.engine = node.policy(policy).modules(modules).build().await.unwrap();
-    let document = json!({"provider_name": "duo", "settings": site.settings(&json!({}))});
-    let made = site.engine.configuration_create(whose, Profile::Seed2017, &document, &host()).await.unwrap();
-    let mut asks = json!({"enabled": true, "include_subaccounts": true});
-    // Where none is named it is the system's.
-    if let Owner::Account(account) = whose {
-        asks["configuration_id"] = json!(made.id.to_string());
-        asks["account_id"] = json!(account.id().as_str());
-    }
-    let document = json!({"auth_modules": {"user_auth": {"multi_factor": asks}}});
-    site.engine.settings_put(whose, &document, None, &host()).await.unwrap();
-    site
-}
-
-/// A user of acme, below root, with an app.
-async fn of_acme(site: &DuoSite, name: &str, rank: u8) -> (Subject, SoftAuthenticator) {
-    let lineage = ["acme", "root"].map(|name| Ancestor::new(AccountId::parse(name).unwrap())).to_vec();
-    let who = user_of("acme", name).with_lineage(lineage).unwrap().with_rank(rank);
-    site.world.directory.put(&who).await.unwrap();
-    let app = enrol_by(&site.engine, &site.world, &who, &host()).await;
-    (who, app)
-}
-
-/// Proves that `by` may set Duo up for `whom`.
-async fn proof(site: &DuoSite, (by, app): (&Subject, &SoftAuthenticator), whom: &Subject) -> Authority {
-    let intent = Intent::add_method(whom, &duo());
-    let proof = prove_on(&site.engine, &site.world, login(by), app, &intent).await;
-    Authority::proof(proof, Some(&session(by)))
-}
-
-async fn begin_by(site: &DuoSite, who: &Subject, by: &Authority) -> Result<mfa::EnrolmentStarted, Error> {
-    site.engine.enrol_begin(who.account(), who.user(), &duo(), &Choice::none(), by).await
 }
 
 on_duo! {
@@ -315,46 +272,7 @@ on_duo! {
         let application = json!({"integration_key": "DIYYYYYYYYYYYYYYYYYY"});
         let application = site.on_node(site.world.node(), &application, UserNames::UserId).build().await.unwrap();
         let third = bob_of(&site, "third").await;
-        let started = begin(&application, &third).await.unwrap();
-        let mut keys = site.keys.clone();
-        keys.ikey = "DIYYYYYYYYYYYYYYYYYY".to_owned();
-        let posted = signed(&keys, &started.prompt, site.world.now());
-        let told = application.enrol_confirm(&started.reference, &posted).await.unwrap();
-        assert!(is_taken(&told), "{told:?}");
-    }
-
-    [memory, sqlite] async fn s19_nobody_sets_duo_up_alone_through_a_configuration_of_an_account_above(world) {
-        for (names, whose, alone) in [
-            (UserNames::UserId, Owner::Account(owner_of("root")), false),
-            (UserNames::UserId, Owner::System, false),
-            (UserNames::UserId, Owner::Account(owner_of("acme")), true),
-            (UserNames::AccountAndUser, Owner::Account(owner_of("root")), true),
-        ] {
-            let site = configured(another(&world).await, names, &whose).await;
-            let why = format!("{names:?} {whose:?}");
-            let (bob, app) = of_acme(&site, "bob", 0).await;
-            let by_bob = proof(&site, (&bob, &app), &bob).await;
-            let told = |begun: Result<mfa::EnrolmentStarted, Error>| begun.map_or_else(|error| error.code(), |_| "begun");
-            let expected = if alone { "begun" } else { "not_permitted" };
-            assert_eq!(told(begin_by(&site, &bob, &by_bob).await), expected, "{why}");
-            // Who has no method yet, by the password and a ticket, and invited besides.
-            let eve = of_acme(&site, "eve", 0).await.0;
-            site.engine.method_remove(eve.account(), eve.user(), &"totp".parse().unwrap(), &host()).await.unwrap();
-            let Begin::EnrolmentRequired(required) = site.engine.begin(login(&eve)).await.unwrap() else { panic!("{why}") };
-            let by_eve = Authority::ticket(required.ticket, Some(&session(&eve)));
-            assert_eq!(told(begin_by(&site, &eve, &by_eve).await), expected, "{why}");
-            if !alone {
-                assert!(claims(&site.world).await.is_empty());
-                let refused = site.world.events_of(Kind::ChangeRefused).await;
-                assert!(refused.iter().all(|event| event.reason() == Some("not_permitted")) && refused.len() == 2, "{why}");
-                // A refusal spends nothing.
-                assert_eq!(told(begin_by(&site, &bob, &by_bob).await), expected, "{why}");
-            }
-            let (ann, anns) = of_acme(&site, "ann", 5).await;
-            let by_ann = proof(&site, (&ann, &anns), &bob).await;
-            assert_eq!(told(begin_by(&site, &bob, &by_ann).await), "begun", "{why}");
-            assert_eq!(told(begin_by(&site, &eve, &host()).await), "begun", "{why}");
-        }
+        assert!(is_taken(&set_up(&site, &application, &third).await));
     }
 
     [memory, sqlite] async fn s19_no_recovery_codes_are_made_for_whom_another_is_at_duo(world) {

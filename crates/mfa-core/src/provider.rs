@@ -75,9 +75,9 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Returns whom an enrolment means at the provider's service, where two users' enrolments could mean the same one:
     /// the service knows its users by a name that the accounts choose. The engine then lets one user of all accounts
     /// confirm such an enrolment, and refuses the others ([`Reason::IdentityTaken`]), as well as whoever would set it
-    /// up by themselves through a configuration of an account above. It is asked of the secret that the step sets with
-    /// which a set-up begins, and again before the set-up is confirmed. `None`, as it is unless told otherwise, costs
-    /// nothing.
+    /// up by themselves through settings that are not their own account's. It is asked of the secret that the step sets
+    /// with which a set-up begins, again before an effect that is charged, and before the set-up is confirmed. `None`, as
+    /// it is unless told otherwise, costs nothing.
     ///
     /// # Errors
     /// [`ProviderError`] where it cannot be told; nothing is then set up.

@@ -14,11 +14,11 @@ use core::fmt;
 
 use mfa_core::{
     AnswerKind, Channel, Cx, Descriptor, EffectKind, FieldError, Held, Identity, Provider, ProviderError,
-    ProviderName, StepEvent, StepOf,
+    ProviderName, Reason, Step, StepEvent, StepOf, Then,
 };
 use serde_json::Value;
 
-use crate::{ApiHosts, Error};
+use crate::{ApiHost, ApiHosts, Error};
 use kept::{Pinned, Replies, State};
 use names::identity;
 use settings::{Mode, Settings};
@@ -73,6 +73,7 @@ pub struct Duo {
     hosts: ApiHosts,
     names: UserNames,
     domains_in_names: bool,
+    names_given_by_host: bool,
     descriptor: Descriptor,
 }
 
@@ -95,7 +96,13 @@ impl Duo {
         if !hosts.are_duos_alone() {
             descriptor.dangers.push("danger_other_duo_hosts");
         }
-        Ok(Self { hosts, names: UserNames::default(), domains_in_names: false, descriptor })
+        Ok(Self {
+            hosts,
+            names: UserNames::default(),
+            domains_in_names: false,
+            names_given_by_host: false,
+            descriptor,
+        })
     }
 
     /// Sets how users are called at Duo.
@@ -114,6 +121,39 @@ impl Duo {
         self.domains_in_names = true;
         self
     }
+
+    /// Says that the host gives every user their id, or their label where that is the name at Duo, and no account does:
+    /// there is one account, or the host makes the ids. Users can then set Duo up by themselves through settings that
+    /// accounts share, those in the host's code included. One user alone still has a name.
+    #[must_use]
+    pub const fn with_names_given_by_host(mut self) -> Self {
+        self.names_given_by_host = true;
+        self
+    }
+
+    /// Returns whom a name means at an API host, for [`Engine::identity_holder`](mfa_core::Engine::identity_holder):
+    /// who has Duo under it, and under every name that Duo might take for the same.
+    ///
+    /// ```
+    /// use mfa_duo::{ApiHosts, Duo};
+    /// let duo = Duo::new(ApiHosts::duo())?;
+    /// let at = |name| duo.identity_of("api-1b9e2f0c.duosecurity.com", name).unwrap();
+    /// assert_eq!(at("bob@acme.example"), at("Bob"));
+    /// assert_ne!(at("bob@acme.example"), at("eve@acme.example"));
+    /// assert!(duo.identity_of("api.acme.example", "bob").is_err());
+    /// # Ok::<(), mfa_duo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ApiHost`] for a host that no settings could name.
+    pub fn identity_of(&self, api_hostname: &str, name: &str) -> Result<Identity, Error> {
+        Ok(identity(&authority(&self.hosts.parse(api_hostname)?), name, self.domains_in_names))
+    }
+}
+
+/// Returns a host as it is pinned.
+fn authority(host: &ApiHost) -> String {
+    host.authority().to_ascii_lowercase()
 }
 
 /// What a mode decides with: the context, the name at Duo, what is kept.
@@ -146,12 +186,17 @@ impl Provider for Duo {
     }
 
     fn identity(&self, settings: &Value, secret: &Pinned) -> Result<Option<Identity>, ProviderError> {
-        if self.names.are_of_accounts() {
-            return Ok(None);
+        let Some(host) = &secret.host else { return Ok(None) };
+        let settings = Settings::read(settings, &self.hosts).map_err(|_| ProviderError::Inappropriate)?;
+        let mut identity = identity(host, &secret.name, self.domains_in_names);
+        if self.names_given_by_host {
+            identity = identity.given_by_host();
         }
-        let host = settings.get("api_hostname").and_then(Value::as_str);
-        let host = host.and_then(|host| self.hosts.parse(host).ok()).ok_or(ProviderError::Inappropriate)?;
-        Ok(Some(identity(&host, secret.name(), self.domains_in_names)))
+        // Whoever has the keys makes Duo's replies, and whoever wrote the settings has made the keys.
+        if matches!(settings.mode, Mode::Web(_)) {
+            identity = identity.unasked();
+        }
+        Ok(Some(identity))
     }
 
     fn handle(
@@ -162,16 +207,24 @@ impl Provider for Duo {
     ) -> Result<StepOf<Self>, ProviderError> {
         let settings = Settings::read(cx.settings, &self.hosts).map_err(|_| ProviderError::Inappropriate)?;
         let replies = held.enrolment.unwrap_or_default();
+        let host = authority(&settings.host);
         // An enrolment that begins pins the name; every later step is about that name, whatever the label becomes.
         let (pinned, begins) = match (held.secret, &event) {
             (Some(pinned), _) => (pinned, false),
-            (None, StepEvent::Begin(_)) => (Pinned::new(self.names.name_of(cx)?), true),
+            (None, StepEvent::Begin(_)) => {
+                let host = (!self.names.are_of_accounts()).then(|| host.clone());
+                (Pinned { name: self.names.name_of(cx)?, host }, true)
+            }
             (None, _) => return Err(ProviderError::Inappropriate),
         };
-        let is_of_account = self.names.are_of_accounts();
-        let mut call = Call { cx, settings: &settings, name: pinned.name(), is_of_account, replies };
+        // At another customer of Duo's the name may be somebody else's.
+        if pinned.host.as_ref().is_some_and(|pinned| *pinned != host) {
+            return Ok(Step::then(Then::Reject(Reason::Unavailable)));
+        }
+        let is_of_account = pinned.host.is_none();
+        let mut call = Call { cx, settings: &settings, name: &pinned.name, is_of_account, replies };
         let step = match (&settings.mode, held.state) {
-            (Mode::Web(mode), state) => web::handle(mode, &mut call, state, event)?,
+            (Mode::Web(sdk), state) => web::handle(sdk, &mut call, state, event)?,
             (Mode::AuthApi(mode), state) => api::handle(mode, &mut call, state, event)?,
             (Mode::Universal(mode), state) => universal::handle(mode, &mut call, state, event)?,
         };

@@ -24,8 +24,8 @@ pub async fn open(peer: &Peer, user: &str) -> Result<Service, Failure> {
     let directory =
         StoredDirectory::new(Arc::<MemoryStore>::clone(&store), ring.clone(), Arc::new(runtime.clone()));
     directory.put(&user).await?;
-    // There is one account, so no two users have the same id.
-    let duo = Duo::new(peer.hosts.clone())?.with_names(UserNames::UserId);
+    // There is one account, so no two users have the same id, and nobody but the host gives one.
+    let duo = Duo::new(peer.hosts.clone())?.with_names(UserNames::UserId).with_names_given_by_host();
     let engine = Engine::builder(
         Arc::<MemoryStore>::clone(&store),
         Arc::new(directory),

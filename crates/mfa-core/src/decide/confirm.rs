@@ -6,7 +6,7 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp};
 use super::authorise::by;
 use super::effects::{EffectResult, Ran};
 use super::enrol::{gone_at, place, read_login, room_for_one_more};
-use super::identity::{Claim, Claimed};
+use super::identity::{Claim, Claimed, Until};
 use super::judge::Acting;
 use super::recovery::{self, Hashing};
 use super::sends::Sends;
@@ -51,7 +51,7 @@ pub(crate) enum Confirmed {
     Answer(EnrolConfirm),
     /// First it must be known whether this administrator may still do what they began.
     Ask(Box<Administrator>),
-    /// The answer is right; first the user must have this identity.
+    /// First this must be known of an identity, or the user have it.
     Claim(Claim),
     /// An effect is to be run now.
     Act(Acting),
@@ -211,7 +211,7 @@ impl Confirming<'_> {
             }
             Ask::Acknowledge => {
                 let secret = self.pending_secret(method)?;
-                match self.without_identity(method, secret.as_ref(), false)? {
+                match self.without_identity(method, secret.as_ref(), Until::Confirmed, false)? {
                     Some(before) => Ok(before),
                     None => self.bind(method, &secret.unwrap_or_default(), records, draw),
                 }

@@ -3,7 +3,8 @@
 use audit_model::{AccountId, EventBuilder, Kind, Outcome, Timestamp, UserId};
 use serde_json::Value;
 
-use super::identity::is_not_for;
+use super::authorise::Allowed;
+use super::identity::{Claim, Claimed, Needed, Until, is_not_for, needed};
 use super::judge::Acting;
 use super::manage::{Changing, Managed};
 use super::sends::Sends;
@@ -20,8 +21,17 @@ use crate::record::{LOGIN, PENDING, user_key, users_key};
 use crate::reference::{Claims, Handle};
 use crate::{
     ChallengeId, Change, Charge, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect, FieldError,
-    Forbidden, Intent, KeyRing, Purpose, Role, StepEvent, Version,
+    Forbidden, Intent, KeyRing, Purpose, Reason, Role, StepEvent, Version,
 };
+
+/// What became of the begin of an enrolment.
+pub(crate) enum Enrol {
+    Begun(Box<EnrolmentStarted>, Option<Acting>),
+    /// First it must be known of this identity whose it is.
+    Claim(Claim),
+    /// Another user has it.
+    Taken,
+}
 
 impl Changing<'_> {
     /// Begins an enrolment. Every begin has a record of its own: it neither replaces nor shows another's.
@@ -29,7 +39,8 @@ impl Changing<'_> {
         &mut self,
         method: &Registered,
         choice: &Choice,
-    ) -> Managed<(EnrolmentStarted, Option<Acting>)> {
+        claimed: Option<Claimed>,
+    ) -> Managed<Enrol> {
         let (rules, subject, now) = (self.rules, self.subject, self.now);
         let (mut login, version) = match self.login()? {
             Some((login, version)) => (login, Some(version)),
@@ -59,11 +70,18 @@ impl Changing<'_> {
         (cx.at, cx.not_before) = (at, login.barrier);
         cx.contacts = subject.contacts();
         let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
+        // Before anybody is asked anything under a name that is another user's.
         if let Change::Set(plain) = &step.secret
-            && is_not_for(allowed.right, subject.account(), method.configuration.as_ref())
-            && method.identity(plain)?.is_some()
+            && let Some(identity) = method.identity(plain)?
         {
-            return Ok(self.refused(&intent, Forbidden::NotPermitted));
+            if is_not_for(&identity, allowed.right, subject.account(), method.configuration.as_ref()) {
+                return Ok(self.refused(&intent, Forbidden::NotPermitted));
+            }
+            match needed(method, identity, Until::Asked, claimed) {
+                Needed::Nothing => {}
+                Needed::Claim(claim) => return Ok(Decision::only(Ok(Enrol::Claim(claim)))),
+                Needed::Anothers => return Ok(self.taken(method, &allowed)),
+            }
         }
         let (prompt, revealed, effect) = match step.then {
             Then::Reveal(prompt, revealed) => (prompt, revealed, None),
@@ -145,7 +163,17 @@ impl Changing<'_> {
         }
         let reference = claims.issue(&rules.ring)?;
         let started = EnrolmentStarted { id, reference, prompt, revealed, expires_at: pending.expires_at };
-        Ok(Decision { plan, value: Ok((started, acting)) })
+        Ok(Decision { plan, value: Ok(Enrol::Begun(Box::new(started), acting)) })
+    }
+
+    /// Refuses a set-up under an identity that another user has. It spends nothing.
+    fn taken(&self, method: &Registered, allowed: &Allowed) -> Decision<Result<Enrol, Forbidden>> {
+        let (account, user) = (self.subject.account(), self.subject.user());
+        let event = event(account, user, Kind::EnrolmentRejected, Outcome::Failure, self.now);
+        let event = event.field("method", method.name.as_str().to_owned());
+        let mut plan = Plan::default();
+        plan.events([allowed.describe(event).reason(Reason::IdentityTaken.code())]);
+        Decision { plan, value: Ok(Enrol::Taken) }
     }
 
     /// Charges the message that an enrolment begins with.

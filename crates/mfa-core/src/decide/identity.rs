@@ -21,19 +21,29 @@ use crate::{
     AccountId, EnrolmentId, Error, Expect, Identity, Key, ProviderName, Reason, SecretBytes, Subject, Version,
 };
 
-/// What a set-up must have before it is confirmed.
+/// What a set-up needs to know of an identity, or to have.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) provider: ProviderName,
     pub(crate) identity: Identity,
+    pub(crate) until: Until,
+}
+
+/// How far a set-up may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Until somebody is asked something: nobody else may have the identity.
+    Asked,
+    /// Until it is confirmed: the user must have the identity.
+    Confirmed,
 }
 
 /// What became of a claim.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimed {
     pub(crate) identity: Identity,
-    /// It is the user's; otherwise another one has it.
-    pub(crate) is_held: bool,
+    /// How far the set-up may go; another user has the identity where it may go nowhere.
+    pub(crate) until: Option<Until>,
 }
 
 /// An identity, and the provider whose it is.
@@ -43,33 +53,66 @@ pub(crate) type Named = (ProviderName, Identity);
 pub(crate) type Found = (Key, HeldIdentity, Version);
 
 impl Confirming<'_> {
-    /// Returns what keeps a right answer from being accepted, if anything: an identity that is not claimed yet, or that
-    /// is another user's.
+    /// Returns what keeps a set-up from going so far, if anything: an identity that is not for it, that is not claimed
+    /// yet, or that is another user's.
     pub(super) fn without_identity(
         &mut self,
         method: &Registered,
         plain: Option<&SecretBytes>,
+        until: Until,
         charged: bool,
     ) -> Result<Option<Confirmed>, Error> {
         // A set-up that keeps nothing names nobody.
         let Some(plain) = plain else { return Ok(None) };
         let Some(identity) = method.identity(plain.expose_secret())? else { return Ok(None) };
-        match self.claimed {
-            Some(claimed) if claimed.identity == identity => Ok(if claimed.is_held {
-                None
-            } else {
-                Some(self.refuse_kept(Reason::IdentityTaken, charged, true)?)
-            }),
-            _ => Ok(Some(Confirmed::Claim(Claim { provider: method.name.clone(), identity }))),
+        // The settings may be other ones than when it began.
+        if is_not_for(&identity, self.pending.right, self.account, method.configuration.as_ref()) {
+            return self.refuse_kept(Reason::Unavailable, charged, true).map(Some);
         }
+        Ok(match needed(method, identity, until, self.claimed) {
+            Needed::Nothing => None,
+            Needed::Claim(claim) => Some(Confirmed::Claim(claim)),
+            Needed::Anothers => Some(self.refuse_kept(Reason::IdentityTaken, charged, true)?),
+        })
     }
 }
 
-/// Returns whether a right is too little to take an identity: whoever sets a method up by themselves would choose, by the
-/// name they have in their own account, who they are at the service of an account above.
-pub(super) fn is_not_for(right: Right, account: &AccountId, configuration: Option<&OfConfiguration>) -> bool {
-    let is_inherited = configuration.is_some_and(|of| of.owner.as_ref() != Some(account));
-    is_inherited && !matches!(right, Right::Host | Right::Administrator)
+/// What a set-up lacks to go on.
+pub(super) enum Needed {
+    Nothing,
+    Claim(Claim),
+    /// What another user has.
+    Anothers,
+}
+
+pub(super) fn needed(
+    method: &Registered,
+    identity: Identity,
+    until: Until,
+    claimed: Option<Claimed>,
+) -> Needed {
+    match claimed.filter(|claimed| claimed.identity == identity) {
+        Some(Claimed { until: None, .. }) => Needed::Anothers,
+        Some(Claimed { until: Some(may), .. }) if may == until || may == Until::Confirmed => Needed::Nothing,
+        _ => Needed::Claim(Claim { provider: method.name.clone(), identity, until }),
+    }
+}
+
+/// Returns whether an identity is not for a set-up by this right, under this configuration or the settings in the host's
+/// code.
+///
+/// Whoever sets a method up by themselves would choose, by the name they have in their own account, who they are at a
+/// service that is not their account's. And whoever writes settings under which the service is not asked would choose
+/// whatever they like.
+pub(super) fn is_not_for(
+    identity: &Identity,
+    right: Right,
+    account: &AccountId,
+    configuration: Option<&OfConfiguration>,
+) -> bool {
+    let owner = configuration.and_then(|of| of.owner.as_ref());
+    let is_self_chosen = !identity.is_given_by_host() && !matches!(right, Right::Host | Right::Administrator);
+    (is_self_chosen && owner != Some(account)) || (!identity.is_asked() && owner.is_some())
 }
 
 /// Returns which of the enrolments that a record names have the identity, or may still get it: those that the owner has,

@@ -7,6 +7,7 @@ use super::Registered;
 use super::confirm::{Confirmed, Confirming, rejected};
 use super::effects::{EffectResult, Ran, event_of};
 use super::enrol::{context, place};
+use super::identity::Until;
 use super::judge::Acting;
 use super::notice;
 use super::sends::charge_push;
@@ -157,7 +158,9 @@ impl Confirming<'_> {
         match then {
             Then::Accept(_) => {
                 let plain = self.pending_secret(method)?;
-                if let Some(before) = self.without_identity(method, plain.as_ref(), charged)? {
+                if let Some(before) =
+                    self.without_identity(method, plain.as_ref(), Until::Confirmed, charged)?
+                {
                     return Ok(before);
                 }
                 self.accept(method, (&plain.unwrap_or_default(), before), records, draw)
@@ -174,7 +177,20 @@ impl Confirming<'_> {
             }
             Then::Unproven(Unproven::Bypass) => self.refuse_kept(Reason::Denied, charged, changed),
             Then::Unproven(Unproven::Unreachable) => self.refuse_kept(Reason::Unavailable, charged, changed),
-            Then::Run(effect, charge) => self.charge(effect, charge, (of_answer, state), draw),
+            Then::Run(effect, charge) => {
+                // What is free asks nobody anything, and is no guess.
+                if charge != Charge::Free {
+                    let ahead = core::mem::replace(&mut self.pending.state, state.clone());
+                    let plain = self.pending_secret(method)?;
+                    if let Some(before) =
+                        self.without_identity(method, plain.as_ref(), Until::Asked, charged)?
+                    {
+                        return Ok(before);
+                    }
+                    self.pending.state = ahead;
+                }
+                self.charge(effect, charge, (of_answer, state), draw)
+            }
             Then::Reveal(..) => Err(Error::Unavailable("a provider that reveals after the beginning")),
         }
     }

@@ -10,7 +10,7 @@ use crate::{Authority, Error, Forbidden, Key, KeyRing, RecordKind, Reference, Se
 
 /// An authority whose handles were read: what they say is authentic, whether they are still good is not known.
 pub(crate) struct Permit<'a> {
-    pub(super) authority: &'a Authority,
+    pub(crate) authority: &'a Authority,
     /// What a proof or a ticket says.
     pub(super) claims: Option<Claims>,
     pub(super) invitation: Option<Claims>,

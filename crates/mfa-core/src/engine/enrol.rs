@@ -9,7 +9,8 @@ use super::act::Acted;
 use super::step::MAX_EFFECTS;
 use crate::decide::confirm::{Ask, Charged, Confirmed, Standing};
 use crate::decide::effects::EffectResult;
-use crate::decide::identity::Claimed;
+use crate::decide::enrol::Enrol;
+use crate::decide::identity::{Claim, Claimed, Until};
 use crate::decide::judge::Acting;
 use crate::decide::manage::Changing;
 use crate::decide::recovery::Hashing;
@@ -76,13 +77,23 @@ impl Engine {
             }
             enrol::is_enrolled_by_answer(method)?;
             let intent = Intent::add_method(&subject, provider);
-            let decide = |changing: &mut Changing<'_>| {
-                let rules = changing.rules;
-                changing.enrol(rules.usable(provider).ok_or_else(not_offered)?, choice)
-            };
             let sends = [Sends::key(subject.account(), subject.user())];
-            let (mut started, acting) =
-                self.managed(&subject, authority, &sends, |_| Ok(intent.clone()), decide).await?;
+            let (permit, turn) = self.permitted(&subject, authority, &sends, |_| Ok(intent.clone())).await?;
+            let mut claimed = None;
+            let (mut started, acting) = loop {
+                let decide = |changing: &mut Changing<'_>| {
+                    let method = changing.rules.usable(provider).ok_or_else(not_offered)?;
+                    changing.enrol(method, choice, claimed)
+                };
+                match self.manage_by(&subject, &permit, &turn, |_| Ok(intent.clone()), decide).await? {
+                    Enrol::Begun(started, acting) => break (*started, acting),
+                    Enrol::Claim(claim) => claimed = Some(self.look_up(&subject, &claim).await?),
+                    Enrol::Taken => {
+                        let problem = "cannot be set up for this user";
+                        return Err(FieldError::new("method", Reason::IdentityTaken.code(), problem).into());
+                    }
+                }
+            };
             if let Some(acting) = acting {
                 started.prompt = self.act_at_begin(&subject, &started.reference, acting).await?;
             }
@@ -264,7 +275,9 @@ impl Engine {
                 .await?;
             match settled.value {
                 Confirmed::Ask(administrator) => standing = self.standing(&administrator, &subject).await?,
-                Confirmed::Claim(claim) => claimed = Some(self.claim_identity(&claims, &claim).await?),
+                Confirmed::Claim(claim) => {
+                    claimed = Some(self.about_identity(&claims, &subject, &claim).await?);
+                }
                 _ => break settled,
             }
         };
@@ -321,7 +334,7 @@ impl Engine {
                 });
                 let settled = settled.await?;
                 let Confirmed::Claim(claim) = settled.value else { break (settled.value, settled.records) };
-                claimed = Some(self.claim_identity(begun.claims, &claim).await?);
+                claimed = Some(self.about_identity(begun.claims, begun.subject, &claim).await?);
                 records = settled.records;
             };
             if busy {
@@ -366,6 +379,19 @@ impl Engine {
             Confirmed::Hash(..) | Confirmed::Act(_) | Confirmed::Ask(_) | Confirmed::Claim(_) => {
                 Err(Error::Unavailable("a recovery set that is hashed twice"))
             }
+        }
+    }
+
+    /// Asks about an identity what a set-up needs.
+    async fn about_identity(
+        &self,
+        claims: &Claims,
+        subject: &Subject,
+        claim: &Claim,
+    ) -> Result<Claimed, Error> {
+        match claim.until {
+            Until::Asked => self.look_up(subject, claim).await,
+            Until::Confirmed => self.claim_identity(claims, claim).await,
         }
     }
 

@@ -1,9 +1,9 @@
 //! Claims of identities at providers' services: in a scope of the engine's own, each in a commit of its own.
 
-use audit_model::Scope;
+use audit_model::{AccountId, Scope, UserId};
 
 use super::Engine;
-use crate::decide::identity::{Claim, Claimed, Found, Named, claimed_by, put, standing};
+use crate::decide::identity::{Claim, Claimed, Found, Named, Until, claimed_by, put, standing};
 use crate::decide::reseal::needs_of;
 use crate::driver::{Patience, Read, Records};
 use crate::plan::Plan;
@@ -15,12 +15,55 @@ use crate::{Committed, EnrolmentId, Error, Expect, Identity, Key, ProviderName, 
 const NOT_TRUSTED: Error = Error::Unavailable("a stored record cannot be trusted");
 
 impl Engine {
+    /// Returns who has an identity: the account and the user whose set-up another one was refused for as
+    /// [`identity_taken`](crate::Reason::IdentityTaken). It is for the host alone, which may tell whose accounts are whose:
+    /// what the refused user is told says nothing of it.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, totp};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// // Nobody has it. Of an authenticator app nobody ever has one: it knows no names.
+    /// let bob = Identity::new(&["api.example", "bob"]);
+    /// assert_eq!(host.engine.identity_holder(&totp(), bob).await?, None);
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// Errors of the store with code `unavailable`, also where the claim cannot be read.
+    pub async fn identity_holder(
+        &self,
+        provider: &ProviderName,
+        identity: Identity,
+    ) -> Result<Option<(AccountId, UserId)>, Error> {
+        let (driver, ring) = (&self.inner.driver, self.ring());
+        let places = self.places(ring.active().as_str(), provider, identity)?;
+        let records = driver.load(&places, driver.runtime.now()).await?;
+        let mut patience = Patience::new(&*driver.runtime);
+        for (_, held, _) in found(&records, &places)? {
+            if !self.standing_of(&held, &mut patience).await?.is_empty() {
+                return Ok(Some((held.account, held.user)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells whether a user may be asked something under an identity: nobody else has it. It claims nothing.
+    pub(super) async fn look_up(&self, subject: &Subject, claim: &Claim) -> Result<Claimed, Error> {
+        let holder = self.identity_holder(&claim.provider, claim.identity).await?;
+        let may =
+            holder.is_none_or(|(account, user)| account == *subject.account() && user == *subject.user());
+        Ok(Claimed { identity: claim.identity, until: may.then_some(Until::Asked) })
+    }
+
     /// Claims an identity for a set-up: it is free, the user's own, or of an owner who has it no more.
     pub(super) async fn claim_identity(&self, claims: &Claims, claim: &Claim) -> Result<Claimed, Error> {
         let (driver, ring) = (&self.inner.driver, self.ring());
-        let Claim { provider, identity } = claim;
+        let Claim { provider, identity, .. } = claim;
         let (account, user, id) = (claims.account()?, &claims.user, EnrolmentId::from_bytes(claims.id));
-        let claimed = |is_held| Ok(Claimed { identity: *identity, is_held });
+        let claimed =
+            |is_held: bool| Ok(Claimed { identity: *identity, until: is_held.then_some(Until::Confirmed) });
         let mut patience = Patience::new(&*driver.runtime);
         loop {
             let now = driver.runtime.now();

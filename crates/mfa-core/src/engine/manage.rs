@@ -265,12 +265,23 @@ impl Engine {
         authority: &Authority,
         keys: &[Key],
         intent: impl Fn(&Records) -> Result<Intent, Error> + Send + Sync,
-        mut decide: impl FnMut(&mut Changing<'_>) -> Managed<T> + Send,
+        decide: impl FnMut(&mut Changing<'_>) -> Managed<T> + Send,
     ) -> Result<T, Error> {
-        let (driver, rules) = (&self.inner.driver, &self.inner.rules);
+        let (permit, turn) = self.permitted(subject, authority, keys, &intent).await?;
+        self.manage_by(subject, &permit, &turn, &intent, decide).await
+    }
+
+    /// Reads an authority, for a change that reads `keys` besides. A proof of another account is spent.
+    pub(super) async fn permitted<'a>(
+        &self,
+        subject: &Subject,
+        authority: &'a Authority,
+        keys: &[Key],
+        intent: impl Fn(&Records) -> Result<Intent, Error> + Send + Sync,
+    ) -> Result<(Permit<'a>, Turn), Error> {
         let mut permit = Permit::read(self.ring(), authority)?;
         let mut turn = turn(subject, manage::keys(subject.account(), subject.user()));
-        let documents = rules.document_keys(subject.lineage());
+        let documents = self.inner.rules.document_keys(subject.lineage());
         let permitted = permit.keys(subject.account(), subject.user())?;
         for key in keys.iter().cloned().chain(permitted).chain(documents) {
             if !turn.keys.contains(&key) {
@@ -278,9 +289,22 @@ impl Engine {
             }
         }
         self.spend_elsewhere(&mut permit, subject, &turn.keys, &intent).await?;
-        let is_host = matches!(authority, Authority::HostVouched { .. });
+        Ok((permit, turn))
+    }
+
+    /// Decides about a change to `subject` under a permit, and commits it.
+    pub(super) async fn manage_by<T: Send>(
+        &self,
+        subject: &Subject,
+        permit: &Permit<'_>,
+        turn: &Turn,
+        intent: impl Fn(&Records) -> Result<Intent, Error> + Send + Sync,
+        mut decide: impl FnMut(&mut Changing<'_>) -> Managed<T> + Send,
+    ) -> Result<T, Error> {
+        let (driver, rules) = (&self.inner.driver, &self.inner.rules);
+        let is_host = matches!(permit.authority, Authority::HostVouched { .. });
         let mut had = Vec::new();
-        let settled = driver.run(&turn, None, |records, now, draw| {
+        let settled = driver.run(turn, None, |records, now, draw| {
             let held = match rules.held(subject.lineage(), None, records) {
                 // The host forgets a user also where a document cannot be read any more: none says that it may not.
                 Err(_) if is_host && intent(records)?.operation() == Operation::Forget => {
@@ -290,7 +314,7 @@ impl Engine {
             };
             let rules = &*held;
             had = held_by(rules, subject, records);
-            decide(&mut Changing { rules, subject, permit: &permit, records, now, draw })
+            decide(&mut Changing { rules, subject, permit, records, now, draw })
         });
         let settled = settled.await?;
         if !had.is_empty() {

@@ -105,21 +105,15 @@ macro_rules! versioned {
     )*};
 }
 
-versioned! { State: 8192, Replies: 48, Pinned: 1100 }
+versioned! { State: 8192, Replies: 48, Pinned: 1400 }
 
-/// The name that the user has at Duo.
+/// Who the user is at Duo.
 #[derive(Clone, Serialize, Deserialize)]
 #[expect(unnameable_types, reason = "an associated type of the provider")]
-pub struct Pinned(String);
-
-impl Pinned {
-    pub(super) const fn new(name: String) -> Self {
-        Self(name)
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.0
-    }
+pub struct Pinned {
+    pub(super) name: String,
+    /// The API host under which the name is the user's, in lower case; none where no other user can have the name.
+    pub(super) host: Option<String>,
 }
 
 impl fmt::Debug for Pinned {

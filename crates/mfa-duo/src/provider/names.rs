@@ -1,8 +1,7 @@
 //! How users are called at Duo.
 
 use mfa_core::{Cx, FieldError, Identity, ProviderError};
-
-use crate::ApiHost;
+use unicode_normalization::UnicodeNormalization;
 
 /// The longest name at Duo, which says of none how long it may be: a field of a name's usual size does not cut one off.
 const MAX_NAME_BYTES: usize = 255;
@@ -17,12 +16,21 @@ const MAX_NAME_BYTES: usize = 255;
 ///
 /// With [`UserId`](Self::UserId) and [`Label`](Self::Label) the accounts choose who a user is at Duo. Of all users of the
 /// engine whose settings name the same API host, and with it the same users at Duo, one alone can then set Duo up under
-/// a name; another one is refused as `identity_taken`, whatever Duo says, until the first has Duo no more. Names count as
-/// the same that Duo might take for one: in any case of their letters, and without a domain
-/// ([`Duo::with_domains_in_names`](super::Duo::with_domains_in_names)). Nobody can by themselves set Duo up through a
-/// provider configuration of an account above or of the system: the host or an administrator does. Nor is anybody told
-/// where to enrol at Duo who is not there yet: an administrator of Duo adds them. A name with a slash is refused, since
-/// it could be one of the form `account/user`.
+/// a name; another one is refused as `identity_taken`, before anybody is asked anything, until the first has Duo no more.
+/// [`Engine::identity_holder`](mfa_core::Engine::identity_holder) tells the host who has it. Names count as the same that
+/// Duo might take for one: in any case of their letters, however they are composed, and without a domain
+/// ([`Duo::with_domains_in_names`](super::Duo::with_domains_in_names)).
+///
+/// * Nobody can by themselves set Duo up through settings that are not their own account's, neither a provider
+///   configuration of an account above or of the system nor the settings in the host's code: the host or an administrator
+///   does, unless the host gives the names
+///   ([`Duo::with_names_given_by_host`](super::Duo::with_names_given_by_host)).
+/// * In the mode `web_sdk`, in which Duo is not asked whether the keys are its own, Duo can be set up through settings in
+///   the host's code and configurations of the system alone.
+/// * The name is good at the host that the settings had when Duo was set up. Settings that name another one do not serve
+///   who set it up before: remove Duo from them, and have it set up anew.
+/// * Nobody is told where to enrol at Duo who is not there yet: an administrator of Duo adds them.
+/// * A name with a slash is refused, since it could be one of the form `account/user`.
 ///
 /// What was set up before names were compared stands, and is compared with nothing: neither when it is used nor when
 /// another user sets up the same name. Where a host has used such names before, have those users set Duo up anew.
@@ -56,7 +64,7 @@ impl UserNames {
             let problem = format!("must have at most {MAX_NAME_BYTES} bytes as it is written for duo");
             return refused("too_long", problem);
         }
-        if !self.are_of_accounts() && name.contains('/') {
+        if !self.are_of_accounts() && composed(&name).contains('/') {
             let problem = "must have no slash, which is for names of the form account/user".to_owned();
             return refused("slash", problem);
         }
@@ -70,9 +78,15 @@ impl UserNames {
 }
 
 /// Returns whom a name may mean at Duo. All applications of one customer of Duo's have its users and its API host.
-pub(super) fn identity(host: &ApiHost, name: &str, domains: bool) -> Identity {
-    let name = if domains { name } else { without_domain(name) };
-    Identity::new(&[&host.authority().to_ascii_lowercase(), &folded(name)])
+pub(super) fn identity(host: &str, name: &str, domains: bool) -> Identity {
+    let name = composed(name);
+    let name = if domains { &name } else { without_domain(&name) };
+    Identity::new(&[host, &folded(name)])
+}
+
+/// Returns one of the ways that the same name can be written in Unicode.
+fn composed(name: &str) -> String {
+    name.nfkc().collect()
 }
 
 fn without_domain(name: &str) -> &str {
@@ -103,9 +117,10 @@ fn part_of_name(id: &str) -> String {
 mod tests {
     use super::*;
     use crate::ApiHosts;
+    use crate::provider::Duo;
 
     fn at(host: &str, name: &str) -> Identity {
-        identity(&ApiHosts::duo().also("127.0.0.1:8443").unwrap().parse(host).unwrap(), name, false)
+        Duo::new(ApiHosts::duo().also("127.0.0.1:8443").unwrap()).unwrap().identity_of(host, name).unwrap()
     }
 
     const HOST: &str = "api-1b9e2f0c.duosecurity.com";
@@ -133,6 +148,11 @@ mod tests {
             ("stra\u{df}e", "strasse"),
             ("\u{3c3}\u{3c2}", "\u{3a3}\u{3a3}"),
             ("\u{131}an", "ian"),
+            // Composed, and not; letters of full width, as are the at sign and the backslash.
+            ("ren\u{e9}", "rene\u{301}"),
+            ("\u{ff22}ob", "bob"),
+            ("bob\u{ff20}acme.example", "bob"),
+            ("acme\u{ff3c}bob", "bob"),
         ] {
             assert_eq!(at(HOST, one), at(HOST, other), "{one}");
         }
@@ -149,8 +169,8 @@ mod tests {
 
     #[test]
     fn domains_tell_names_apart_where_the_host_says_so() {
-        let host = ApiHost::parse(HOST).unwrap();
-        let at = |name| identity(&host, name, true);
+        let duo = Duo::new(ApiHosts::duo()).unwrap().with_domains_in_names();
+        let at = |name| duo.identity_of(HOST, name).unwrap();
         assert_ne!(at("bob@acme.example"), at("bob@other.example"));
         assert_eq!(at("bob@acme.example"), at("BOB@acme.example"));
     }

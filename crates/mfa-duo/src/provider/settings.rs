@@ -14,20 +14,16 @@ use crate::{ApiHost, ApiHosts, ApplicationKey, Error, IntegrationKey, SecretKey}
 /// Settings that were understood.
 pub(super) struct Settings {
     pub(super) mode: Mode,
+    pub(super) host: ApiHost,
     /// A push that is approved without a number, or a call, is evidence of AAL2.
     pub(super) accept_approve_only: bool,
 }
 
 /// The mode, with what it speaks to Duo by.
 pub(super) enum Mode {
-    Web(WebMode),
+    Web(WebSdk),
     AuthApi(AuthApi),
     Universal(Box<Universal>),
-}
-
-pub(super) struct WebMode {
-    pub(super) sdk: WebSdk,
-    pub(super) host: ApiHost,
 }
 
 impl Settings {
@@ -54,17 +50,18 @@ impl Reader<'_> {
             return None;
         }
         let accept_approve_only = self.switch("accept_approve_only");
-        let mode = match self.mode() {
-            "web_sdk" => self.web(hosts).map(Mode::Web),
-            "universal" => self.universal(hosts).map(Box::new).map(Mode::Universal),
-            "auth_api" => self.auth_api(hosts).map(Mode::AuthApi),
+        let read = match self.mode() {
+            "web_sdk" => self.web(hosts),
+            "universal" => self.universal(hosts),
+            "auth_api" => self.auth_api(hosts),
             _ => {
                 let problem = "must be auth_api, universal or web_sdk";
                 self.errors.push(FieldError::new("mode", "invalid", problem));
                 None
             }
         };
-        Some(Settings { mode: mode?, accept_approve_only })
+        let (mode, host) = read?;
+        Some(Settings { mode, host, accept_approve_only })
     }
 
     fn mode(&self) -> &str {
@@ -77,7 +74,7 @@ impl Reader<'_> {
         }
     }
 
-    fn web(&mut self, hosts: &ApiHosts) -> Option<WebMode> {
+    fn web(&mut self, hosts: &ApiHosts) -> Option<(Mode, ApiHost)> {
         let ikey = self.key("integration_key", IntegrationKey::parse);
         let skey = self.key("secret_key", SecretKey::parse);
         let akey = self.key("application_secret_key", ApplicationKey::parse);
@@ -92,22 +89,24 @@ impl Reader<'_> {
         };
         let sdk = duo_expire.into_iter().fold(sdk, WebSdk::with_duo_expire);
         let sdk = app_expire.into_iter().fold(sdk, WebSdk::with_app_expire);
-        Some(WebMode { sdk, host: host? })
+        Some((Mode::Web(sdk), host?))
     }
 
-    fn auth_api(&mut self, hosts: &ApiHosts) -> Option<AuthApi> {
+    fn auth_api(&mut self, hosts: &ApiHosts) -> Option<(Mode, ApiHost)> {
         let ikey = self.key("integration_key", IntegrationKey::parse);
         let skey = self.key("secret_key", SecretKey::parse);
         let host = self.key("api_hostname", |text| hosts.parse(text));
-        Some(AuthApi::new(host?, ikey?, skey?))
+        let host = host?;
+        Some((Mode::AuthApi(AuthApi::new(host.clone(), ikey?, skey?)), host))
     }
 
-    fn universal(&mut self, hosts: &ApiHosts) -> Option<Universal> {
+    fn universal(&mut self, hosts: &ApiHosts) -> Option<(Mode, ApiHost)> {
         let id = self.key("client_id", IntegrationKey::parse);
         let secret = self.key("client_secret", SecretKey::parse);
         let host = self.key("api_hostname", |text| hosts.parse(text));
         let (id, secret, host) = (id?, secret?, host?);
-        self.key("redirect_uri", |text| Universal::new(id, secret, host, text))
+        let universal = self.key("redirect_uri", |text| Universal::new(id, secret, host.clone(), text))?;
+        Some((Mode::Universal(Box::new(universal)), host))
     }
 
     fn key<T>(&mut self, key: &'static str, parse: impl FnOnce(&str) -> Result<T, Error>) -> Option<T> {

@@ -6,36 +6,35 @@ use mfa_core::{Answer, AnswerKind, ProviderError, Reason, Step, StepEvent, Then}
 use serde_json::json;
 
 use super::kept::State;
-use super::settings::WebMode;
 use super::{Call, DuoStep, evidence};
 use crate::Error;
-use crate::web::Refusal;
+use crate::web::{Refusal, WebSdk};
 
 /// How long a reply of Duo's is good.
 const LIFE: Duration = Duration::from_secs(300);
 
 pub(super) fn handle(
-    mode: &WebMode,
+    sdk: &WebSdk,
     call: &mut Call<'_, '_>,
     state: Option<State>,
     event: StepEvent<'_>,
 ) -> Result<DuoStep, ProviderError> {
     match event {
-        StepEvent::Begin(_) | StepEvent::Start(_) | StepEvent::Resend => prompt(mode, call),
-        StepEvent::Answer(answer) => Ok(judge(mode, call, state, answer)),
+        StepEvent::Begin(_) | StepEvent::Start(_) | StepEvent::Resend => prompt(sdk, call),
+        StepEvent::Answer(answer) => Ok(judge(sdk, call, state, answer)),
         StepEvent::Poll => Ok(Step::then(Then::Wait(json!({"mode": "web_sdk"})))),
         _ => Err(ProviderError::Inappropriate),
     }
 }
 
 /// Signs a request. The prompt has Kazoo's names for it.
-fn prompt(mode: &WebMode, call: &Call<'_, '_>) -> Result<DuoStep, ProviderError> {
-    match mode.sdk.sign_request(call.name, call.cx.now) {
+fn prompt(sdk: &WebSdk, call: &Call<'_, '_>) -> Result<DuoStep, ProviderError> {
+    match sdk.sign_request(call.name, call.cx.now) {
         Ok(request) => {
             let prompt = json!({
                 "mode": "web_sdk",
                 "duo_sig_request": request.expose_secret(),
-                "duo_api_hostname": mode.host.authority(),
+                "duo_api_hostname": call.settings.host.authority(),
             });
             let app = mfa_core::SecretText::new(request.app_half());
             Ok(Step::then(Then::Prompt(prompt)).with_state(State::Web(app)))
@@ -45,13 +44,13 @@ fn prompt(mode: &WebMode, call: &Call<'_, '_>) -> Result<DuoStep, ProviderError>
     }
 }
 
-fn judge(mode: &WebMode, call: &Call<'_, '_>, state: Option<State>, answer: &Answer) -> DuoStep {
+fn judge(sdk: &WebSdk, call: &Call<'_, '_>, state: Option<State>, answer: &Answer) -> DuoStep {
     let Some(State::Web(app)) = state else { return Step::then(Then::Reject(Reason::Superseded)) };
     if answer.kind() != AnswerKind::Reply {
         return Step::then(Then::Reject(Reason::Malformed));
     }
     let reply = answer.text().expose_secret();
-    match mode.sdk.verify_issued(reply, app.expose_secret(), call.name, call.cx.now) {
+    match sdk.verify_issued(reply, app.expose_secret(), call.name, call.cx.now) {
         // What was accepted before records of old times came back is not remembered any more.
         Ok(verified) if verified.expires_at() <= call.cx.not_before.plus(LIFE) => {
             Step::then(Then::Reject(Reason::Replayed))
