@@ -19,7 +19,7 @@ pub(crate) fn numbers(
     Ok(SmsRules::allowing(regions).with_line_types(known))
 }
 
-/// Text messages to those numbers, and no more of them in a day than the account is worth.
+/// Text messages to those numbers, no more of them in a day than the account is worth, and none where nobody answers.
 pub(crate) fn guarded(
     builder: EngineBuilder,
     texts: Arc<Texts>,
@@ -28,7 +28,8 @@ pub(crate) fn guarded(
 ) -> Result<EngineBuilder, FieldError> {
     let sms = Delivered::sms(texts, numbers.clone())?;
     let builder = builder.provider(sms).notices_by_phone(move |contact| numbers.allows(contact));
-    Ok(builder.messages_per_account_and_day(a_day))
+    // A third of twenty and more.
+    Ok(builder.messages_per_account_and_day(a_day).stop_unanswered_prefixes(33, 20))
 }
 
 /// What became of text messages.
@@ -36,14 +37,15 @@ pub(crate) fn guarded(
 pub(crate) struct Traffic {
     pub(crate) sent: u32,
     pub(crate) answered: u32,
-    /// Messages that did not leave, by whose limit of the day: `account` or `destination`.
+    /// Messages that did not leave, by the limit that kept them: `account`, `destination` or `prefix`.
     pub(crate) withheld: BTreeMap<String, u32>,
 }
 
 impl Traffic {
     /// Users answer most of what they ask for; whoever is paid by the message answers nothing.
     pub(crate) fn is_pumped(&self) -> bool {
-        self.withheld.contains_key("account") || (self.sent >= 20 && self.answered * 3 < self.sent)
+        let is_stopped = ["account", "prefix"].iter().any(|limit| self.withheld.contains_key(*limit));
+        is_stopped || (self.sent >= 20 && self.answered * 3 < self.sent)
     }
 }
 

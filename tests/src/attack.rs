@@ -13,7 +13,7 @@ pub const ROOT: [u8; 32] = [0x42; 32];
 /// The name of [`ROOT`].
 pub const ROOT_ID: &str = "k1";
 /// Every kind of record that the engine keeps.
-pub const KINDS: [RecordKind; 23] = [
+pub const KINDS: [RecordKind; 24] = [
     RecordKind::new("login"),
     RecordKind::new("vault"),
     RecordKind::new("open"),
@@ -31,6 +31,7 @@ pub const KINDS: [RecordKind; 23] = [
     RecordKind::new("destination_notices"),
     RecordKind::new("account_messages"),
     RecordKind::new("account_notices"),
+    RecordKind::new("prefix_messages"),
     RecordKind::new("api_key"),
     RecordKind::new("api_key_hint"),
     RecordKind::new("identity"),

@@ -17,6 +17,7 @@ use crate::entropy::CheckedEntropy;
 use crate::observe::Rounds;
 use crate::plan::Plan;
 use crate::record::envelope;
+use crate::record::prefix::Texted;
 use crate::{Committed, Draw, Error, Key, KeyRing, Record, Runtime, Store, StoreError, Version, Versioned};
 
 /// How long a step goes on losing races before it gives up.
@@ -63,6 +64,8 @@ impl<T> Decision<T> {
 pub(crate) struct Settled<T> {
     pub(crate) value: T,
     pub(crate) receipt: Receipt,
+    /// The text message that was answered, if one was.
+    pub(crate) answered: Option<Texted>,
     /// The records as they are after the commit: the next decision of the same step needs no read.
     pub(crate) records: Records,
 }
@@ -120,8 +123,9 @@ impl Driver {
                 Err(error) => return Err(self.tell_refused(scope, user, &records, now, error).await),
             };
             if plan.is_empty() {
-                return Ok(Settled { value, receipt: Receipt(()), records });
+                return Ok(Settled { value, receipt: Receipt(()), answered: None, records });
             }
+            let answered = plan.take_answered();
             let version = Version::from_bytes(draw.take()?);
             let commit = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
             // Events alone are the same however often they are written: an unknown outcome is made a known one.
@@ -144,7 +148,7 @@ impl Driver {
                 Err(error) => return Err(error.into()),
             }
             records.apply(plan, version);
-            return Ok(Settled { value, receipt: Receipt(()), records });
+            return Ok(Settled { value, receipt: Receipt(()), answered, records });
         }
     }
 

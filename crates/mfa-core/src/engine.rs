@@ -19,6 +19,7 @@ mod login;
 mod manage;
 mod message;
 mod outbox;
+mod prefix;
 mod recovery;
 mod rescue;
 mod step;
@@ -32,6 +33,7 @@ use std::sync::atomic::AtomicU64;
 use audit_model::CursorKey;
 
 use self::admit::{FreeEffects, SlowAnswers};
+use self::prefix::PrefixRule;
 use crate::decide::Rules;
 use crate::driver::Driver;
 use crate::{Contact, Directory, Error, HttpClient, KeyRing, Message, Policy, Transport};
@@ -93,6 +95,7 @@ struct Inner {
     notices_by_phone: Option<Box<PhoneRule>>,
     /// Where the host set it.
     account_limit: Option<AccountLimit>,
+    prefix_rule: Option<PrefixRule>,
     slow_answers: SlowAnswers,
     free_effects: FreeEffects,
     dangers: Vec<&'static str>,

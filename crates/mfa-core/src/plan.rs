@@ -4,6 +4,7 @@ use audit_model::{Event, EventBuilder, EventId, Scope, Timestamp};
 
 use crate::keyring::Label;
 use crate::record::envelope;
+use crate::record::prefix::Texted;
 use crate::{Commit, Draw, Erase, Error, Expect, Key, KeyRing, Version, Versioned, Write};
 
 /// The writes and events of one decision.
@@ -13,6 +14,8 @@ pub(crate) struct Plan {
     events: Vec<EventBuilder>,
     merged: Vec<(EventBuilder, Vec<u8>)>,
     erase: Option<Erase>,
+    /// The text message that the decision takes as answered. It is counted after the commit.
+    answered: Option<Texted>,
 }
 
 /// A body and from when on it reads as absent.
@@ -96,6 +99,14 @@ impl Plan {
     /// Adds an event that is written once for all that are `alike`.
     pub(crate) fn merged_event(&mut self, event: EventBuilder, alike: Vec<u8>) {
         self.merged.push((event, alike));
+    }
+
+    pub(crate) fn answered(&mut self, message: Option<Texted>) {
+        self.answered = message;
+    }
+
+    pub(crate) fn take_answered(&mut self) -> Option<Texted> {
+        self.answered.take()
     }
 
     pub(crate) fn erase(&mut self, whose: Erase) {

@@ -16,6 +16,7 @@ pub(crate) mod message;
 pub(crate) mod notice;
 pub(crate) mod open;
 pub(crate) mod pending;
+pub(crate) mod prefix;
 pub(crate) mod proof;
 pub(crate) mod stream;
 pub(crate) mod vault;
@@ -39,6 +40,7 @@ pub(crate) const DESTINATION: RecordKind = RecordKind::new("destination");
 pub(crate) const DESTINATION_NOTICES: RecordKind = RecordKind::new("destination_notices");
 pub(crate) const ACCOUNT_MESSAGES: RecordKind = RecordKind::new("account_messages");
 pub(crate) const ACCOUNT_NOTICES: RecordKind = RecordKind::new("account_notices");
+pub(crate) const PREFIX_MESSAGES: RecordKind = RecordKind::new("prefix_messages");
 pub(crate) const DEVICE: RecordKind = RecordKind::new("device");
 pub(crate) const DIRECTORY_USER: RecordKind = RecordKind::new("directory_user");
 
@@ -47,7 +49,7 @@ pub(crate) const API_KEY_HINT: RecordKind = RecordKind::new("api_key_hint");
 pub(crate) const IDENTITY: RecordKind = RecordKind::new("identity");
 
 /// Every kind of record that this crate writes.
-pub(crate) const KINDS: [RecordKind; 23] = [
+pub(crate) const KINDS: [RecordKind; 24] = [
     LOGIN,
     VAULT,
     OPEN,
@@ -65,6 +67,7 @@ pub(crate) const KINDS: [RecordKind; 23] = [
     DIRECTORY_USER,
     ACCOUNT_MESSAGES,
     ACCOUNT_NOTICES,
+    PREFIX_MESSAGES,
     document::SETTINGS,
     document::POLICY,
     configurations::CONFIGURATIONS,

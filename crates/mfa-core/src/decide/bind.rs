@@ -45,6 +45,7 @@ impl Confirming<'_> {
         self.login_changed = false;
         self.plan.put(user_key(self.account, VAULT, &self.claims.user), expect, &vault, None)?;
         self.plan.delete_once(invitation_key(self.account, &self.claims.user));
+        self.plan.answered(self.pending.texted.take());
         self.pending.confirmed = true;
         self.pending.secret = None;
         self.pending.state = None;

@@ -82,6 +82,7 @@ pub(crate) fn begin(
         told: 0,
         state: None,
         effect: None,
+        texted: None,
         proven: None,
         intent: None,
         contacts: None,

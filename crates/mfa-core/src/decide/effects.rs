@@ -16,9 +16,10 @@ use crate::machine::{Move, Status};
 use crate::provider::Then;
 use crate::reason::Cost;
 use crate::record::challenge::PendingEffect;
+use crate::record::prefix::Texted;
 use crate::{
-    Channel, Charge, Draw, Effect, Error, HttpFault, HttpReply, NotDelivered, NoticeKind, Reason, Receipt,
-    SecretBytes, StepEvent, Unproven, Version,
+    Channel, Charge, Draw, Effect, EnrolmentId, Error, HttpFault, HttpReply, Message, NotDelivered,
+    NoticeKind, Reason, Receipt, SecretBytes, StepEvent, Unproven, Version,
 };
 
 /// How an effect ended.
@@ -30,15 +31,19 @@ pub(crate) enum EffectResult {
     NotDelivered(NotDelivered),
     /// It provably never started: what was charged for it is given back.
     NeverStarted,
-    /// Its destination or its account had its messages of the day: it did not start either.
+    /// A limit of messages is reached: it did not start either.
     OverLimit(Limit),
 }
 
-/// Whose messages of the day are used up.
+/// Why no message may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
+    /// The destination had its messages of the day.
     Destination,
+    /// So had the account.
     Account,
+    /// What goes to numbers of this prefix is not answered.
+    Prefix,
 }
 
 impl EffectResult {
@@ -57,6 +62,7 @@ impl Limit {
         match self {
             Self::Destination => "destination",
             Self::Account => "account",
+            Self::Prefix => "prefix",
         }
     }
 }
@@ -66,11 +72,26 @@ impl Effect {
     /// the message.
     pub(super) fn describe(&self, charge: Charge, charged: EventBuilder) -> EventBuilder {
         let charged = charged.field("effect", self.kind().code()).field("charge", charge.code());
-        let number = match self {
-            Self::Deliver(message) if message.channel == Channel::Phone => message.to.expose_secret(),
-            _ => return charged,
+        let prefix = match self {
+            Self::Deliver(message) => message.prefix(),
+            _ => None,
         };
-        charged.field("prefix", prefix(number))
+        prefix.into_iter().fold(charged, |charged, prefix| charged.field("prefix", prefix))
+    }
+
+    /// Returns the text message that it is, where it is one.
+    pub(super) fn texted(&self, method: EnrolmentId, at: Timestamp) -> Option<Texted> {
+        match self {
+            Self::Deliver(message) => message.prefix().map(|prefix| Texted { method, prefix, at }),
+            _ => None,
+        }
+    }
+}
+
+impl Message {
+    /// Returns the prefix of the number that it goes to, where it goes to one.
+    pub(crate) fn prefix(&self) -> Option<String> {
+        (self.channel == Channel::Phone).then(|| prefix(self.to.expose_secret()))
     }
 }
 
@@ -125,6 +146,9 @@ pub(super) fn charge_effect(
     let at = case.at;
     let deadline = deadline(queued.is_some(), at, case.challenge.value.expires_at);
     let before = matches!(effect, Effect::Deliver(_)).then(|| case.before.clone());
+    if let Some(texted) = effect.texted(case.challenge.value.method, at) {
+        case.challenge.change().texted = Some(texted);
+    }
     case.challenge.change().effect = Some(PendingEffect {
         id,
         charge,

@@ -141,6 +141,7 @@ impl Changing<'_> {
                 queued: false,
                 before: None,
             }),
+            texted: acting.as_ref().and_then(|acting| acting.effect.texted(id, at)),
             recovery: None,
         };
         let key = users_key(subject.account(), PENDING, subject.user(), id.as_bytes());

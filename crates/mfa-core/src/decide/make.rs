@@ -165,6 +165,7 @@ impl Beginning<'_> {
                 queued: started.queued,
                 before: None,
             }),
+            texted: started.effect.as_ref().and_then(|(effect, ..)| effect.texted(active, at)),
             proven: None,
             intent: self
                 .intent

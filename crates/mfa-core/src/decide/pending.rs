@@ -261,6 +261,9 @@ impl Confirming<'_> {
         let failed_before = Timestamp::MIN;
         let method = EnrolmentId::from_bytes(self.claims.id);
         let before = matches!(effect, Effect::Deliver(_)).then_some(Waiting { method, state });
+        if let Some(texted) = effect.texted(method, at) {
+            self.pending.texted = Some(texted);
+        }
         self.pending.effect = Some(PendingEffect {
             id,
             charge,

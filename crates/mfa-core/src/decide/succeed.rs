@@ -27,6 +27,9 @@ pub(super) fn succeed(
     clear_consecutive(case);
     let (evidence, way_back) = evidence(case, strength, at)?;
     let challenge = case.challenge.change();
+    let texted = challenge.texted.take().filter(|texted| texted.method == challenge.method);
+    case.also.answered(texted);
+    let challenge = case.challenge.change();
     challenge.verify_attempts =
         challenge.verify_attempts.saturating_add(u32::from(kind == Kind::AnswerAccepted));
     let amr = evidence.amr().iter().fold(String::with_capacity(16), |text, amr| {

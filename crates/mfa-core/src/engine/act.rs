@@ -10,6 +10,7 @@ use audit_model::AccountId;
 use super::destination::MessageClass;
 use super::{EFFECT_DEADLINE, Engine};
 use crate::decide::effects::EffectResult;
+use crate::record::prefix::SentFor;
 use crate::{Effect, HttpFault, Message, NotDelivered, RunError};
 
 /// An effect ended, or the pool had no room for it.
@@ -21,7 +22,7 @@ pub(super) enum Acted {
 }
 
 impl Engine {
-    pub(super) async fn act(&self, account: &AccountId, effect: Effect) -> Acted {
+    pub(super) async fn act(&self, account: &AccountId, effect: Effect, sent_for: SentFor) -> Acted {
         match effect {
             Effect::Hash(job) => {
                 let running = self.inner.driver.runtime.run(Box::new(move || job.run()));
@@ -40,7 +41,9 @@ impl Engine {
                 let reply = self.within(within, client.send(request, within)).await;
                 Acted::Result(EffectResult::Http(reply.unwrap_or(Err(HttpFault::Unanswered))))
             }
-            Effect::Deliver(message) => Acted::Result(self.deliver(account, &message, None).await),
+            Effect::Deliver(message) => Acted::Result(
+                self.deliver(account, &message, MessageClass::Code { once: None, sent_for }).await,
+            ),
         }
     }
 
@@ -49,12 +52,12 @@ impl Engine {
         &self,
         account: &AccountId,
         message: &Message,
-        once: Option<[u8; 8]>,
+        class: MessageClass,
     ) -> EffectResult {
         let Some(transport) = &self.inner.transport else {
             return EffectResult::NotDelivered(NotDelivered::Permanent);
         };
-        match self.charge_message(account, message, MessageClass::Code { once }).await {
+        match self.charge_message(account, message, class).await {
             Ok(None) => {}
             Ok(Some(limit)) => return EffectResult::OverLimit(limit),
             // Not charged, so not sent: as if there had been no room for it.
@@ -63,7 +66,14 @@ impl Engine {
         let sent = self.within_deadline(transport.send(message, EFFECT_DEADLINE)).await;
         match sent.unwrap_or(Err(NotDelivered::TimedOut)) {
             Ok(receipt) => EffectResult::Delivered(receipt),
-            Err(cause) => EffectResult::NotDelivered(cause),
+            Err(cause) => {
+                // Nobody can answer what was not accepted.
+                if let (MessageClass::Code { sent_for, .. }, true) = (class, cause != NotDelivered::TimedOut)
+                {
+                    self.give_prefix_back(message, sent_for).await;
+                }
+                EffectResult::NotDelivered(cause)
+            }
         }
     }
 

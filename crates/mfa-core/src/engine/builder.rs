@@ -10,6 +10,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::admit::{FreeEffects, SlowAnswers};
+use super::prefix::PrefixRule;
 use super::{AccountLimit, Engine, Inner, PhoneRule};
 use crate::bypass::Bypass;
 use crate::decide::held::Documents;
@@ -40,6 +41,7 @@ pub struct EngineBuilder {
     transport: Option<Arc<dyn Transport>>,
     notices_by_phone: Option<Box<PhoneRule>>,
     account_limit: Option<AccountLimit>,
+    prefix_rule: Option<PrefixRule>,
     test_doubles: bool,
     allowed: Dangers,
 }
@@ -67,6 +69,7 @@ impl Engine {
             transport: None,
             notices_by_phone: None,
             account_limit: None,
+            prefix_rule: None,
             test_doubles: false,
             allowed: Dangers::default(),
         }
@@ -223,6 +226,34 @@ impl EngineBuilder {
         self
     }
 
+    /// Stops text messages with codes and links to the numbers of a prefix that does not answer: of those that went there
+    /// in the last six hours, `from` at least, fewer than `percent` in a hundred led to a right answer. A prefix is the
+    /// first four digits of a number, a country and mostly its network. Messages of set-ups and those of logins are counted
+    /// apart, over all accounts of the store; those of the last quarter of an hour, and up to half an hour, are not judged
+    /// yet. Messages go out again as those that were not answered grow old. A login whose prefix is stopped goes as one
+    /// whose destination had its messages of the day: by another method, or denied.
+    ///
+    /// Somebody who is paid for the messages to a range of numbers has your sign-ups send codes that nobody types. But so
+    /// looks a carrier that loses messages, and whoever fills your sign-up form with other people's numbers stops it for
+    /// their prefix: set `from` to more than what a prefix of yours gets in an hour on a quiet day, and watch for
+    /// `effect_refunded` with the limit `prefix`. Give every node the same.
+    ///
+    /// An answer by text message costs one read and one commit more, after the one that accepts it.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::TestHost;
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// // A third of a hundred and more.
+    /// let engine = host.node().stop_unanswered_prefixes(33, 100).build().await?;
+    /// # Ok::<(), BuildError>(()) }).unwrap();
+    /// ```
+    pub const fn stop_unanswered_prefixes(mut self, percent: u8, from: u32) -> Self {
+        self.prefix_rule = Some(PrefixRule { percent, from });
+        self
+    }
+
     /// Accepts a clock or a random source that is made for tests. Anyone who knows its seed knows every
     /// secret; [`Engine::dangers`] lists it.
     pub const fn danger_test_doubles(mut self) -> Self {
@@ -291,6 +322,7 @@ impl EngineBuilder {
             transport: self.transport,
             notices_by_phone: self.notices_by_phone,
             account_limit: self.account_limit,
+            prefix_rule: self.prefix_rule,
             slow_answers: SlowAnswers::default(),
             free_effects: FreeEffects::default(),
             dangers,

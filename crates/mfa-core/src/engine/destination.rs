@@ -1,7 +1,9 @@
-//! The budgets of messages that no one user has: a destination's, over all accounts, and an account's, over all users.
+//! The budgets of messages that no one user has: a destination's, over all accounts, an account's, over all users, and
+//! what is sent to numbers of one prefix.
 
 use audit_model::{AccountId, Scope, Timestamp};
 
+use super::prefix::PrefixRule;
 use super::{AccountLimit, Engine};
 use crate::decide::effects::Limit;
 use crate::driver::{Patience, Read, Records};
@@ -9,6 +11,7 @@ use crate::keyring::Label;
 use crate::plan::Plan;
 use crate::record::account::AccountMessages;
 use crate::record::destination::{DAILY, Destination};
+use crate::record::prefix::{PrefixMessages, SentFor};
 use crate::record::{ACCOUNT_MESSAGES, ACCOUNT_NOTICES, DESTINATION, DESTINATION_NOTICES};
 use crate::{Committed, Error, Expect, Key, Message, NoticeKind, RecordKind, Version, Versioned};
 
@@ -18,7 +21,7 @@ use crate::{Committed, Error, Expect, Key, Message, NoticeKind, RecordKind, Vers
 pub(super) enum MessageClass {
     /// A code or a link. One that may be handed over more than once is known by a few bytes, and charged once for them:
     /// whoever charged it may not have lived to say so.
-    Code { once: Option<[u8; 8]> },
+    Code { once: Option<[u8; 8]>, sent_for: SentFor },
     /// A notice.
     Notice(NoticeKind),
 }
@@ -34,7 +37,14 @@ impl MessageClass {
 
     const fn once(self) -> Option<[u8; 8]> {
         match self {
-            Self::Code { once } => once,
+            Self::Code { once, .. } => once,
+            Self::Notice(_) => None,
+        }
+    }
+
+    const fn sent_for(self) -> Option<SentFor> {
+        match self {
+            Self::Code { sent_for, .. } => Some(sent_for),
             Self::Notice(_) => None,
         }
     }
@@ -52,8 +62,8 @@ impl MessageClass {
 }
 
 impl Engine {
-    /// Charges a message to its destination and its account, in one commit of their own, before it leaves. Returns which
-    /// of them has no room for it: then neither is charged, and it may not leave.
+    /// Charges a message to its destination, its account and its number's prefix, in one commit of their own, before it
+    /// leaves. Returns which of them has no room for it: then none is charged, and it may not leave.
     pub(super) async fn charge_message(
         &self,
         account: &AccountId,
@@ -67,11 +77,15 @@ impl Engine {
             let key = Key::new(Scope::Destinations, of_account, account.as_str().as_bytes());
             (key, class.share(*cost), price(message))
         });
-        let keys = [&active].into_iter().chain(&others).chain(account.as_ref().map(|(key, ..)| key));
-        let keys: Vec<_> = keys.cloned().collect();
+        let prefix = class.sent_for().and_then(|sent_for| self.prefix_key(message, sent_for));
+        let of_several = [account.as_ref().map(|(key, ..)| key), prefix.as_ref().map(|(key, _)| key)];
+        let of_several: Vec<_> = of_several.into_iter().flatten().collect();
+        let keys: Vec<_> =
+            [&active].into_iter().chain(&others).chain(of_several.iter().copied()).cloned().collect();
         let mut patience = Patience::new(&*driver.runtime);
-        // All users of an account meet at its record: within a process one after the other.
-        let one = account.as_ref().map(|(key, ..)| driver.stripe(&key.id).lock());
+        // Many users meet at such a record: within a process one after the other. Of two locks held at once, each could
+        // wait for the other.
+        let one = of_several.first().map(|key| driver.stripe(&key.id).lock());
         let _one_at_a_time = match one {
             Some(one) => Some(patience.bound(one).await.ok_or(Error::Contention)?),
             None => None,
@@ -102,7 +116,17 @@ impl Engine {
                 }
                 counted = Some((account, *price));
             }
+            let mut of_prefix = None;
+            if let Some((key, PrefixRule { percent, from })) = &prefix {
+                let mut prefix = Counted::<PrefixMessages>::read(&records, key)?;
+                prefix.count.settle(now);
+                if full.is_none() && prefix.count.is_unanswered(now, *percent, *from) {
+                    full = Some(Limit::Prefix);
+                }
+                of_prefix = Some(prefix);
+            }
             if full.is_none() {
+                of_prefix.iter_mut().for_each(|prefix| prefix.count.charge(now));
                 destination.count.charge(now, class.once());
                 counted.iter_mut().for_each(|(account, price)| account.count.charge(now, *price));
             }
@@ -111,6 +135,10 @@ impl Engine {
             if let Some((account, _)) = counted {
                 let gone_at = account.count.gone_at();
                 account.put(&mut plan, gone_at)?;
+            }
+            if let Some(prefix) = of_prefix {
+                let gone_at = prefix.count.gone_at();
+                prefix.put(&mut plan, gone_at)?;
             }
             if plan.is_empty() {
                 return Ok(full);
@@ -141,15 +169,15 @@ impl Engine {
 }
 
 /// A count, as it was read and as it is to be.
-struct Counted<T> {
+pub(super) struct Counted<T> {
     key: Key,
     before: T,
-    count: T,
+    pub(super) count: T,
     expect: Expect,
 }
 
 impl<T: Versioned + Clone + Default + PartialEq> Counted<T> {
-    fn read(records: &Records, key: &Key) -> Result<Self, Error> {
+    pub(super) fn read(records: &Records, key: &Key) -> Result<Self, Error> {
         let (before, expect) = match records.read::<T>(key) {
             Read::Absent => (T::default(), Expect::Absent),
             Read::Live(count, version) => (count, Expect::Version(version)),
@@ -159,7 +187,7 @@ impl<T: Versioned + Clone + Default + PartialEq> Counted<T> {
     }
 
     /// Writes it down if it changed; what counts nothing is not kept.
-    fn put(self, plan: &mut Plan, gone_at: Option<Timestamp>) -> Result<(), Error> {
+    pub(super) fn put(self, plan: &mut Plan, gone_at: Option<Timestamp>) -> Result<(), Error> {
         let Self { key, before, count, expect } = self;
         match gone_at {
             _ if count == before => {}

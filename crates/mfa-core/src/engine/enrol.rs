@@ -19,6 +19,7 @@ use crate::decide::{confirm, enrol};
 use crate::driver::{Read, Records, Turn};
 use crate::record::login::Login;
 use crate::record::pending::Administrator;
+use crate::record::prefix::SentFor;
 use crate::record::{LOGIN, PENDING, user_key};
 use crate::reference::{Claims, Handle};
 use crate::{
@@ -281,6 +282,7 @@ impl Engine {
                 _ => break settled,
             }
         };
+        self.count_answer(settled.answered, SentFor::SetUp).await;
         let is_free = matches!(&settled.value, Confirmed::Act(acting) if acting.charged.is_none());
         if is_free && alone.is_none() {
             alone = self.alone(claims.id);
@@ -313,7 +315,8 @@ impl Engine {
                 }
             };
             let ran = acting.ran(&records, &confirm::pending_key(begun.claims)?)?;
-            let (result, busy) = match self.act(begun.claims.account()?, acting.effect).await {
+            let (result, busy) = match self.act(begun.claims.account()?, acting.effect, SentFor::SetUp).await
+            {
                 Acted::Result(result) => (result, false),
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
@@ -333,7 +336,10 @@ impl Engine {
                     )
                 });
                 let settled = settled.await?;
-                let Confirmed::Claim(claim) = settled.value else { break (settled.value, settled.records) };
+                let Confirmed::Claim(claim) = settled.value else {
+                    self.count_answer(settled.answered, SentFor::SetUp).await;
+                    break (settled.value, settled.records);
+                };
                 claimed = Some(self.about_identity(begun.claims, begun.subject, &claim).await?);
                 records = settled.records;
             };

@@ -3,10 +3,12 @@
 use audit_model::Scope;
 
 use super::Engine;
+use super::destination::MessageClass;
 use crate::decide::effects::EffectResult;
 use crate::decide::judge::Judged;
 use crate::decide::message::{Taken, settle, take};
 use crate::decide::outbox::Sent;
+use crate::record::prefix::SentFor;
 use crate::record::user_of;
 use crate::reference::Claims;
 use crate::{Error, Key, RequestFacts};
@@ -39,7 +41,8 @@ impl Engine {
             Taken::Dropped => return Ok(Some(Sent::GivenUp)),
             Taken::Send(sending) => sending,
         };
-        let result = self.deliver(account, &sending.message, Some(sending.once())).await;
+        let class = MessageClass::Code { once: Some(sending.once()), sent_for: SentFor::Login };
+        let result = self.deliver(account, &sending.message, class).await;
         claims.label.clone_from(&sending.label);
         let settled = driver.run(&turn, None, |records, now, draw| {
             let rules = rules.held(&claims.lineage, claims.module.as_ref(), records)?;

@@ -7,6 +7,7 @@ use super::act::Acted;
 use crate::decide::effects::EffectResult;
 use crate::decide::manage::Changing;
 use crate::decide::recovery::Issuing;
+use crate::record::prefix::SentFor;
 use crate::{Authority, Error, Intent, IssuedRecovery, RecoveryForm, SecretBytes};
 
 impl Engine {
@@ -76,7 +77,7 @@ impl Engine {
         account: &AccountId,
         effect: crate::Effect,
     ) -> Result<SecretBytes, Error> {
-        match self.act(account, effect).await {
+        match self.act(account, effect, SentFor::SetUp).await {
             Acted::Result(EffectResult::Hashed(digest)) => Ok(digest),
             Acted::Busy => Err(Error::Busy),
             Acted::Result(_) | Acted::Lost => Err(Error::Unavailable("the result of a hash is lost")),

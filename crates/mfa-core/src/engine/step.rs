@@ -14,6 +14,7 @@ use crate::decide::judge::{self, Acting, Ask, Judged, judge, refused};
 use crate::driver::{Decision, Read, Records, Turn};
 use crate::record::challenge::Challenge as ChallengeRecord;
 use crate::record::open::Open;
+use crate::record::prefix::SentFor;
 use crate::record::{OPEN, challenge_key, user_key};
 use crate::reference::{Claims, Handle, Holder, session_hash};
 use crate::{
@@ -174,6 +175,7 @@ impl Engine {
             self.judged(claims, request, &ask, records, now, draw)
         };
         let settled = driver.run(&turn, None, decide).await?;
+        self.count_answer(settled.answered, SentFor::Login).await;
         self.observe_method(claims, &settled.records)?;
         let judged = match settled.value {
             Judged::Granted(plan) => {
@@ -269,7 +271,7 @@ impl Engine {
         let challenge = challenge_key(claims.account()?, ChallengeId::from_bytes(claims.id));
         for _ in 0..MAX_EFFECTS {
             let ran = acting.ran(&records, &challenge)?;
-            let (result, busy) = match self.act(claims.account()?, acting.effect).await {
+            let (result, busy) = match self.act(claims.account()?, acting.effect, SentFor::Login).await {
                 Acted::Result(result) => (result, false),
                 Acted::Busy => (EffectResult::NeverStarted, true),
                 Acted::Lost => return Err(Error::Unavailable("the result of an effect is lost")),
@@ -280,6 +282,7 @@ impl Engine {
                 self.judged(claims, request, &ask, records, now, draw)
             };
             let settled = self.inner.driver.run(turn, Some(records), decide).await?;
+            self.count_answer(settled.answered, SentFor::Login).await;
             if busy {
                 return Err(Error::Busy);
             }

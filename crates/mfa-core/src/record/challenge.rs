@@ -8,6 +8,7 @@ use audit_model::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::login::Login;
+use super::prefix::Texted;
 use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
@@ -59,6 +60,8 @@ pub(crate) struct Challenge {
     pub(crate) state: Option<Vec<u8>>,
     /// An effect that was charged and whose result has not come.
     pub(crate) effect: Option<PendingEffect>,
+    /// The last text message of it.
+    pub(crate) texted: Option<Texted>,
     /// What was proven, while it waits to be claimed.
     pub(crate) proven: Option<Proven>,
     /// What a proof is asked for, where one is.

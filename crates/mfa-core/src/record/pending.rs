@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::challenge::PendingEffect;
 use super::login::{Bound, OfConfiguration};
+use super::prefix::Texted;
 use crate::keyring::Sealed;
 use crate::permission::Right;
 use crate::{CodecError, EnrolmentId, KeyId, ProviderName, Versioned};
@@ -39,6 +40,8 @@ pub(crate) struct PendingEnrolment {
     pub(crate) data: Option<Vec<u8>>,
     /// An effect that was charged and whose result has not come.
     pub(crate) effect: Option<PendingEffect>,
+    /// The last text message of it.
+    pub(crate) texted: Option<Texted>,
     /// What was shown with it, and waits to be acknowledged.
     pub(crate) recovery: Option<Shown>,
     pub(crate) secret: Option<Sealed>,

@@ -1,0 +1,288 @@
+//! S20: a prefix of numbers whose text messages nobody answers gets no more of them, where the host has said so.
+#![cfg(test)]
+
+use std::time::Duration;
+
+use audit_model::Kind;
+use mfa::delivery::Delivered;
+use mfa::{
+    AccountId, Begin, Challenge, Contact, DeniedReason, EngineBuilder, EnrolConfirm, EnrolmentStarted,
+    NotDelivered, RecordKind, Response, Subject, UserId, Verify,
+};
+use mfa_testkit::inbox::Inbox;
+use mfa_testkit::race::race;
+use mfa_tests::mailed::{Mailed, code_in, queueing, texts};
+use mfa_tests::{World, login, on_stores};
+use serde_json::Value;
+
+const QUARTER: Duration = Duration::from_secs(900);
+/// After this what was sent is judged, in whichever part of a quarter of an hour it was.
+const JUDGED: Duration = Duration::from_secs(1800);
+/// The network of most of these numbers, and another one.
+const HERE: &str = "+4915";
+const THERE: &str = "+4917";
+
+fn node(world: &World, inbox: &Inbox) -> EngineBuilder {
+    Mailed::node(world, inbox, Delivered::email(texts()).unwrap(), Value::Null)
+}
+
+/// An engine that stops a prefix of which, of six messages and more, fewer than a third are answered.
+async fn stopping(world: &World) -> Mailed {
+    let inbox = Inbox::new();
+    let engine = node(world, &inbox).stop_unanswered_prefixes(33, 6).build().await.unwrap();
+    Mailed { engine, inbox }
+}
+
+/// The `n`-th user of an account, with a number of this prefix.
+async fn member(world: &World, account: &str, prefix: &str, n: usize) -> Subject {
+    let user = UserId::parse(&format!("user{}{n}", &prefix[1..])).unwrap();
+    // As long as numbers of each network are.
+    let number = if prefix == HERE { format!("{prefix}1{n:08}") } else { format!("{prefix}1{n:07}") };
+    let phone = Contact::phone(&number).unwrap().verified();
+    let subject = Subject::new(AccountId::parse(account).unwrap(), user);
+    let subject = subject.with_contacts(vec![phone]).unwrap();
+    world.directory.put(&subject).await.unwrap();
+    subject
+}
+
+/// Sends a code of a set-up to the `n`-th user of an account of their own.
+async fn set_up(
+    world: &World,
+    mailed: &Mailed,
+    prefix: &str,
+    n: usize,
+) -> Result<EnrolmentStarted, &'static str> {
+    let user = member(world, &format!("account{n}"), prefix, n).await;
+    mailed.started(&user, "sms").await.map_err(|error| error.code())
+}
+
+/// Answers a set-up by the last code that arrived.
+async fn answer(mailed: &Mailed, started: &EnrolmentStarted) {
+    let code = code_in(&mailed.inbox.take().last().unwrap().body);
+    let told = mailed.engine.enrol_confirm(&started.reference, &Response::code(&code)).await.unwrap();
+    assert!(matches!(told, EnrolConfirm::Confirmed(_)), "{told:?}");
+}
+
+/// A user of acme who logs in by text message.
+async fn enrolled(world: &World, mailed: &Mailed, n: usize) -> Subject {
+    let user = member(world, "acme", HERE, n).await;
+    let started = mailed.started(&user, "sms").await.unwrap();
+    answer(mailed, &started).await;
+    user
+}
+
+async fn begin(mailed: &Mailed, user: &Subject) -> Result<Challenge, DeniedReason> {
+    match mailed.engine.begin(login(user)).await.unwrap() {
+        Begin::Challenge(challenge) => Ok(challenge),
+        Begin::Denied(denied) => Err(denied.reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn limits(world: &World) -> Vec<String> {
+    let refunded = world.events_of(Kind::EffectRefunded).await;
+    refunded.iter().filter_map(|event| event.field("limit").map(str::to_owned)).collect()
+}
+
+on_stores! {
+    async fn s20_a_prefix_whose_set_ups_nobody_answers_gets_no_more_of_them_for_six_hours(world) {
+        let mailed = stopping(&world).await;
+        for n in 0..5 {
+            set_up(&world, &mailed, HERE, n).await.unwrap();
+        }
+        world.clock.advance(JUDGED);
+        // Five are too few to say anything, and the sixth and seventh may still be answered.
+        for n in 5..7 {
+            set_up(&world, &mailed, HERE, n).await.unwrap();
+        }
+        world.clock.advance(JUDGED);
+        let _ = mailed.inbox.take_tried();
+        for n in 7..10 {
+            assert_eq!(set_up(&world, &mailed, HERE, n).await.unwrap_err(), "send_limit");
+        }
+        assert!(mailed.inbox.take_tried().is_empty(), "nothing left");
+        // The account is another one each time.
+        let counted = world.store.scan(RecordKind::new("prefix_messages"), None, 10, world.now()).await.unwrap();
+        assert_eq!(counted.len(), 1);
+        // Others go on, and a prefix is what it was: nothing that was refused counts.
+        set_up(&world, &mailed, THERE, 0).await.unwrap();
+        world.clock.advance(Duration::from_secs(5 * 3600));
+        assert!(set_up(&world, &mailed, HERE, 10).await.is_err());
+        world.clock.advance(QUARTER + JUDGED);
+        set_up(&world, &mailed, HERE, 11).await.unwrap();
+    }
+
+    async fn s20_a_third_of_answers_keeps_a_prefix_open(world) {
+        for answered in [1, 2] {
+            let world = World::memory().await;
+            let mailed = stopping(&world).await;
+            for n in 0..6 {
+                let started = set_up(&world, &mailed, HERE, n).await.unwrap();
+                if n < answered {
+                    // An answer takes its time.
+                    world.clock.advance(Duration::from_secs(60));
+                    answer(&mailed, &started).await;
+                }
+            }
+            world.clock.advance(JUDGED);
+            assert_eq!(set_up(&world, &mailed, HERE, 6).await.is_ok(), answered == 2, "{answered}");
+        }
+    }
+
+    async fn s20_an_answer_counts_for_its_own_message_and_once(world) {
+        let mailed = stopping(&world).await;
+        for n in 0..5 {
+            set_up(&world, &mailed, HERE, n).await.unwrap();
+        }
+        let started = set_up(&world, &mailed, HERE, 5).await.unwrap();
+        answer(&mailed, &started).await;
+        // A wrong answer is none, nor is another one to what was answered.
+        let wrong = set_up(&world, &mailed, HERE, 6).await.unwrap();
+        for reference in [&wrong.reference, &started.reference, &started.reference] {
+            let told = mailed.engine.enrol_confirm(reference, &Response::code("000000")).await.unwrap();
+            assert!(matches!(told, EnrolConfirm::Rejected(_)), "{told:?}");
+        }
+        world.clock.advance(JUDGED);
+        assert!(set_up(&world, &mailed, HERE, 7).await.is_err());
+    }
+
+    // Whoever fills a form with numbers of a prefix keeps nobody of it from logging in.
+
+    async fn s20_set_ups_stop_no_logins_and_logins_no_set_ups(world) {
+        let mailed = stopping(&world).await;
+        let bob = enrolled(&world, &mailed, 100).await;
+        for n in 0..20 {
+            set_up(&world, &mailed, HERE, n).await.unwrap();
+        }
+        world.clock.advance(JUDGED);
+        assert!(set_up(&world, &mailed, HERE, 20).await.is_err());
+        let _ = mailed.inbox.take();
+        let challenge = begin(&mailed, &bob).await.unwrap();
+        let code = mailed.code();
+        assert!(matches!(mailed.answer(&challenge, &code).await, Verify::Verified(_)));
+
+        let world = World::memory().await;
+        let mailed = stopping(&world).await;
+        let (bob, eve) = (enrolled(&world, &mailed, 100).await, enrolled(&world, &mailed, 101).await);
+        for _ in 0..4 {
+            begin(&mailed, &bob).await.unwrap();
+        }
+        for _ in 0..2 {
+            begin(&mailed, &eve).await.unwrap();
+        }
+        world.clock.advance(JUDGED);
+        assert_eq!(begin(&mailed, &eve).await.unwrap_err(), DeniedReason::SendLimit);
+        assert_eq!(limits(&world).await, ["prefix"]);
+        set_up(&world, &mailed, HERE, 0).await.unwrap();
+    }
+
+    async fn s20_logins_that_are_answered_go_on(world) {
+        let mailed = stopping(&world).await;
+        let mut users = Vec::new();
+        for n in 0..4 {
+            users.push(enrolled(&world, &mailed, n).await);
+        }
+        world.clock.advance(Duration::from_secs(7 * 3600));
+        for bob in users.iter().chain(&users) {
+            let challenge = begin(&mailed, bob).await.unwrap();
+            let code = mailed.code();
+            assert!(matches!(mailed.answer(&challenge, &code).await, Verify::Verified(_)));
+            world.clock.advance(QUARTER);
+        }
+        world.clock.advance(JUDGED);
+        assert!(begin(&mailed, &users[0]).await.is_ok());
+    }
+
+    async fn s20_messages_that_wait_in_the_outbox_are_counted_and_stopped_as_they_leave(world) {
+        let inbox = Inbox::new();
+        let builder = node(&world, &inbox).policy(queueing(&["sms"])).stop_unanswered_prefixes(33, 6);
+        let mailed = Mailed { engine: builder.build().await.unwrap(), inbox };
+        let mut users = Vec::new();
+        for n in 0..3 {
+            let user = member(&world, "acme", HERE, n).await;
+            mailed.enrol(&world, &user, "sms").await;
+            users.push(user);
+        }
+        for user in users.iter().chain(&users) {
+            begin(&mailed, user).await.unwrap();
+        }
+        assert_eq!(mailed.drain().await, [6, 0, 0]);
+        world.clock.advance(JUDGED);
+        let _ = mailed.inbox.take_tried();
+        begin(&mailed, &users[0]).await.unwrap();
+        assert_eq!(mailed.drain().await, [0, 0, 1]);
+        assert!(mailed.inbox.take_tried().is_empty());
+        assert_eq!(limits(&world).await, ["prefix"]);
+    }
+
+    async fn s20_what_no_carrier_took_is_not_missed(world) {
+        for (refusal, is_counted) in
+            [(NotDelivered::Permanent, false), (NotDelivered::Temporary, false), (NotDelivered::TimedOut, true)]
+        {
+            let world = World::memory().await;
+            let mailed = stopping(&world).await;
+            for n in 0..8 {
+                mailed.inbox.fail_next(refusal);
+                let _ = set_up(&world, &mailed, HERE, n).await;
+            }
+            world.clock.advance(JUDGED);
+            assert_eq!(set_up(&world, &mailed, HERE, 8).await.is_err(), is_counted, "{refusal:?}");
+        }
+    }
+
+    async fn s20_of_thirty_messages_at_once_thirty_are_counted(world) {
+        for (from, stops) in [(30, true), (31, false)] {
+            let world = World::memory().await;
+            let inbox = Inbox::new();
+            let engine = node(&world, &inbox).stop_unanswered_prefixes(33, from).build().await.unwrap();
+            let mailed = Mailed { engine, inbox };
+            let mut users = Vec::new();
+            for n in 0..30 {
+                users.push(member(&world, &format!("account{n}"), HERE, n).await);
+            }
+            let sent = race(30, |n| mailed.started(&users[n], "sms"));
+            assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+            world.clock.advance(JUDGED);
+            assert_eq!(set_up(&world, &mailed, HERE, 30).await.is_err(), stops, "{from}");
+        }
+    }
+
+    async fn s20_nothing_is_sent_where_the_count_of_a_prefix_cannot_be_trusted(world) {
+        let Some(file) = world.file() else { return };
+        let mailed = stopping(&world).await;
+        set_up(&world, &mailed, HERE, 0).await.unwrap();
+        let _ = mailed.inbox.take_tried();
+        let file = rusqlite::Connection::open(file).unwrap();
+        let changed = "UPDATE records SET body = x'00' WHERE kind = 'prefix_messages'";
+        assert_eq!(file.execute(changed, ()).unwrap(), 1);
+        assert!(set_up(&world, &mailed, HERE, 1).await.is_err());
+        assert!(mailed.inbox.take_tried().is_empty());
+        set_up(&world, &mailed, THERE, 1).await.unwrap();
+    }
+
+    async fn s20_a_prefix_that_a_clock_ahead_stopped_is_open_six_hours_from_now(world) {
+        let mailed = stopping(&world).await;
+        let now = world.now();
+        world.clock.advance(Duration::from_secs(3 * 24 * 3600));
+        for n in 0..6 {
+            set_up(&world, &mailed, HERE, n).await.unwrap();
+        }
+        world.clock.set(now);
+        set_up(&world, &mailed, HERE, 6).await.unwrap();
+        world.clock.advance(JUDGED);
+        assert!(set_up(&world, &mailed, HERE, 7).await.is_err());
+        world.clock.advance(Duration::from_secs(6 * 3600) + QUARTER);
+        set_up(&world, &mailed, HERE, 8).await.unwrap();
+    }
+
+    async fn s20_without_the_host_s_word_no_prefix_is_counted(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        for n in 0..30 {
+            set_up(&world, &mailed, HERE, n).await.unwrap();
+        }
+        world.clock.advance(JUDGED);
+        set_up(&world, &mailed, HERE, 30).await.unwrap();
+        let kind = RecordKind::new("prefix_messages");
+        assert!(world.store.scan(kind, None, 10, world.now()).await.unwrap().is_empty());
+    }
+}
