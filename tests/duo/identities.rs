@@ -173,6 +173,20 @@ on_duo! {
             site.world.directory.put(&eve).await.unwrap();
             assert_eq!(begin(&engine, &eve).await.unwrap_err().code(), "slash", "{label}");
         }
+        // However it is taken apart it must be the same, and what nobody sees must not tell it from another.
+        let engine = site.node_naming(&json!({}), UserNames::Label).build().await.unwrap();
+        for (n, label) in ["bob@x\\eve", "x\\y\\bob", "a@b@c", "@acme.example", "acme\\", "acme\\@x", "bo\u{200b}b",
+            "bo\u{ad}b", "bo\u{fe0f}b", "bo\u{115f}b", "bo\u{3164}b", "b\u{301}ob"].into_iter().enumerate()
+        {
+            let Ok(eve) = user_of("other", &format!("eve-{n}")).with_label(label) else { continue };
+            site.world.directory.put(&eve).await.unwrap();
+            assert_eq!(begin(&engine, &eve).await.unwrap_err().code(), "ambiguous", "{label:?}");
+        }
+        for (n, label) in ["bob", "ACME\\bob@acme.example", "ren\u{e9} o'neil-x_1@acme.example", "re\u{6e}e\u{301}", "\u{7530}\u{4e2d}"].into_iter().enumerate() {
+            let ann = user_of("other", &format!("ann-{n}")).with_label(label).unwrap();
+            site.world.directory.put(&ann).await.unwrap();
+            assert!(begin(&engine, &ann).await.is_ok(), "{label:?}");
+        }
     }
 
     [memory, sqlite, processes] async fn s19_the_same_user_may_set_duo_up_again(world) {

@@ -1,21 +1,24 @@
 //! S19: under whose settings who sets Duo up, and where a name is good.
 
-use audit_model::{Kind, Profile};
+use std::time::Duration;
+
+use audit_model::{Kind, Profile, Query};
 use mfa::duo::{ApiHosts, Duo, UserNames};
 use mfa::settings::{Modules, Owner};
 use mfa::{
     Account, AccountId, Ancestor, Authority, Begin, Choice, ConfigurationId, EnrolConfirm, Error, Intent,
-    Module, Policy, Reason, Response, Scope, Subject, Verify,
+    Module, Policy, Reason, RequestFacts, Response, Scope, Subject, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_testkit::duo::{Device, User};
-use mfa_tests::duo::{DuoSite, Mode, another, duo, granted, text, user_of};
+use mfa_tests::duo::{DuoSite, Mode, another, duo, granted, reply, text, user_of};
 use mfa_tests::rights::{enrol_by, prove_on};
 use mfa_tests::{World, host, login, on_duo, session};
 use serde_json::{Value, json};
 
 use crate::identities::{
-    begin, bob_of, by_id, claims, is_confirmed, is_taken, known, naming, remove, set_up, signed,
+    OVER, answered, begin, bob_of, by_id, claims, is_confirmed, is_taken, known, naming, remove, set_up,
+    signed,
 };
 
 fn owner_of(account: &str) -> Account {
@@ -47,8 +50,13 @@ async fn configured(world: World, mode: Mode, names: UserNames, whose: &Owner) -
 
 /// A user of acme, below root, with an app.
 async fn of_acme(site: &DuoSite, name: &str, rank: u8) -> (Subject, SoftAuthenticator) {
-    let lineage = ["acme", "root"].map(|name| Ancestor::new(AccountId::parse(name).unwrap())).to_vec();
-    let who = user_of("acme", name).with_lineage(lineage).unwrap().with_rank(rank);
+    ranked_in(site, &["acme", "root"], name, rank).await
+}
+
+/// A user of the first of these accounts, each below the next, with an app.
+async fn ranked_in(site: &DuoSite, tree: &[&str], name: &str, rank: u8) -> (Subject, SoftAuthenticator) {
+    let lineage = tree.iter().map(|name| Ancestor::new(AccountId::parse(name).unwrap())).collect();
+    let who = user_of(tree[0], name).with_lineage(lineage).unwrap().with_rank(rank);
     site.world.directory.put(&who).await.unwrap();
     let app = enrol_by(&site.engine, &site.world, &who, &host()).await;
     (who, app)
@@ -105,9 +113,15 @@ on_duo! {
                 // A refusal spends nothing.
                 assert_eq!(told(begin_by(&site, &bob, &by_bob).await), expected, "{why}");
             }
-            let (ann, anns) = of_acme(&site, "ann", 5).await;
-            let by_ann = proof(&site, (&ann, &anns), &bob).await;
-            assert_eq!(told(begin_by(&site, &bob, &by_ann).await), "begun", "{why}");
+            // Nor through an administrator of the account, who gives the names there; one of the account whose
+            // configuration it is answers for it.
+            let ann = of_acme(&site, "ann", 5).await;
+            let by_ann = proof(&site, (&ann.0, &ann.1), &bob).await;
+            assert_eq!(told(begin_by(&site, &bob, &by_ann).await), expected, "{why}");
+            let carl = ranked_in(&site, &["root"], "carl", 5).await;
+            let by_carl = proof(&site, (&carl.0, &carl.1), &bob).await;
+            let may = alone || matches!(whose, Owner::Account(_));
+            assert_eq!(told(begin_by(&site, &bob, &by_carl).await) == "begun", may, "{why}");
             assert_eq!(told(begin_by(&site, &eve, &host()).await), "begun", "{why}");
         }
     }
@@ -172,17 +186,35 @@ on_duo! {
         let started = begin(&site.engine, &bob).await.unwrap();
         let made_up = json!({"mode": "web_sdk", "application_secret_key": "k".repeat(40)});
         edit(&site, &whose, id, &made_up).await;
-        // The frame's prompt, for which the account makes the reply itself.
-        let choice = Response::start(Choice::none());
-        let shown = site.engine.enrol_confirm(&started.reference, &choice).await.unwrap();
-        let EnrolConfirm::Pending(shown) = shown else { panic!("{shown:?}") };
-        assert!(!text(&shown.prompt, "duo_sig_request").is_empty());
-        let posted = signed(&site.keys, &shown.prompt, site.world.now());
-        let refused = site.engine.enrol_confirm(&started.reference, &posted).await.unwrap();
-        assert!(matches!(refused, EnrolConfirm::Rejected(r) if r.reason == Reason::Unavailable), "{refused:?}");
+        // No prompt for the frame, to which the account would make the reply itself.
+        for response in [Response::start(Choice::none()), reply("AUTH|made|up:APP|made|up")] {
+            let refused = site.engine.enrol_confirm(&started.reference, &response).await.unwrap();
+            assert!(matches!(refused, EnrolConfirm::Rejected(_)), "{refused:?}");
+        }
         assert!(claims(&site.world).await.is_empty());
         let methods = site.engine.methods(bob.account(), bob.user()).await.unwrap();
         assert!(methods.iter().all(|method| method.provider != duo()));
+    }
+
+    // As real as a login of whoever it is in whose name it is begun, whatever another's settings have become.
+
+    [memory, sqlite] async fn a_decoy_is_called_as_the_user_who_was_typed(world) {
+        let (site, id) = configured(world, Mode::WebSdk, UserNames::UserId, &Owner::System).await;
+        site.engine.policy_put(&Owner::System, &json!({"offered": ["duo"]}), None, &host()).await.unwrap();
+        let name_of = |prompt: &Value| {
+            let field = text(prompt, "duo_sig_request").split('|').nth(1).unwrap().to_owned();
+            let decoded = data_encoding::BASE64.decode(field.as_bytes()).unwrap();
+            String::from_utf8(decoded).unwrap().split('|').next().unwrap().to_owned()
+        };
+        for (n, host_of) in [site.duo.authority(), "api-00000000.duosecurity.com"].into_iter().enumerate() {
+            edit(&site, &Owner::System, id, &json!({"api_hostname": host_of})).await;
+            for name in ["first", "second", "x/y"] {
+                let name = format!("{name}-{n}");
+                let decoy = site.engine.begin_decoy(login(&user_of("acme", &name))).await.unwrap();
+                assert_eq!(name_of(&decoy.prompt), name);
+                assert_eq!(text(&decoy.prompt, "duo_api_hostname"), host_of);
+            }
+        }
     }
 
     [memory, sqlite] async fn s19_a_name_is_good_at_the_host_that_it_was_set_up_at(world) {
@@ -222,8 +254,16 @@ on_duo! {
             let before = begin(&site.engine, &sibling).await.unwrap();
             let answer = site.response_to(&before.prompt).await;
             assert!(is_confirmed(&set_up(&site, &site.engine, &bob).await), "{mode:?}");
-            let asked = site.duo.requests().len();
             assert_eq!(told(begin(&site.engine, &sibling).await), "identity_taken", "{mode:?}");
+            // Nor is anybody shown a prompt in that name again.
+            let start = Response::start(Choice::none());
+            for _ in 0..2 {
+                let refused = site.engine.enrol_confirm(&before.reference, &start).await.unwrap();
+                assert!(is_taken(&refused), "{mode:?} {refused:?}");
+                let refused = site.engine.enrol_resend(&before.reference, &RequestFacts::new()).await.unwrap();
+                assert!(is_taken(&refused), "{mode:?} {refused:?}");
+            }
+            let asked = site.duo.requests().len();
             let guess = (mode == Mode::AuthApi).then(|| Response::code("755224"));
             for response in [answer].into_iter().chain(guess) {
                 let refused = site.engine.enrol_confirm(&before.reference, &response).await.unwrap();
@@ -243,6 +283,66 @@ on_duo! {
             }
             assert!(is_confirmed(&told), "{mode:?} {told:?}");
         }
+    }
+
+    // Keys that Duo does not know say nothing about its users.
+
+    [memory, sqlite] async fn s19_nobody_learns_who_has_a_name_by_keys_that_duo_does_not_know(world) {
+        let whose = Owner::Account(owner_of("acme"));
+        let (site, id) = configured(world, Mode::AuthApi, UserNames::UserId, &whose).await;
+        let bob = of_acme(&site, "bob", 0).await.0;
+        known(&site, bob.clone(), "bob").await;
+        assert!(is_confirmed(&set_up(&site, &site.engine, &bob).await));
+        let other = Owner::Account(owner_of("other"));
+        let document = json!({"provider_name": "duo", "settings": site.settings(&json!({"secret_key": "x".repeat(40)}))});
+        let made = site.engine.configuration_create(&other, Profile::Seed2017, &document, &host()).await.unwrap();
+        assert_ne!(made.id, id);
+        let asks = json!({"enabled": true, "configuration_id": made.id.to_string(), "account_id": "other"});
+        let document = json!({"auth_modules": {"user_auth": {"multi_factor": asks}}});
+        site.engine.settings_put(&other, &document, None, &host()).await.unwrap();
+        let mut told_of = Vec::new();
+        for name in ["bob", "nobody"] {
+            let who = ranked_in(&site, &["other"], name, 0).await.0;
+            told_of.push(told(begin(&site.engine, &who).await));
+        }
+        assert_eq!(told_of, ["unavailable"; 2]);
+    }
+
+    [memory, sqlite] async fn s19_that_a_name_is_taken_is_one_event_a_minute(world) {
+        let site = by_id(world, Mode::WebSdk).await;
+        let (bob, sibling) = (bob_of(&site, "acme").await, bob_of(&site, "other").await);
+        assert!(is_confirmed(&set_up(&site, &site.engine, &bob).await));
+        for _ in 0..5 {
+            assert_eq!(told(begin(&site.engine, &sibling).await), "identity_taken");
+        }
+        site.advance(Duration::from_secs(60));
+        assert_eq!(told(begin(&site.engine, &sibling).await), "identity_taken");
+        let scope = Scope::Account(sibling.account().clone());
+        let events = audit_model::all(&*site.world.store, &Query::new(scope), 100).await.unwrap();
+        let refused = events.iter().filter(|event| event.kind() == Kind::EnrolmentRejected);
+        assert_eq!(refused.map(|event| event.reason()).collect::<Vec<_>>(), [Some("identity_taken"); 2]);
+    }
+
+    // To look whose a name is changes nothing of anybody's.
+
+    [memory, sqlite] async fn s19_who_looks_for_a_name_ends_nobody_s_set_up(world) {
+        let mut site = DuoSite::new(world, Mode::WebSdk).await;
+        let node = site.node_naming(&json!({}), UserNames::UserId).provider(mfa_testkit::host::recovery());
+        site.engine = node.build().await.unwrap();
+        let (bob, sibling) = (bob_of(&site, "acme").await, bob_of(&site, "other").await);
+        // Claimed, and left before the codes were acknowledged.
+        let (reference, response) = answered(&site, &site.engine, &bob).await;
+        let shown = site.engine.enrol_confirm(&reference, &response).await.unwrap();
+        assert!(matches!(shown, EnrolConfirm::RecoveryShown(_)), "{shown:?}");
+        site.advance(OVER);
+        let before = mfa_tests::attack::dump(&site.world).await.0;
+        begin(&site.engine, &sibling).await.unwrap();
+        let after = mfa_tests::attack::dump(&site.world).await.0;
+        let of_bob = |records: &[mfa::Record]| -> Vec<mfa::Record> {
+            let of_acme = Scope::Account(bob.account().clone());
+            records.iter().filter(|record| record.key.scope == of_acme).cloned().collect()
+        };
+        assert!(!of_bob(&before).is_empty() && of_bob(&before) == of_bob(&after));
     }
 
     [memory, sqlite] async fn s19_the_host_is_told_who_has_a_name(world) {

@@ -76,8 +76,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// the service knows its users by a name that the accounts choose. The engine then lets one user of all accounts
     /// confirm such an enrolment, and refuses the others ([`Reason::IdentityTaken`]), as well as whoever would set it
     /// up by themselves through settings that are not their own account's. It is asked of the secret that the step sets
-    /// with which a set-up begins, again before an effect that is charged, and before the set-up is confirmed. `None`, as
-    /// it is unless told otherwise, costs nothing.
+    /// with which a set-up begins, again before each prompt and each effect that is charged, and before the set-up is
+    /// confirmed. `None`, as it is unless told otherwise, costs nothing.
     ///
     /// # Errors
     /// [`ProviderError`] where it cannot be told; nothing is then set up.

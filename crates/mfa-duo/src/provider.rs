@@ -13,8 +13,8 @@ mod web;
 use core::fmt;
 
 use mfa_core::{
-    AnswerKind, Channel, Cx, Descriptor, EffectKind, FieldError, Held, Identity, Provider, ProviderError,
-    ProviderName, Reason, Step, StepEvent, StepOf, Then,
+    AnswerKind, Channel, Choice, Cx, Descriptor, EffectKind, FieldError, Held, Identity, Provider,
+    ProviderError, ProviderName, Reason, Step, StepEvent, StepOf, Then,
 };
 use serde_json::Value;
 
@@ -115,7 +115,8 @@ impl Duo {
     /// Says that Duo tells names apart by their domain: that it normalises none, in no application that is used.
     ///
     /// With [`UserNames::Label`] and [`UserNames::UserId`], names that differ in their domain alone are otherwise taken for
-    /// one, so that of `bob@a.example` and `bob@b.example` one alone can set Duo up.
+    /// one, so that of `bob@a.example` and `bob@b.example` one alone can set Duo up. Say so before the first set-up: what is
+    /// claimed by one reading of names is not met by the other.
     #[must_use]
     pub const fn with_domains_in_names(mut self) -> Self {
         self.domains_in_names = true;
@@ -151,9 +152,10 @@ impl Duo {
     }
 }
 
-/// Returns a host as it is pinned.
+/// Returns a host as it is pinned: in one of its spellings.
 fn authority(host: &ApiHost) -> String {
-    host.authority().to_ascii_lowercase()
+    let authority = host.authority().to_ascii_lowercase();
+    authority.strip_suffix(":443").unwrap_or(&authority).to_owned()
 }
 
 /// What a mode decides with: the context, the name at Duo, what is kept.
@@ -199,6 +201,11 @@ impl Provider for Duo {
         Ok(Some(identity))
     }
 
+    /// It has no name: nobody's is that of whoever is asked for.
+    fn decoy(&self, _: &Choice) -> Option<Pinned> {
+        Some(Pinned { name: String::new(), host: None })
+    }
+
     fn handle(
         &self,
         cx: &mut Cx<'_>,
@@ -210,6 +217,11 @@ impl Provider for Duo {
         let host = authority(&settings.host);
         // An enrolment that begins pins the name; every later step is about that name, whatever the label becomes.
         let (pinned, begins) = match (held.secret, &event) {
+            // Of a decoy: called as a user would be, or as nobody could who would not be.
+            (Some(pinned), _) if pinned.name.is_empty() => {
+                let name = self.names.name_of(cx).unwrap_or_else(|_| cx.user.as_str().to_owned());
+                (Pinned { name, host: None }, false)
+            }
             (Some(pinned), _) => (pinned, false),
             (None, StepEvent::Begin(_)) => {
                 let host = (!self.names.are_of_accounts()).then(|| host.clone());

@@ -70,14 +70,20 @@ impl Changing<'_> {
         (cx.at, cx.not_before) = (at, login.barrier);
         cx.contacts = subject.contacts();
         let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
-        // Before anybody is asked anything under a name that is another user's.
         if let Change::Set(plain) = &step.secret
             && let Some(identity) = method.identity(plain)?
         {
-            if is_not_for(&identity, allowed.right, subject.account(), method.configuration.as_ref()) {
+            let by = (allowed.right, allowed.administrator.as_ref());
+            if is_not_for(&identity, by, subject, method.configuration.as_ref()) {
                 return Ok(self.refused(&intent, Forbidden::NotPermitted));
             }
-            match needed(method, identity, Until::Asked, claimed) {
+            // Before anybody is asked anything under a name that is another user's. Where the service is asked first, only
+            // what it answers says that the settings are its own: nobody else learns who has a name.
+            let needed = match step.then {
+                Then::Run(_, Charge::Free) => Needed::Nothing,
+                _ => needed(method, identity, Until::Asked, claimed),
+            };
+            match needed {
                 Needed::Nothing => {}
                 Needed::Claim(claim) => return Ok(Decision::only(Ok(Enrol::Claim(claim)))),
                 Needed::Anothers => return Ok(self.taken(method, &allowed)),
@@ -167,13 +173,17 @@ impl Changing<'_> {
         Ok(Decision { plan, value: Ok(Enrol::Begun(Box::new(started), acting)) })
     }
 
-    /// Refuses a set-up under an identity that another user has. It spends nothing.
+    /// Refuses a set-up under an identity that another user has. It spends nothing in the user's account, and is one event
+    /// a minute.
     fn taken(&self, method: &Registered, allowed: &Allowed) -> Decision<Result<Enrol, Forbidden>> {
         let (account, user) = (self.subject.account(), self.subject.user());
         let event = event(account, user, Kind::EnrolmentRejected, Outcome::Failure, self.now);
         let event = event.field("method", method.name.as_str().to_owned());
         let mut plan = Plan::default();
-        plan.events([allowed.describe(event).reason(Reason::IdentityTaken.code())]);
+        let minute = (self.now.unix_seconds() / 60).to_be_bytes();
+        let alike = [b"identity_taken", user.as_str().as_bytes(), method.name.as_str().as_bytes(), &minute];
+        let event = allowed.describe(event).reason(Reason::IdentityTaken.code());
+        plan.merged_event(event, crate::codec::tuple(&alike));
         Decision { plan, value: Ok(Enrol::Taken) }
     }
 

@@ -14,7 +14,7 @@ use crate::permission::Right;
 use crate::plan::Plan;
 use crate::record::identity::HeldIdentity;
 use crate::record::login::{Enrolment, Login, OfConfiguration};
-use crate::record::pending::PendingEnrolment;
+use crate::record::pending::{Administrator, PendingEnrolment};
 use crate::record::vault::{Place, Vault};
 use crate::record::{LOGIN, VAULT, user_key};
 use crate::{
@@ -66,7 +66,8 @@ impl Confirming<'_> {
         let Some(plain) = plain else { return Ok(None) };
         let Some(identity) = method.identity(plain.expose_secret())? else { return Ok(None) };
         // The settings may be other ones than when it began.
-        if is_not_for(&identity, self.pending.right, self.account, method.configuration.as_ref()) {
+        let by = (self.pending.right, self.pending.administrator.as_ref());
+        if is_not_for(&identity, by, self.subject, method.configuration.as_ref()) {
             return self.refuse_kept(Reason::Unavailable, charged, true).map(Some);
         }
         Ok(match needed(method, identity, until, self.claimed) {
@@ -98,21 +99,33 @@ pub(super) fn needed(
     }
 }
 
+/// By whose right a set-up is, and the administrator whose it is where it is one's.
+pub(super) type By<'a> = (Right, Option<&'a Administrator>);
+
 /// Returns whether an identity is not for a set-up by this right, under this configuration or the settings in the host's
 /// code.
 ///
 /// Whoever sets a method up by themselves would choose, by the name they have in their own account, who they are at a
-/// service that is not their account's. And whoever writes settings under which the service is not asked would choose
-/// whatever they like.
+/// service that is not their account's; and so would their account's administrator, who gives the names there. And
+/// whoever writes settings under which the service is not asked would choose whatever they like.
 pub(super) fn is_not_for(
     identity: &Identity,
-    right: Right,
-    account: &AccountId,
+    (right, administrator): By<'_>,
+    subject: &Subject,
     configuration: Option<&OfConfiguration>,
 ) -> bool {
     let owner = configuration.and_then(|of| of.owner.as_ref());
-    let is_self_chosen = !identity.is_given_by_host() && !matches!(right, Right::Host | Right::Administrator);
-    (is_self_chosen && owner != Some(account)) || (!identity.is_asked() && owner.is_some())
+    let place =
+        |account: &AccountId| subject.lineage().iter().position(|ancestor| ancestor.account == *account);
+    let answers_for_it = match (right, administrator, owner) {
+        (Right::Host, ..) => true,
+        (_, _, Some(owner)) if owner == subject.account() => true,
+        (Right::Administrator, Some(by), Some(owner)) => {
+            place(owner).is_some_and(|owner| place(&by.account).is_some_and(|by| by >= owner))
+        }
+        _ => identity.is_given_by_host(),
+    };
+    !answers_for_it || (!identity.is_asked() && owner.is_some())
 }
 
 /// Returns which of the enrolments that a record names have the identity, or may still get it: those that the owner has,

@@ -155,6 +155,16 @@ impl Confirming<'_> {
         let (then, changed) = self.keep(method, step, draw)?;
         // An effect that has ended is no longer waited for.
         let changed = changed || cleared;
+        // What a page is shown may have the service ask somebody, as may what is charged; and it says who somebody is.
+        if matches!(then, Then::Prompt(_) | Then::Run(_, Charge::Attempt | Charge::Push | Charge::Send)) {
+            let ahead = core::mem::replace(&mut self.pending.state, state.clone());
+            let data = core::mem::replace(&mut self.pending.data, before.clone());
+            let plain = self.pending_secret(method)?;
+            if let Some(before) = self.without_identity(method, plain.as_ref(), Until::Asked, charged)? {
+                return Ok(before);
+            }
+            (self.pending.state, self.pending.data) = (ahead, data);
+        }
         match then {
             Then::Accept(_) => {
                 let plain = self.pending_secret(method)?;
@@ -177,20 +187,7 @@ impl Confirming<'_> {
             }
             Then::Unproven(Unproven::Bypass) => self.refuse_kept(Reason::Denied, charged, changed),
             Then::Unproven(Unproven::Unreachable) => self.refuse_kept(Reason::Unavailable, charged, changed),
-            Then::Run(effect, charge) => {
-                // What is free asks nobody anything, and is no guess.
-                if charge != Charge::Free {
-                    let ahead = core::mem::replace(&mut self.pending.state, state.clone());
-                    let plain = self.pending_secret(method)?;
-                    if let Some(before) =
-                        self.without_identity(method, plain.as_ref(), Until::Asked, charged)?
-                    {
-                        return Ok(before);
-                    }
-                    self.pending.state = ahead;
-                }
-                self.charge(effect, charge, (of_answer, state), draw)
-            }
+            Then::Run(effect, charge) => self.charge(effect, charge, (of_answer, state), draw),
             Then::Reveal(..) => Err(Error::Unavailable("a provider that reveals after the beginning")),
         }
     }

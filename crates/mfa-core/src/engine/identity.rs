@@ -40,9 +40,11 @@ impl Engine {
         let (driver, ring) = (&self.inner.driver, self.ring());
         let places = self.places(ring.active().as_str(), provider, identity)?;
         let records = driver.load(&places, driver.runtime.now()).await?;
-        let mut patience = Patience::new(&*driver.runtime);
         for (_, held, _) in found(&records, &places)? {
-            if !self.standing_of(&held, &mut patience).await?.is_empty() {
+            let now = driver.runtime.now();
+            // Nothing is claimed, so what is over can stay as it is.
+            let (standing, _over) = standing(&held, &driver.load(&held.owners_keys(), now).await?, now);
+            if !standing.is_empty() {
                 return Ok(Some((held.account, held.user)));
             }
         }

@@ -21,16 +21,18 @@ const MAX_NAME_BYTES: usize = 255;
 /// Duo might take for one: in any case of their letters, however they are composed, and without a domain
 /// ([`Duo::with_domains_in_names`](super::Duo::with_domains_in_names)).
 ///
-/// * Nobody can by themselves set Duo up through settings that are not their own account's, neither a provider
-///   configuration of an account above or of the system nor the settings in the host's code: the host or an administrator
-///   does, unless the host gives the names
-///   ([`Duo::with_names_given_by_host`](super::Duo::with_names_given_by_host)).
+/// * Nobody can by themselves set Duo up through settings that are not their own account's, nor can an administrator of
+///   their account for them: an administrator of the account whose provider configuration it is, or of one above it, does,
+///   or the host; under the settings in the host's code and configurations of the system the host alone. It is otherwise
+///   where the host gives the names ([`Duo::with_names_given_by_host`](super::Duo::with_names_given_by_host)).
 /// * In the mode `web_sdk`, in which Duo is not asked whether the keys are its own, Duo can be set up through settings in
 ///   the host's code and configurations of the system alone.
 /// * The name is good at the host that the settings had when Duo was set up. Settings that name another one do not serve
 ///   who set it up before: remove Duo from them, and have it set up anew.
 /// * Nobody is told where to enrol at Duo who is not there yet: an administrator of Duo adds them.
-/// * A name with a slash is refused, since it could be one of the form `account/user`.
+/// * A name with a slash is refused, since it could be one of the form `account/user`, and so is one that can be taken
+///   apart in more than one way or has characters that nobody sees.
+/// * Duo's own aliases of a user are not known here. Give nobody an alias that could be another one's name.
 ///
 /// What was set up before names were compared stands, and is compared with nothing: neither when it is used nor when
 /// another user sets up the same name. Where a host has used such names before, have those users set Duo up anew.
@@ -64,9 +66,20 @@ impl UserNames {
             let problem = format!("must have at most {MAX_NAME_BYTES} bytes as it is written for duo");
             return refused("too_long", problem);
         }
-        if !self.are_of_accounts() && composed(&name).contains('/') {
+        if self.are_of_accounts() {
+            return Ok(name);
+        }
+        let read = composed(&name);
+        if read.contains('/') {
             let problem = "must have no slash, which is for names of the form account/user".to_owned();
             return refused("slash", problem);
+        }
+        if !is_read_in_one_way(&read) {
+            let problem =
+                "must be letters and digits of any script or what ascii has, with at most one backslash \
+                           and behind it at most one at sign, and not be a domain alone"
+                    .to_owned();
+            return refused("ambiguous", problem);
         }
         Ok(name)
     }
@@ -87,6 +100,22 @@ pub(super) fn identity(host: &str, name: &str, domains: bool) -> Identity {
 /// Returns one of the ways that the same name can be written in Unicode.
 fn composed(name: &str) -> String {
     name.nfkc().collect()
+}
+
+/// Returns whether a name is one and the same however it is taken apart, and has no characters that nobody sees.
+fn is_read_in_one_way(name: &str) -> bool {
+    // Hangul fillers are letters that nobody sees.
+    let is_seen = |c: char| match c {
+        '\u{115f}' | '\u{1160}' => false,
+        c => c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric(),
+    };
+    let (behind, at) = (name.rsplit('\\').next().unwrap_or(name), name.find('@'));
+    name.chars().all(is_seen)
+        && name.matches('\\').count() <= 1
+        && name.matches('@').count() <= 1
+        && at.is_none_or(|at| !name.get(at..).is_some_and(|domain| domain.contains('\\')))
+        && !behind.trim_start().starts_with('@')
+        && !behind.trim().is_empty()
 }
 
 fn without_domain(name: &str) -> &str {
@@ -165,6 +194,10 @@ mod tests {
         }
         assert_ne!(at("127.0.0.1:8443", "bob"), at(HOST, "bob"));
         assert_eq!(at(&HOST.replace("api", "API"), "bob"), at(HOST, "bob"));
+        // The port that is meant where none is named.
+        let named = format!("{HOST}:443");
+        let duo = Duo::new(ApiHosts::duo().also(&named).unwrap()).unwrap();
+        assert_eq!(duo.identity_of(&named, "bob").unwrap(), at(HOST, "bob"));
     }
 
     #[test]
