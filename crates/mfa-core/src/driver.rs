@@ -15,7 +15,7 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, User
 
 use crate::entropy::CheckedEntropy;
 use crate::observe::Rounds;
-use crate::plan::Plan;
+use crate::plan::{Changes, Plan};
 use crate::record::envelope;
 use crate::record::prefix::Texted;
 use crate::{Committed, Draw, Error, Key, KeyRing, Record, Runtime, Store, StoreError, Version, Versioned};
@@ -120,16 +120,18 @@ impl Driver {
             let mut draw = self.entropy.draw();
             let Decision { mut plan, value } = match decide(&records, now, &mut draw) {
                 Ok(decision) => decision,
-                Err(error) => return Err(self.tell_refused(scope, user, &records, now, error).await),
+                Err(error) => {
+                    return Err(Box::pin(self.tell_refused(scope, user, &records, now, error)).await);
+                }
             };
             if plan.is_empty() {
                 return Ok(Settled { value, receipt: Receipt(()), answered: None, records });
             }
             let answered = plan.take_answered();
             let version = Version::from_bytes(draw.take()?);
-            let commit = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
+            let (commit, changes) = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
             // Events alone are the same however often they are written: an unknown outcome is made a known one.
-            let again = plan.writes_nothing().then(|| commit.clone());
+            let again = (changes.is_empty() && commit.erase.is_none()).then(|| commit.clone());
             match rounds.store(self.store().commit(commit)).await {
                 Ok(Committed::Done) => {}
                 Ok(Committed::Conflict(_)) => {
@@ -138,7 +140,7 @@ impl Driver {
                     patience.pause(spread).await?;
                     continue;
                 }
-                Err(StoreError::Unknown(_)) if self.recognises(&plan, version, now).await? => {}
+                Err(StoreError::Unknown(_)) if self.recognises(&changes, version, now).await? => {}
                 Err(error @ StoreError::Unknown(_)) => {
                     let Some(commit) = again else { return Err(error.into()) };
                     if self.store().commit(commit).await? != Committed::Done {
@@ -147,7 +149,7 @@ impl Driver {
                 }
                 Err(error) => return Err(error.into()),
             }
-            records.apply(plan, version);
+            records.apply(changes, version);
             return Ok(Settled { value, receipt: Receipt(()), answered, records });
         }
     }
@@ -194,7 +196,7 @@ impl Driver {
         let mut draw = self.entropy.draw();
         let told = async {
             let version = Version::from_bytes(draw.take()?);
-            let commit = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
+            let (commit, _) = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
             match self.store().commit(commit).await? {
                 Committed::Done => Ok(()),
                 Committed::Conflict(_) => Err(Error::Contention),
@@ -205,8 +207,9 @@ impl Driver {
     }
 
     /// Returns whether a commit of unknown outcome is there: every record it puts carries its version.
-    async fn recognises(&self, plan: &Plan, version: Version, now: Timestamp) -> Result<bool, Error> {
-        let puts = plan.puts();
+    async fn recognises(&self, changes: &Changes, version: Version, now: Timestamp) -> Result<bool, Error> {
+        let put = changes.iter().filter(|(_, after)| after.is_some());
+        let puts: Vec<_> = put.map(|(key, _)| key.clone()).collect();
         let found = self.store().get(&puts, now).await?;
         let ours = |record: &Option<Record>| record.as_ref().is_some_and(|r| r.version == version);
         Ok(!puts.is_empty() && found.iter().all(ours))
@@ -340,8 +343,8 @@ impl Records {
         }
     }
 
-    fn apply(&mut self, plan: Plan, version: Version) {
-        for (key, put) in plan.into_changes() {
+    fn apply(&mut self, changes: Changes, version: Version) {
+        for (key, put) in changes {
             if let Some((_, slot)) = self.slots.iter_mut().find(|(of, _)| *of == key) {
                 *slot = put.map_or(Slot::Absent, |(payload, expires_at)| Slot::Written {
                     version,

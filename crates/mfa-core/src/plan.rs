@@ -1,5 +1,6 @@
 //! What a decision wants written: plain bodies and unfinished events. The driver wraps and commits it.
 
+use arrayvec::ArrayVec;
 use audit_model::{Event, EventBuilder, EventId, Scope, Timestamp};
 
 use crate::keyring::Label;
@@ -18,8 +19,11 @@ pub(crate) struct Plan {
     answered: Option<Texted>,
 }
 
-/// A body and from when on it reads as absent.
-pub(crate) type Expiring = (Vec<u8>, Option<Timestamp>);
+/// What each record that a commit changes is after it: the new body and from when on it reads as absent, or nothing.
+pub(crate) type Changes = Vec<(Key, Option<(Vec<u8>, Option<Timestamp>)>)>;
+
+/// The most events of one commit: each takes an id of the step's draw.
+const MAX_EVENTS: usize = Draw::BYTES / 16;
 
 #[derive(Debug)]
 enum Planned {
@@ -113,11 +117,6 @@ impl Plan {
         self.erase = Some(whose);
     }
 
-    /// Returns whether no record is changed by it.
-    pub(crate) fn writes_nothing(&self) -> bool {
-        self.writes.iter().all(Planned::only_checks) && self.erase.is_none()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.writes.iter().all(Planned::only_checks)
             && self.events.is_empty()
@@ -125,66 +124,57 @@ impl Plan {
             && self.erase.is_none()
     }
 
-    /// Returns the records it puts: where a commit can be recognised afterwards.
-    pub(crate) fn puts(&self) -> Vec<Key> {
-        let put = |write: &Planned| match write {
-            Planned::Put { key, .. } => Some(key.clone()),
-            Planned::Delete { .. } | Planned::Check { .. } | Planned::CheckAbsent { .. } => None,
-        };
-        self.writes.iter().filter_map(put).collect()
+    /// Returns whether it puts a record.
+    pub(crate) fn puts(&self, key: &Key) -> bool {
+        self.writes.iter().any(|write| matches!(write, Planned::Put { key: of, .. } if of == key))
     }
 
-    /// Returns what each record that it changes is after the commit: the new body and its expiry, or nothing.
-    pub(crate) fn into_changes(self) -> impl Iterator<Item = (Key, Option<Expiring>)> {
-        self.writes.into_iter().filter_map(|write| match write {
-            Planned::Put { key, body, expires_at, .. } => Some((key, Some((body, expires_at)))),
-            Planned::Delete { key, .. } => Some((key, None)),
-            Planned::Check { .. } | Planned::CheckAbsent { .. } => None,
-        })
-    }
-
-    /// Makes the commit: bodies are authenticated under their key and version, events get their ids. The events
-    /// move into the commit.
+    /// Makes the commit: bodies are authenticated under their key and version, events get their ids. Returns what it
+    /// changes besides.
     pub(crate) fn seal(
-        &mut self,
+        self,
         ring: &KeyRing,
         scope: Scope,
         version: Version,
         now: Timestamp,
         draw: &mut Draw,
-    ) -> Result<Commit, Error> {
+    ) -> Result<(Commit, Changes), Error> {
         let mut commit = Commit::new(scope, version, now);
+        let mut changes = Changes::with_capacity(self.writes.len());
         commit.writes.reserve_exact(self.writes.len());
-        for write in &self.writes {
+        for write in self.writes {
             commit.writes.push(match write {
-                Planned::Put { key, expect, body, expires_at } => Write::Put {
-                    body: envelope::wrap(ring, key, version, body)?,
-                    key: key.clone(),
-                    expect: *expect,
-                    expires_at: *expires_at,
-                },
-                Planned::Delete { key, expect } => Write::Delete { key: key.clone(), expect: *expect },
-                Planned::Check { key, version } => Write::Check { key: key.clone(), version: *version },
+                Planned::Put { key, expect, body, expires_at } => {
+                    let wrapped = envelope::wrap(ring, &key, version, &body)?;
+                    changes.push((key.clone(), Some((body, expires_at))));
+                    Write::Put { key, expect, body: wrapped, expires_at }
+                }
+                Planned::Delete { key, expect } => {
+                    changes.push((key.clone(), None));
+                    Write::Delete { key, expect }
+                }
+                Planned::Check { key, version } => Write::Check { key, version },
                 // Deleting what is not there changes nothing.
-                Planned::CheckAbsent { key } => Write::Delete { key: key.clone(), expect: Expect::Absent },
+                Planned::CheckAbsent { key } => Write::Delete { key, expect: Expect::Absent },
             });
         }
         // Ids in ascending order keep the order of events that share a millisecond.
-        let ids: Result<Vec<[u8; 16]>, _> = self.events.iter().map(|_| draw.take()).collect();
+        let ids: Result<ArrayVec<[u8; 16], MAX_EVENTS>, _> =
+            self.events.iter().map(|_| draw.take()).collect();
         let mut ids = ids?;
         ids.sort_unstable();
         commit.events.reserve_exact(self.events.len().saturating_add(self.merged.len()));
-        for (event, id) in self.events.drain(..).zip(ids) {
+        for (event, id) in self.events.into_iter().zip(ids) {
             commit.events.push(build(event, id, draw.take()?)?);
         }
-        for (event, alike) in self.merged.drain(..) {
+        for (event, alike) in self.merged {
             let mac = ring.mac(ring.active().as_str(), Label::MacMerge, &[&alike])?;
             let mut id = [0; 16];
             id.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
             commit.events.push(build(event, id, draw.take()?)?);
         }
-        commit.erase.clone_from(&self.erase);
-        Ok(commit)
+        commit.erase = self.erase;
+        Ok((commit, changes))
     }
 }
 

@@ -302,9 +302,9 @@ impl<'a> Case<'a> {
             events = events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)).collect();
         }
         let gone_at = self.challenge.value.gone_at();
-        hold(&mut plan, &self.challenge, Some(gone_at), grants)?;
-        hold(&mut plan, &self.login, None, grants)?;
-        if let Some(vault) = &self.vault {
+        hold(&mut plan, self.challenge, Some(gone_at), grants)?;
+        hold(&mut plan, self.login, None, grants)?;
+        if let Some(vault) = self.vault {
             hold(&mut plan, vault, None, grants)?;
         }
         if let Some(sends) = &self.sends {
@@ -361,15 +361,15 @@ impl<'a> Case<'a> {
 
 pub(super) fn hold<T: Versioned>(
     plan: &mut Plan,
-    record: &Changing<T>,
+    record: Changing<T>,
     expires_at: Option<Timestamp>,
     grants: bool,
 ) -> Result<(), Error> {
     if record.changed {
-        return plan.put(record.key.clone(), Expect::Version(record.version), &record.value, expires_at);
+        return plan.put(record.key, Expect::Version(record.version), &record.value, expires_at);
     }
     if grants {
-        plan.check(record.key.clone(), record.version);
+        plan.check(record.key, record.version);
     }
     Ok(())
 }

@@ -124,10 +124,10 @@ impl Case<'_> {
         }
         challenge.value.decoy = Some(Box::new(login.value));
         let gone_at = challenge.value.gone_at();
-        hold(&mut plan, &challenge, Some(gone_at), false)?;
         if shadow {
             put_shadow(&mut plan, &account, ChallengeId::from_bytes(claims.id), &challenge.value)?;
         }
+        hold(&mut plan, challenge, Some(gone_at), false)?;
         plan.events(events.into_iter().map(|event| event.stripped(Kind::DecoyAnswered)));
         Ok(plan)
     }

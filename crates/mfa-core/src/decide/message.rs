@@ -255,7 +255,7 @@ pub(crate) fn settle(
         judge(rules, claims, &request, &Ask::Resume(&ran, result), records, now, draw)?;
     // Unless the message of another method has taken its place.
     if let Some((_, version)) = own
-        && !plan.puts().contains(&key)
+        && !plan.puts(&key)
     {
         plan.delete(key, Expect::Version(version));
     }

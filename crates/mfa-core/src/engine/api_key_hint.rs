@@ -148,13 +148,13 @@ impl Engine {
     pub(super) async fn commit_in(
         &self,
         scope: Scope,
-        mut plan: Plan,
+        plan: Plan,
         now: Timestamp,
     ) -> Result<Committed, Error> {
         let driver = &self.inner.driver;
         let mut draw = driver.entropy.draw();
         let version = Version::from_bytes(draw.take()?);
-        let commit = plan.seal(&driver.ring, scope, version, now, &mut draw)?;
+        let (commit, _) = plan.seal(&driver.ring, scope, version, now, &mut draw)?;
         Ok(driver.store.commit(commit).await?)
     }
 }

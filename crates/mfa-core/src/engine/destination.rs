@@ -145,7 +145,7 @@ impl Engine {
             }
             let mut draw = driver.entropy.draw();
             let version = Version::from_bytes(draw.take()?);
-            let commit = plan.seal(&driver.ring, Scope::Destinations, version, now, &mut draw)?;
+            let (commit, _) = plan.seal(&driver.ring, Scope::Destinations, version, now, &mut draw)?;
             match driver.store.commit(commit).await? {
                 Committed::Done => return Ok(full),
                 Committed::Conflict(_) => patience.pause(u16::from_be_bytes(draw.take()?)).await?,
