@@ -25,18 +25,30 @@ pub(crate) struct Arriving<'a> {
     pub(crate) intent: Option<&'a Intent>,
     /// What the token of the user's device says.
     pub(crate) device: Option<Claims>,
+    /// Where the user's records are.
+    pub(crate) of_user: OfUser,
+}
+
+/// The records of a user that every login reads.
+pub(crate) struct OfUser {
+    pub(crate) login: Key,
+    pub(crate) vault: Key,
+    pub(crate) open: Key,
 }
 
 impl<'a> Arriving<'a> {
     pub(crate) fn new(ring: &KeyRing, login: &'a Login, intent: Option<&'a Intent>) -> Self {
         let device = device::read(ring, login.device.as_ref(), &login.subject);
-        Self { login, intent, device }
+        let key = |kind| user_key(login.subject.account(), kind, login.subject.user());
+        let of_user = OfUser { login: key(LOGIN), vault: key(VAULT), open: key(OPEN) };
+        Self { login, intent, device, of_user }
     }
 
     /// The records that beginning needs: one get.
     pub(crate) fn keys(&self) -> Vec<Key> {
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let mut keys = [LOGIN, VAULT, OPEN].map(|kind| user_key(account, kind, user)).to_vec();
+        let OfUser { login, vault, open } = &self.of_user;
+        let mut keys = vec![login.clone(), vault.clone(), open.clone()];
         keys.extend(
             self.device.as_ref().map(|claims| device_key(account, user, DeviceId::from_bytes(claims.id))),
         );
@@ -119,7 +131,7 @@ impl Beginning<'_> {
         let key = device_key(account, user, device.id);
         let at = self.hold(record, version)?.effective(self.now);
         if let Read::Live(_, version) = vault {
-            self.plan.check(user_key(account, VAULT, user), *version);
+            self.plan.check(self.of_user.vault.clone(), *version);
         }
         let mut event = self.event(Kind::LoginNotRequired, Outcome::Info);
         let token = if latest {

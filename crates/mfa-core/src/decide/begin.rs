@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
 
-use super::arrive::Arriving;
+use super::arrive::{Arriving, OfUser};
 use super::device::Seen;
 use super::exempt::Exempt;
 use super::make::Started;
@@ -20,7 +20,7 @@ use crate::record::message::MessagePlace;
 use crate::record::open::{Entry, MAX_OPEN, Open};
 use crate::record::proof::{Held, TICKET_LIFE, Ticket as TicketRecord};
 use crate::record::vault::Vault;
-use crate::record::{LOGIN, OPEN, TICKET, VAULT, challenge_key, user_key, users_key};
+use crate::record::{TICKET, challenge_key, users_key};
 use crate::reference::{Claims, Handle, session_hash};
 use crate::{
     Begin, ChallengeId, Charge, DeniedReason, DeviceId, Draw, Effect, EnrolmentId, EnrolmentRequired, Error,
@@ -57,18 +57,27 @@ pub(crate) fn begin(
     now: Timestamp,
     draw: &mut Draw,
 ) -> Result<Decision<Begun>, Error> {
-    let Arriving { login, intent, .. } = *arriving;
-    let (account, user) = (login.subject.account(), login.subject.user());
-    let mut read: Read<LoginRecord> = records.read(&user_key(account, LOGIN, user));
+    let Arriving { login, intent, ref of_user, .. } = *arriving;
+    let mut read: Read<LoginRecord> = records.read(&of_user.login);
     let ahead = set_right(&mut read, now);
-    let vault: Read<Vault> = records.read(&user_key(account, VAULT, user));
+    let vault: Read<Vault> = records.read(&of_user.vault);
     let seen = arriving.look(rules, &read, records, now)?;
     let exempt = arriving.exempt(rules, &read, records, now);
     let survey = survey(rules, arriving.about(&seen, &exempt, false), (&read, &vault), now);
     let seen = seen.within(&survey.usable);
     let (device, known) = (seen.device(), seen.is_known());
-    let mut beginning =
-        Beginning { rules, login, intent, now, ahead, device, known, changed: None, plan: Plan::default() };
+    let mut beginning = Beginning {
+        rules,
+        login,
+        of_user,
+        intent,
+        now,
+        ahead,
+        device,
+        known,
+        changed: None,
+        plan: Plan::default(),
+    };
     for (record, problem) in survey.refused.iter().collect::<BTreeSet<_>>() {
         beginning.note_refused(record, problem);
     }
@@ -129,6 +138,7 @@ pub(crate) fn set_right(read: &mut Read<LoginRecord>, now: Timestamp) -> Option<
 pub(super) struct Beginning<'a> {
     pub(super) rules: &'a Rules,
     pub(super) login: &'a Login,
+    pub(super) of_user: &'a OfUser,
     /// The change that a proof is asked for, where one is.
     pub(super) intent: Option<&'a Intent>,
     pub(super) now: Timestamp,
@@ -208,10 +218,9 @@ impl Beginning<'_> {
         if events.is_empty() {
             return Ok(record);
         }
-        let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let streams = record.take_stream(events.len());
         self.plan.events(events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)));
-        self.plan.put(user_key(account, LOGIN, user), Expect::Version(version), &record, None)?;
+        self.plan.put(self.of_user.login.clone(), Expect::Version(version), &record, None)?;
         Ok(record)
     }
 
@@ -220,8 +229,7 @@ impl Beginning<'_> {
         if self.ahead.is_some() || self.changed.is_some() {
             return self.write_what_changed(record, version);
         }
-        let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        self.plan.check(user_key(account, LOGIN, user), version);
+        self.plan.check(self.of_user.login.clone(), version);
         Ok(record)
     }
 
@@ -236,11 +244,11 @@ impl Beginning<'_> {
         ended: Option<&[ChallengeId]>,
         draw: &mut Draw,
     ) -> Result<Begun, Error> {
-        let (account, user) = (self.login.subject.account().clone(), self.login.subject.user().clone());
-        let open_key = user_key(&account, OPEN, &user);
+        let Self { login, of_user, .. } = *self;
+        let (account, user) = (login.subject.account(), login.subject.user());
         // Before anything can end it: what changed of the record is written whatever becomes of the login.
         let mut record = self.hold(record, version)?;
-        let (mut open, expect) = match records.read::<Open>(&open_key) {
+        let (mut open, expect) = match records.read::<Open>(&of_user.open) {
             Read::Absent => (Open::default(), Expect::Absent),
             Read::Live(open, version) => (open, Expect::Version(version)),
             Read::Refused(problem) => {
@@ -266,14 +274,14 @@ impl Beginning<'_> {
             Ok(found) => found,
             Err(wait) => {
                 if was_ahead {
-                    self.plan.put(open_key, expect, &open, open.gone_at())?;
+                    self.plan.put(of_user.open.clone(), expect, &open, open.gone_at())?;
                 }
                 let denied = denied(DeniedReason::SendLimit, wait);
                 return Ok(Begun::Answer(self.without_challenge(&denied)));
             }
         };
         if let Read::Live(_, version) = &vault {
-            self.plan.check(user_key(&account, VAULT, &user), *version);
+            self.plan.check(of_user.vault.clone(), *version);
         }
         let mut challenge = self.record(&record, active, survey, &claims, &started, at)?;
         challenge.contacts = self.contacts(&claims, draw)?;
@@ -285,9 +293,9 @@ impl Beginning<'_> {
             fence: challenge.fence,
             expires_at: challenge.expires_at,
         });
-        self.plan.put(open_key, expect, &open, open.gone_at())?;
+        self.plan.put(of_user.open.clone(), expect, &open, open.gone_at())?;
         let id = ChallengeId::from_bytes(claims.id);
-        self.plan.put(challenge_key(&account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;
+        self.plan.put(challenge_key(account, id), Expect::Absent, &challenge, Some(challenge.gone_at()))?;
         let provider = challenge.provider.clone();
         let mut event = self
             .event(Kind::ChallengeBegun, Outcome::Info)
@@ -319,7 +327,7 @@ impl Beginning<'_> {
             expires_at: challenge.expires_at,
         };
         if let (Some((Effect::Deliver(message), effect, _)), true) = (&started.effect, started.queued) {
-            let place = MessagePlace { account: &account, user: &user, challenge: &claims.id, effect };
+            let place = MessagePlace { account, user, challenge: &claims.id, effect };
             let sent = (message, self.login.subject.label());
             let times = (self.now, challenge.expires_at);
             message::queue(self.rules, place, sent, times, draw, &mut self.plan)?;
@@ -381,8 +389,7 @@ impl Beginning<'_> {
                     return Ok(Err(None));
                 }
                 record.mark(self.now);
-                let (account, user) = (self.login.subject.account(), self.login.subject.user());
-                self.plan.put_instead(user_key(account, LOGIN, user), version, record)?;
+                self.plan.put_instead(self.of_user.login.clone(), version, record)?;
             }
             Charge::Free | Charge::Attempt => {}
         }

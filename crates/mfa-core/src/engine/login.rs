@@ -13,7 +13,7 @@ use crate::decide::{begin, decoy};
 use crate::driver::Read;
 use crate::machine::Status;
 use crate::record::challenge::Challenge as ChallengeRecord;
-use crate::record::{LOGIN, VAULT, challenge_key, user_key};
+use crate::record::challenge_key;
 use crate::reference::{Claims, Handle};
 use crate::{
     Begin, Challenge, ChallengeId, ChallengeStatus, Changed, Error, ExplainedOutcome, Explanation, Intent,
@@ -353,10 +353,9 @@ impl Engine {
         let keys: Vec<_> = arriving.keys().into_iter().chain(rules.document_keys(lineage)).collect();
         let records = self.inner.driver.load(&keys, now).await?;
         let rules = &*rules.held(lineage, Some(&login.module), &records)?;
-        let (account, user) = (login.subject.account(), login.subject.user());
-        let mut read = records.read(&user_key(account, LOGIN, user));
+        let mut read = records.read(&arriving.of_user.login);
         begin::set_right(&mut read, now);
-        let vault = records.read(&user_key(account, VAULT, user));
+        let vault = records.read(&arriving.of_user.vault);
         let seen = arriving.look(rules, &read, &records, now)?;
         let exempt = arriving.exempt(rules, &read, &records, now);
         let mut survey = survey(rules, arriving.about(&seen, &exempt, true), (&read, &vault), now);
