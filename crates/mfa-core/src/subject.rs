@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use audit_model::{AccountId, Timestamp, UserId};
+use audit_model::{AccountId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::contact::MAX_CONTACTS;
@@ -308,8 +308,6 @@ pub struct FirstFactor {
     pub(crate) kind: FirstFactorKind,
     pub(crate) channel: Channel,
     pub(crate) session: Option<SecretText>,
-    /// Filled in by begin.
-    pub(crate) at: Option<Timestamp>,
 }
 
 impl FirstFactor {
@@ -317,7 +315,7 @@ impl FirstFactor {
     /// own session `session`, if it has sessions.
     #[must_use]
     pub fn verified_now(kind: FirstFactorKind, channel: Channel, session: Option<&str>) -> Self {
-        Self { kind, channel, session: session.map(SecretText::new), at: None }
+        Self { kind, channel, session: session.map(SecretText::new) }
     }
 
     /// Returns what kind of factor it was.

@@ -56,7 +56,7 @@ impl Beginning<'_> {
             user,
             label: self.login.subject.label(),
             ip: self.login.request.ip,
-            began_at: self.login.first_factor.at.unwrap_or(self.now),
+            began_at: self.now,
             began_from: self.login.request.ip,
             purpose: self.purpose(),
             challenge: ChallengeId::from_bytes(claims.id),
@@ -135,7 +135,7 @@ impl Beginning<'_> {
             first_factor: FirstFactorRecord {
                 kind: first.kind,
                 channel: first.channel,
-                at: first.at.unwrap_or(self.now),
+                at: self.now,
                 ip: self.login.request.ip,
             },
             fence: record.fence,

@@ -51,7 +51,7 @@ impl Engine {
     /// second factor is never let through by an error: without an answer there is no login.
     pub async fn begin(&self, login: Login) -> Result<Begin, Error> {
         let span = crate::observe::span!("mfa.begin");
-        let begun = self.begin_unobserved(login, None).instrument(span.clone()).await;
+        let begun = self.begin_unobserved(&login, None).instrument(span.clone()).await;
         observe_begin("begin", &span, &begun);
         begun
     }
@@ -136,7 +136,7 @@ impl Engine {
     /// As [`Engine::begin`]. A user without a method gets [`Begin::NotRequired`]: a first method needs no proof.
     pub async fn step_up_begin(&self, login: Login, intent: &Intent) -> Result<Begin, Error> {
         let span = crate::observe::span!("mfa.begin");
-        let begun = self.begin_unobserved(login, Some(intent)).instrument(span.clone()).await;
+        let begun = self.begin_unobserved(&login, Some(intent)).instrument(span.clone()).await;
         observe_begin("step_up_begin", &span, &begun);
         begun
     }
@@ -168,7 +168,8 @@ impl Engine {
     /// `unavailable`: nothing is told about the answer, which may be used.
     pub async fn verify(&self, target: impl Into<Target>, response: Response) -> Result<Verify, Error> {
         let span = crate::observe::span!("mfa.verify");
-        let verified = self.verify_unobserved(target.into(), response).instrument(span.clone()).await;
+        let target = target.into();
+        let verified = self.verify_unobserved(&target, &response).instrument(span.clone()).await;
         observe_verify("verify", &span, &verified);
         verified
     }

@@ -28,14 +28,13 @@ pub(super) const MAX_EFFECTS: usize = 6;
 impl Engine {
     pub(super) async fn begin_unobserved(
         &self,
-        mut login: Login,
+        login: &Login,
         intent: Option<&Intent>,
     ) -> Result<Begin, Error> {
         let driver = &self.inner.driver;
-        login.first_factor.at = Some(driver.runtime.now());
         let lineage = login.subject.lineage();
-        let arriving = Arriving::new(self.ring(), &login, intent);
-        let mut turn = turn_of(&login, arriving.keys());
+        let arriving = Arriving::new(self.ring(), login, intent);
+        let mut turn = turn_of(login, arriving.keys());
         turn.keys.extend(self.inner.rules.document_keys(lineage));
         let mut ended = None;
         loop {
@@ -91,25 +90,25 @@ impl Engine {
 
     pub(super) async fn verify_unobserved(
         &self,
-        target: Target,
-        response: Response,
+        target: &Target,
+        response: &Response,
     ) -> Result<Verify, Error> {
         // What this ring did not issue is told so, and takes nobody's place.
         let read = |reference| Claims::read(self.ring(), reference, Handle::Challenge);
-        let of_reference = match &target {
+        let of_reference = match target {
             Target::Ref(reference) => Some(read(reference)),
             Target::Current(_) => None,
         };
         if let Some(None) = of_reference {
             return Ok(not_found());
         }
-        let _place = self.admit(&response)?;
-        let claims = match &target {
+        let _place = self.admit(response)?;
+        let claims = match target {
             Target::Ref(_) => of_reference.flatten(),
             Target::Current(login) => self.current(login).await?,
         };
         let Some(claims) = claims else { return Ok(not_found()) };
-        self.ask(&claims, &response.request, Ask::Respond(&response)).await?.into_verify()
+        self.ask(&claims, &response.request, Ask::Respond(response)).await?.into_verify()
     }
 
     /// Finds the challenge that a repeated login means, and speaks for its holder: the host has verified the
