@@ -335,9 +335,10 @@ impl Commit {
                 return Err(StoreError::TooLarge { what: "body", bytes, limit: MAX_BODY_BYTES });
             }
         }
-        let mut ids: Vec<_> = self.writes.iter().map(|write| (write.key().kind, &write.key().id)).collect();
-        ids.sort_unstable();
-        if ids.windows(2).any(|pair| pair.first() == pair.last()) {
+        let is_written_before = |(at, write): (usize, &Write)| {
+            self.writes.iter().take(at).any(|before| before.key() == write.key())
+        };
+        if self.writes.iter().enumerate().any(is_written_before) {
             return Err(StoreError::Misuse("two writes of one key"));
         }
         if self.events.iter().any(|event| *event.scope() != self.scope) {

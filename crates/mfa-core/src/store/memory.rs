@@ -60,7 +60,7 @@ struct Shelf {
 /// more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Id {
-    first: u64,
+    first: u128,
     bytes: Arc<[u8]>,
 }
 
@@ -95,9 +95,9 @@ impl fmt::Debug for MemoryStore {
 
 impl Id {
     fn new(bytes: Arc<[u8]>) -> Self {
-        let mut first = [0; 8];
+        let mut first = [0; 16];
         first.iter_mut().zip(&*bytes).for_each(|(to, from)| *to = *from);
-        Self { first: u64::from_be_bytes(first), bytes }
+        Self { first: u128::from_be_bytes(first), bytes }
     }
 }
 
