@@ -75,8 +75,8 @@ pub(crate) struct UserThen {
     pub(crate) generation: String,
     pub(crate) trust_epoch: u64,
     pub(crate) password_epoch: Option<u64>,
-    /// A digest of the user's enrolments.
-    pub(crate) enrolments: [u8; 32],
+    /// The user's enrolments.
+    pub(crate) enrolled: Vec<EnrolmentId>,
     pub(crate) device: Option<DeviceId>,
     pub(crate) contacts: Option<Sealed>,
 }

@@ -211,10 +211,17 @@ impl Device {
     }
 }
 
-/// Returns a digest of the set of a user's enrolments. A bypass code is none: it is an administrator's, for once.
-pub(crate) fn enrolments(login: &Login) -> [u8; 32] {
+/// Returns the set of a user's enrolments. A bypass code is none: it is an administrator's, for once.
+pub(crate) fn enrolled(login: &Login) -> Vec<EnrolmentId> {
     let of_user = login.enrolments.iter().filter(|e| e.provider != bypass::NAME);
-    let mut ids: Vec<_> = of_user.map(|e| *e.id.as_bytes()).collect();
+    let mut ids: Vec<_> = of_user.map(|e| e.id).collect();
     ids.sort_unstable();
-    Sha256::digest(ids.concat()).into()
+    ids
+}
+
+/// Returns a digest of the set of a user's enrolments.
+fn enrolments(login: &Login) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    enrolled(login).iter().for_each(|id| hash.update(id.as_bytes()));
+    hash.finalize().into()
 }

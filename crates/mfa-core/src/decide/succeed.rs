@@ -4,7 +4,7 @@ use audit_model::{Kind, Outcome, Timestamp};
 
 use super::Rules;
 use super::case::Case;
-use super::device::enrolments;
+use super::device::enrolled;
 use super::judge::Judged;
 use super::standing::settle_bound;
 use crate::grant::{GrantPlan, UserThen};
@@ -101,7 +101,7 @@ fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
             generation: case.login.value.generation.clone(),
             trust_epoch: case.login.value.trust_epoch,
             password_epoch: case.challenge.value.password_epoch,
-            enrolments: enrolments(&case.login.value),
+            enrolled: enrolled(&case.login.value),
             device: case.challenge.value.device,
             contacts: case.challenge.value.contacts.clone(),
         }),

@@ -2,7 +2,7 @@
 
 use audit_model::{AccountId, Kind, Outcome, UserId};
 
-use super::device::enrolments;
+use super::device::enrolled;
 use super::manage::Managed;
 use super::slots::Slots;
 use super::{Rules, event, notice};
@@ -138,7 +138,7 @@ impl Keep<'_> {
         if login.is_on_hold(at) {
             return Err(Forbidden::RecoveryHold);
         }
-        if enrolments(login) != then.enrolments {
+        if enrolled(login) != then.enrolled {
             return Err(Forbidden::StepUpRequired);
         }
         let evidence = self.grant.evidence();
