@@ -151,7 +151,7 @@ pub struct Personal {
     /// The address the request came from.
     pub ip: Option<IpAddr>,
     /// Request headers on the allow-list: `user-agent`, `host`, `accept-language`.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Text, String)>,
     /// The host's id of the request.
     pub request_id: Option<String>,
 }
@@ -159,13 +159,13 @@ pub struct Personal {
 impl Personal {
     /// Returns the commitment to the values; `None` where there are none.
     fn commitment(&self) -> Option<[u8; 32]> {
-        let mut text = Vec::with_capacity(USUAL_BYTES);
-        text.extend_from_slice(b"audit/commitment/1");
-        text.extend_from_slice(&self.salt);
-        let before = text.len();
+        let mut hash = Sha256::new().chain_update(b"audit/commitment/1").chain_update(self.salt);
+        let mut says_something = false;
         let mut say = |name: u8, value: &[u8]| {
-            text.push(name);
-            push_part(&mut text, value);
+            says_something = true;
+            hash.update([name]);
+            hash.update(length(value));
+            hash.update(value);
         };
         if let Some(user) = &self.user {
             say(0, user.as_str().as_bytes());
@@ -182,7 +182,7 @@ impl Personal {
         if let Some(id) = &self.request_id {
             say(4, id.as_bytes());
         }
-        (text.len() > before).then(|| Sha256::digest(&text).into())
+        says_something.then(|| hash.finalize().into())
     }
 }
 
@@ -377,8 +377,12 @@ fn hash_core(core: &[u8]) -> [u8; 32] {
 }
 
 pub(crate) fn push_part(out: &mut Vec<u8>, part: &[u8]) {
-    out.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+    out.extend_from_slice(&length(part));
     out.extend_from_slice(part);
+}
+
+fn length(part: &[u8]) -> [u8; 8] {
+    u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes()
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, AuditError> {

@@ -252,7 +252,7 @@ impl<'a> KazooDetail<'a> {
 /// Request headers as one JSON object. A header that came several times is one value, its parts joined by
 /// a comma and a space (RFC 9110 §5.3), as no key may stand twice.
 #[derive(Clone, Debug)]
-struct Headers<'a>(&'a [(String, String)]);
+struct Headers<'a>(&'a [(Cow<'static, str>, String)]);
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

@@ -125,7 +125,7 @@ impl EventBuilder {
         let allowed = ALLOWED_HEADERS.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
         let Some(name) = allowed else { return self };
         if self.personal.headers.len() < MAX_HEADERS {
-            self.personal.headers.push(((*name).to_owned(), clipped(value).into_owned()));
+            self.personal.headers.push((Text::Borrowed(name), clipped(value).into_owned()));
         } else if let Some((_, last)) = self.personal.headers.last_mut().filter(|(_, v)| !v.ends_with(MARK)) {
             last.push(MARK);
         }

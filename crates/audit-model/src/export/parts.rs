@@ -123,7 +123,7 @@ impl<'a> PersonalLine<'a> {
             salt: HEXLOWER.encode(&personal.salt).into(),
             user: personal.user.as_ref().map(|user| user.as_str().into()),
             ip: personal.ip.map(|ip| ip.to_string().into()),
-            headers: headers.map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect(),
+            headers: headers.map(|(name, value)| (Text::from(&**name), value.as_str().into())).collect(),
             request_id: personal.request_id.as_deref().map(Text::from),
         }
     }
@@ -134,7 +134,9 @@ impl<'a> PersonalLine<'a> {
             salt: bytes("personal.salt", &self.salt.0)?,
             user: self.user.map(|user| parsed("personal.user", UserId::parse(&user.0))).transpose()?,
             ip: self.ip.map(|ip| parsed("personal.ip", IpAddr::from_str(&ip.0))).transpose()?,
-            headers: headers.map(|(name, value)| (name.0.into_owned(), value.0.into_owned())).collect(),
+            headers: headers
+                .map(|(name, value)| (name.0.into_owned().into(), value.0.into_owned()))
+                .collect(),
             request_id: self.request_id.map(|id| id.0.into_owned()),
         })
     }
