@@ -49,8 +49,6 @@ pub(crate) enum Label {
     SealLink,
     /// Authenticates record bodies.
     MacRecord,
-    /// Hashes the secret part of a reference.
-    MacBinder,
     /// Hashes the host's session id.
     MacSession,
     /// Authenticates references.
@@ -86,9 +84,8 @@ impl Label {
         Self::SealConfiguration,
         Self::SealIdentity,
     ];
-    const MACS: [Self; 10] = [
+    const MACS: [Self; 9] = [
         Self::MacRecord,
-        Self::MacBinder,
         Self::MacSession,
         Self::MacReference,
         Self::MacMerge,
@@ -107,7 +104,6 @@ impl Label {
             Self::SealMessage => "seal/message",
             Self::SealLink => "seal/link",
             Self::MacRecord => "mac/record",
-            Self::MacBinder => "mac/binder",
             Self::MacSession => "mac/session",
             Self::MacReference => "mac/reference",
             Self::MacMerge => "mac/merge",

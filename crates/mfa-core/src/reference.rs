@@ -78,9 +78,11 @@ pub(crate) struct Claims {
 /// What shows that the one who asks holds the challenge.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) enum Holder {
-    /// The binder of a reference.
+    /// Nothing: it was made here, and is not written down yet.
     #[default]
-    Binder,
+    Nobody,
+    /// The mac of a reference, and with it the binder.
+    Reference([u8; 32]),
     /// The host has verified the first factor of this user again, in the session of this hash if it has
     /// sessions.
     Session { session: Option<[u8; 32]>, generation: String },
@@ -117,7 +119,7 @@ impl Claims {
             label: subject.label().to_owned(),
             id,
             binder,
-            holder: Holder::Binder,
+            holder: Holder::Nobody,
         }
     }
 
@@ -134,7 +136,7 @@ impl Claims {
             label: String::new(),
             id,
             binder,
-            holder: Holder::Binder,
+            holder: Holder::Nobody,
         }
     }
 
@@ -155,7 +157,7 @@ impl Claims {
             label: String::new(),
             id,
             binder,
-            holder: Holder::Binder,
+            holder: Holder::Nobody,
         }
     }
 
@@ -197,19 +199,20 @@ impl Claims {
     }
 
     /// Writes the reference down.
-    pub(crate) fn issue(&self, ring: &KeyRing) -> Result<Reference, Error> {
+    pub(crate) fn issue(&mut self, ring: &KeyRing) -> Result<Reference, Error> {
         Ok(Reference(Arc::new(self.issue_text(ring)?)))
     }
 
     /// Writes the handle down, under the key that it names: the active one when its making began.
-    pub(crate) fn issue_text(&self, ring: &KeyRing) -> Result<SecretText, Error> {
+    pub(crate) fn issue_text(&mut self, ring: &KeyRing) -> Result<SecretText, Error> {
         // The bytes are secret, and a buffer that grows leaves copies behind.
         let bytes = Vec::with_capacity(self.most_bytes());
-        let mut bytes = postcard::to_extend(self, bytes).map_err(|_| crate::CodecError::Malformed)?;
+        let mut bytes = postcard::to_extend(&*self, bytes).map_err(|_| crate::CodecError::Malformed)?;
         let mac = ring.mac(self.key.as_str(), Label::MacReference, &[&bytes])?;
         bytes.extend_from_slice(&mac);
         let text = BASE64URL_NOPAD.encode(&bytes);
         bytes.zeroize();
+        self.holder = Holder::Reference(mac);
         Ok(SecretText::new(text))
     }
 
@@ -230,36 +233,34 @@ impl Claims {
         }
         let bytes = zeroize::Zeroizing::new(BASE64URL_NOPAD.decode(text.as_bytes()).ok()?);
         let (payload, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
-        let (claims, rest) = postcard::take_from_bytes::<Self>(payload).ok()?;
+        let (mut claims, rest) = postcard::take_from_bytes::<Self>(payload).ok()?;
         let holds =
             ring.mac_holds(claims.key.as_str(), Label::MacReference, &[payload], mac).unwrap_or(false);
+        claims.holder = Holder::Reference(mac.try_into().ok()?);
         (holds && rest.is_empty() && claims.format == Self::FORMAT && claims.handle == handle)
             .then_some(claims)
     }
 
     /// Returns whether the one who asks holds what was begun with `binder`, in `session`, by `generation`.
-    pub(crate) fn hold(
-        &self,
-        ring: &KeyRing,
-        binder: &[u8; 32],
-        session: Option<&[u8; 32]>,
-        generation: &str,
-    ) -> Result<bool, Error> {
-        Ok(match (&self.holder, session) {
-            (Holder::Binder, _) => is_same(&self.binder_hash(ring)?, binder),
+    pub(crate) fn hold(&self, binder: &[u8; 32], session: Option<&[u8; 32]>, generation: &str) -> bool {
+        match (&self.holder, session) {
+            (Holder::Nobody, _) => false,
+            (Holder::Reference(mac), _) => is_same(mac, binder),
             (Holder::Outbox | Holder::Link, _) => true,
             (Holder::Session { generation: given, .. }, _) if given != generation => false,
             (Holder::Session { session: Some(given), .. }, Some(bound)) => is_same(given, bound),
             (Holder::Session { session: None, .. }, None) => true,
             (Holder::Session { .. }, _) => false,
-        })
+        }
     }
 
-    /// Returns the keyed hash of the binder, which is all that a store keeps of it.
-    pub(crate) fn binder_hash(&self, ring: &KeyRing) -> Result<[u8; 32], Error> {
-        let account = self.account()?.as_str().as_bytes();
-        let parts: [&[u8]; 4] = [account, self.user.as_str().as_bytes(), &self.id, &self.binder];
-        Ok(ring.mac(self.key.as_str(), Label::MacBinder, &parts)?)
+    /// Returns the keyed hash of the binder, which is all that a store keeps of it: the mac of the handle, once it is
+    /// written down or read.
+    pub(crate) fn binder_hash(&self) -> Result<[u8; 32], Error> {
+        match self.holder {
+            Holder::Reference(mac) => Ok(mac),
+            _ => Err(Error::Unavailable("a handle that is not written down")),
+        }
     }
 }
 

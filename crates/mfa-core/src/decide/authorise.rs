@@ -257,7 +257,7 @@ impl Asking<'_> {
         let Read::Live(invitation, version) = self.records.read::<Invitation>(&key) else {
             return Ok(Err(Forbidden::InvitationRequired));
         };
-        let binder = claims.binder_hash(&self.rules.ring)?;
+        let binder = claims.binder_hash()?;
         let held: bool = binder.ct_eq(&invitation.held.binder).into();
         let same = invitation.intent == intent.digest();
         if !is_of_user || !held || !same || !self.is_good(&invitation.held) {
@@ -291,7 +291,7 @@ impl Asking<'_> {
             (None, None) => true,
             _ => false,
         };
-        let same_binder: bool = claims.binder_hash(ring)?.ct_eq(&held.binder).into();
+        let same_binder: bool = claims.binder_hash()?.ct_eq(&held.binder).into();
         Ok(same_binder && same_session)
     }
 }

@@ -404,14 +404,15 @@ impl Beginning<'_> {
         let mut id = [0; 16];
         id[15] = slot % TICKETS;
         let ring = &self.rules.ring;
-        let claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, (id, draw.take()?));
+        let mut claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, (id, draw.take()?));
+        let ticket = crate::Ticket(claims.issue_text(ring)?);
         let hash = |session| session_hash(ring, &claims.key, account, user, session);
         let expires_at = self.now.plus(TICKET_LIFE);
         let held = Held {
             generation: self.login.subject.generation().to_owned(),
             fence,
             key: claims.key.clone(),
-            binder: claims.binder_hash(ring)?,
+            binder: claims.binder_hash()?,
             session: self.login.first_factor.session.as_ref().map(hash).transpose()?,
             made_at: self.now,
             expires_at,
@@ -423,7 +424,7 @@ impl Beginning<'_> {
         let is_factor = |p: &&Registered| p.code.describe().role == Role::Factor && self.rules.can_use(p);
         let offered = self.rules.providers.values().filter(is_factor).map(|p| p.name.clone()).collect();
         Ok(Begin::EnrolmentRequired(EnrolmentRequired {
-            ticket: crate::Ticket(claims.issue_text(ring)?),
+            ticket,
             needs_invitation: self.rules.policy.first_enrolment_needs_invitation(),
             offered,
         }))

@@ -114,11 +114,10 @@ impl<'a> Case<'a> {
             Err(problem) => return Ok(Opened::Refused("challenge", problem)),
         };
         let held = claims.hold(
-            &rules.ring,
             &challenge.value.binder,
             challenge.value.session.as_ref(),
             &challenge.value.generation,
-        )?;
+        );
         let by_session = matches!(claims.holder, Holder::Session { .. });
         let names_module = !matches!(claims.holder, Holder::Link | Holder::Outbox);
         if !held

@@ -118,7 +118,7 @@ pub(crate) fn confirm(
         Read::Refused(_) => return Err(Error::Unavailable("a stored record cannot be trusted")),
         Read::Live(pending, version) => (pending, version),
     };
-    if !claims.hold(&rules.ring, &pending.binder, None, &pending.generation)? {
+    if !claims.hold(&pending.binder, None, &pending.generation) {
         return answer(rejected(Reason::NotFound, 0));
     }
     let Some((login, login_version)) = read_login(records, account, &claims.user)? else {

@@ -36,7 +36,8 @@ pub(crate) fn begin(
     let ring = &rules.ring;
     let (account, user) = (login.subject.account(), login.subject.user());
     let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
-    let claims = Claims::new(ring, Handle::Challenge, &login.subject, Some(&login.module), secrets);
+    let mut claims = Claims::new(ring, Handle::Challenge, &login.subject, Some(&login.module), secrets);
+    let reference = claims.issue(ring)?;
     let id = ChallengeId::from_bytes(claims.id);
     let record = made_up(rules, login, now, draw)?;
     let wanted = login.method.as_ref().and_then(|selector| select(&record, selector));
@@ -59,7 +60,7 @@ pub(crate) fn begin(
         lineage: rules.lineage_kept(&login.subject),
         purpose: Purpose::Login,
         key: claims.key.clone(),
-        binder: claims.binder_hash(ring)?,
+        binder: claims.binder_hash()?,
         session: passed.session.as_ref().map(hash).transpose()?,
         first_factor: FirstFactorRecord {
             kind: passed.kind,
@@ -100,7 +101,7 @@ pub(crate) fn begin(
     plan.events([begun.module(login.module.clone()).subject(claims.id)]);
     let value = crate::Challenge {
         id,
-        reference: claims.issue(ring)?,
+        reference,
         status: Status::Sent,
         method: shown.ok_or(NOTHING_TO_ACT)?,
         methods,

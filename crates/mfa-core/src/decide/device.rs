@@ -98,7 +98,7 @@ pub(crate) fn look(
     if device.standing == Standing::Banned {
         return Ok(Seen::Banned(id));
     }
-    let hash = claims.binder_hash(&rules.ring)?;
+    let hash = claims.binder_hash()?;
     let is = |of: &TokenHash| of.key == claims.key && is_same(&of.hash, &hash);
     let latest = is(&device.current);
     let replaced = device.previous.as_ref().filter(|it| !latest && is(&it.value));
@@ -175,12 +175,13 @@ impl Device {
         at: Timestamp,
         draw: &mut Draw,
     ) -> Result<DeviceToken, Error> {
-        let claims = Claims::of_device(ring, account, user, (*self.id.as_bytes(), draw.take()?));
-        let current = TokenHash { key: claims.key.clone(), hash: claims.binder_hash(ring)? };
+        let mut claims = Claims::of_device(ring, account, user, (*self.id.as_bytes(), draw.take()?));
+        let token = DeviceToken(claims.issue_text(ring)?);
+        let current = TokenHash { key: claims.key.clone(), hash: claims.binder_hash()? };
         let value = core::mem::replace(&mut self.current, current);
         self.previous = Some(Replaced { value, at, turned: true });
         self.last_used_at = at;
-        Ok(DeviceToken(claims.issue_text(ring)?))
+        Ok(token)
     }
 
     /// Returns from when on it is not trusted, by its own life and by the policy as it is now.

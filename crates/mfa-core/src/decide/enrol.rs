@@ -64,7 +64,8 @@ impl Changing<'_> {
         let at = login.effective(now);
         let id = EnrolmentId::from_random(self.draw.take()?);
         let secrets = (*id.as_bytes(), self.draw.take()?);
-        let claims = Claims::new(&rules.ring, Handle::Enrolment, subject, None, secrets);
+        let mut claims = Claims::new(&rules.ring, Handle::Enrolment, subject, None, secrets);
+        let reference = claims.issue(&rules.ring)?;
         let nonce = self.draw.take()?;
         let mut cx = context(&rules.ring, &claims, subject.account(), method, now, self.draw);
         (cx.at, cx.not_before) = (at, login.barrier);
@@ -120,7 +121,7 @@ impl Changing<'_> {
             provider: method.name.clone(),
             configuration: method.configuration.clone(),
             key: claims.key.clone(),
-            binder: claims.binder_hash(&rules.ring)?,
+            binder: claims.binder_hash()?,
             right: allowed.right,
             actor: allowed.actor.clone(),
             bound: allowed.bound,
@@ -168,7 +169,6 @@ impl Changing<'_> {
             let event = describe(self.event(Kind::EffectCharged), method, id);
             plan.events([effect.describe(Charge::Send, event)]);
         }
-        let reference = claims.issue(&rules.ring)?;
         let started = EnrolmentStarted { id, reference, prompt, revealed, expires_at: pending.expires_at };
         Ok(Decision { plan, value: Ok(Enrol::Begun(Box::new(started), acting)) })
     }

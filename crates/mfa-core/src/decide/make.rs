@@ -24,7 +24,8 @@ impl Beginning<'_> {
     pub(super) fn reference(&self, draw: &mut Draw) -> Result<(Claims, Reference), Error> {
         let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
         let module = Some(&self.login.module);
-        let claims = Claims::new(&self.rules.ring, Handle::Challenge, &self.login.subject, module, secrets);
+        let mut claims =
+            Claims::new(&self.rules.ring, Handle::Challenge, &self.login.subject, module, secrets);
         let reference = claims.issue(&self.rules.ring)?;
         Ok((claims, reference))
     }
@@ -130,7 +131,7 @@ impl Beginning<'_> {
             lineage: self.rules.lineage_kept(&self.login.subject),
             purpose: self.purpose(),
             key: claims.key.clone(),
-            binder: claims.binder_hash(ring)?,
+            binder: claims.binder_hash()?,
             session: first.session.as_ref().map(hash).transpose()?,
             first_factor: FirstFactorRecord {
                 kind: first.kind,

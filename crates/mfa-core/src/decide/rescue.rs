@@ -109,14 +109,15 @@ impl Changing<'_> {
         let ring = &self.rules.ring;
         // A user has one invitation: another takes its place.
         let secrets = (INVITATION_ID, self.draw.take()?);
-        let claims = Claims::new(ring, Handle::Invitation, self.subject, None, secrets);
+        let mut claims = Claims::new(ring, Handle::Invitation, self.subject, None, secrets);
+        let invitation = crate::Invitation(claims.issue_text(ring)?);
         let at = read.as_ref().map_or(self.now, |(login, _)| login.effective(self.now));
         let expires_at = at.plus(INVITATION_LIFE);
         let held = Held {
             generation: self.subject.generation().to_owned(),
             fence: None,
             key: claims.key.clone(),
-            binder: claims.binder_hash(ring)?,
+            binder: claims.binder_hash()?,
             session: None,
             made_at: at,
             expires_at,
@@ -124,8 +125,8 @@ impl Changing<'_> {
         let key = users_key(self.subject.account(), INVITATION, self.subject.user(), &claims.id);
         let actor = allowed.actor.clone().unwrap_or_default();
         let administrator = allowed.administrator.clone();
-        let invitation = Invitation { held, actor, administrator, intent: intent.digest() };
-        plan.put(key, Expect::Any, &invitation, Some(expires_at))?;
+        let record = Invitation { held, actor, administrator, intent: intent.digest() };
+        plan.put(key, Expect::Any, &record, Some(expires_at))?;
         let mut event = allowed.describe(self.event(Kind::UserInvited));
         if let Some((mut login, version)) = read {
             // In the user's stream, where they have one.
@@ -134,7 +135,6 @@ impl Changing<'_> {
             plan.put::<Login>(key, Expect::Version(version), &login, None)?;
         }
         plan.events([event]);
-        let invitation = crate::Invitation(claims.issue_text(ring)?);
         Ok(Decision { plan, value: Ok(IssuedInvitation { invitation, expires_at }) })
     }
 }

@@ -126,7 +126,8 @@ fn prove(
 ) -> Result<Judged, Error> {
     let intended = case.challenge.value.intent.clone().ok_or(Error::Unavailable("a step-up for nothing"))?;
     let ring = &case.rules.ring;
-    let claims = case.claims.another(Handle::Proof, (draw.take()?, draw.take()?));
+    let mut claims = case.claims.another(Handle::Proof, (draw.take()?, draw.take()?));
+    let proof = crate::Proof(claims.issue_text(ring)?);
     let expires_at = case.at.plus(PROOF_LIFE);
     let challenge = &case.challenge.value;
     let session = challenge.session;
@@ -134,7 +135,7 @@ fn prove(
         generation: challenge.generation.clone(),
         fence: Some(case.login.value.fence),
         key: challenge.key.clone(),
-        binder: claims.binder_hash(ring)?,
+        binder: claims.binder_hash()?,
         session,
         made_at: case.at,
         expires_at,
@@ -156,7 +157,6 @@ fn prove(
         .field("operation", operation.code())
         .field("aal", evidence.strength.aal.number().to_string());
     case.note(event);
-    let proof = crate::Proof(claims.issue_text(ring)?);
     Ok(Judged::Proven(Box::new(Proven { proof, operation, expires_at })))
 }
 

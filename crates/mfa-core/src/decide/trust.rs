@@ -82,7 +82,8 @@ pub(crate) fn keep(
         Standing::NotTrusted
     };
     let ring = &rules.ring;
-    let claims = Claims::of_device(ring, account, user, (*id.as_bytes(), draw.take()?));
+    let mut claims = Claims::of_device(ring, account, user, (*id.as_bytes(), draw.take()?));
+    let token = DeviceToken(claims.issue_text(ring)?);
     let device = Device {
         id,
         generation,
@@ -92,7 +93,7 @@ pub(crate) fn keep(
         last_used_at: at,
         expires_at: at.plus(KNOWN_LIFE),
         challenge: keep.grant.challenge(),
-        current: TokenHash { key: claims.key.clone(), hash: claims.binder_hash(ring)? },
+        current: TokenHash { key: claims.key.clone(), hash: claims.binder_hash()? },
         previous: same.map(|same| Replaced { value: same.current.clone(), at, turned: false }),
         stream: stream.0,
         events: stream.1,
@@ -116,7 +117,6 @@ pub(crate) fn keep(
     plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
     plan.put(login_key, Expect::Version(version), &login, None)?;
     let state = if keep.trust { DeviceState::Trusted } else { DeviceState::NotTrusted };
-    let token = DeviceToken(claims.issue_text(ring)?);
     let kept = KeptDevice { id, state, token, expires_at: device.expires_at };
     Ok(Decision { plan, value: Ok(kept) })
 }
