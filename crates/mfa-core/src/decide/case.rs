@@ -41,7 +41,8 @@ pub(crate) struct Case<'a> {
     pub(crate) now: Timestamp,
     /// The time to decide at.
     pub(crate) at: Timestamp,
-    pub(crate) challenge: Changing<Challenge>,
+    /// Boxed, so that a case is no larger than what allocators keep at hand.
+    pub(crate) challenge: Box<Changing<Challenge>>,
     pub(crate) login: Changing<Login>,
     /// None for a claim that has to wait, which needs no secret, and of a decoy, which has none.
     pub(crate) vault: Option<Changing<Vault>>,
@@ -108,8 +109,8 @@ impl<'a> Case<'a> {
     ) -> Result<Opened<'a>, Error> {
         let account = claims.account()?.clone();
         let key = challenge_key(&account, ChallengeId::from_bytes(claims.id));
-        let mut challenge: Changing<Challenge> = match Changing::read(records, key) {
-            Ok(Some(challenge)) => challenge,
+        let mut challenge: Box<Changing<Challenge>> = match Changing::read(records, key) {
+            Ok(Some(challenge)) => Box::new(challenge),
             Ok(None) => return Ok(Opened::NotFound),
             Err(problem) => return Ok(Opened::Refused("challenge", problem)),
         };
@@ -301,7 +302,7 @@ impl<'a> Case<'a> {
             events = events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)).collect();
         }
         let gone_at = self.challenge.value.gone_at();
-        hold(&mut plan, self.challenge, Some(gone_at), grants)?;
+        hold(&mut plan, *self.challenge, Some(gone_at), grants)?;
         hold(&mut plan, self.login, None, grants)?;
         if let Some(vault) = self.vault {
             hold(&mut plan, vault, None, grants)?;

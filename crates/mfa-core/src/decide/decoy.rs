@@ -128,7 +128,7 @@ impl Case<'_> {
         if shadow {
             put_shadow(&mut plan, &account, ChallengeId::from_bytes(claims.id), &challenge.value)?;
         }
-        hold(&mut plan, challenge, Some(gone_at), false)?;
+        hold(&mut plan, *challenge, Some(gone_at), false)?;
         plan.events(events.into_iter().map(|event| event.stripped(Kind::DecoyAnswered)));
         Ok(plan)
     }
