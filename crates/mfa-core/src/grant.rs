@@ -25,16 +25,8 @@ pub(crate) const GRANT_LIFE: Duration = Duration::from_secs(60);
 /// [`Authenticated`] it gets into its own session.
 #[must_use = "a grant that is not redeemed logs nobody in"]
 pub struct Grant {
-    account: AccountId,
-    user: UserId,
-    challenge: ChallengeId,
-    session: Option<[u8; 32]>,
-    key: KeyId,
+    plan: Box<GrantPlan>,
     ring: KeyRing,
-    evidence: Evidence,
-    issued_at: Timestamp,
-    recovery_left: Option<u8>,
-    user_then: Box<UserThen>,
 }
 
 /// What was proven, by what and when.
@@ -66,7 +58,7 @@ pub(crate) struct GrantPlan {
     pub(crate) evidence: Evidence,
     pub(crate) issued_at: Timestamp,
     pub(crate) recovery_left: Option<u8>,
-    pub(crate) user_then: Box<UserThen>,
+    pub(crate) user_then: UserThen,
 }
 
 /// The user as the login left them, and what it showed of its device: what is kept of the device rests on it.
@@ -83,79 +75,56 @@ pub(crate) struct UserThen {
 
 impl Grant {
     /// Turns the plan into a grant. The receipt exists only after a commit.
-    pub(crate) fn issue(plan: GrantPlan, ring: &KeyRing, _committed: &Receipt) -> Self {
-        let GrantPlan {
-            account,
-            user,
-            challenge,
-            session,
-            key,
-            evidence,
-            issued_at,
-            recovery_left,
-            user_then,
-        } = plan;
-        Self {
-            account,
-            user,
-            challenge,
-            session,
-            key,
-            ring: ring.clone(),
-            evidence,
-            issued_at,
-            recovery_left,
-            user_then,
-        }
+    pub(crate) fn issue(plan: Box<GrantPlan>, ring: &KeyRing, _committed: &Receipt) -> Self {
+        Self { plan, ring: ring.clone() }
     }
 
     /// Returns the account it is for.
     #[must_use]
     pub const fn account(&self) -> &AccountId {
-        &self.account
+        &self.plan.account
     }
 
     /// Returns the user it is for.
     #[must_use]
     pub const fn user(&self) -> &UserId {
-        &self.user
+        &self.plan.user
     }
 
     /// Returns the challenge it came from.
     #[must_use]
     pub const fn challenge(&self) -> ChallengeId {
-        self.challenge
+        self.plan.challenge
     }
 
     /// Returns what was proven.
     #[must_use]
     pub const fn evidence(&self) -> &Evidence {
-        &self.evidence
+        &self.plan.evidence
     }
 
     /// Returns how many recovery codes the user has left, where they are few: offer to issue new ones.
     #[must_use]
     pub const fn recovery_left(&self) -> Option<u8> {
-        self.recovery_left
+        self.plan.recovery_left
     }
 
     /// Returns from when on it cannot be redeemed.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
-        self.issued_at.plus(GRANT_LIFE)
+        self.plan.issued_at.plus(GRANT_LIFE)
     }
 
     pub(crate) const fn user_then(&self) -> &UserThen {
-        &self.user_then
+        &self.plan.user_then
     }
 
     /// Returns whether it is of the session that was given to
     /// [`FirstFactor::verified_now`](crate::FirstFactor::verified_now).
     pub(crate) fn is_of_session(&self, session: Option<&str>) -> bool {
-        let hash = |text: &str| {
-            session_hash(&self.ring, &self.key, &self.account, &self.user, &SecretText::new(text))
-        };
-        match (session.map(hash).transpose(), self.session) {
+        let GrantPlan { account, user, key, .. } = &*self.plan;
+        let hash = |text: &str| session_hash(&self.ring, key, account, user, &SecretText::new(text));
+        match (session.map(hash).transpose(), self.plan.session) {
             (Ok(Some(given)), Some(bound)) => given.ct_eq(&bound).into(),
             (Ok(None), None) => true,
             _ => false,
@@ -174,10 +143,10 @@ impl Grant {
         session: Option<&str>,
         now: Timestamp,
     ) -> Result<Authenticated, GrantMismatch> {
-        if *account != self.account {
+        if account != self.account() {
             return Err(GrantMismatch::Account);
         }
-        if *user != self.user {
+        if user != self.user() {
             return Err(GrantMismatch::User);
         }
         if !self.is_of_session(session) {
@@ -186,15 +155,16 @@ impl Grant {
         if now >= self.expires_at() {
             return Err(GrantMismatch::Expired);
         }
-        Ok(Authenticated { account: self.account, user: self.user, evidence: self.evidence })
+        let GrantPlan { account, user, evidence, .. } = *self.plan;
+        Ok(Authenticated { account, user, evidence })
     }
 }
 
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")
-            .field("challenge", &self.challenge)
-            .field("evidence", &self.evidence)
+            .field("challenge", &self.plan.challenge)
+            .field("evidence", &self.plan.evidence)
             .finish_non_exhaustive()
     }
 }
@@ -267,11 +237,9 @@ impl Evidence {
     /// Returns the values for an `amr` claim (RFC 8176 §2); `mfa` only with two kinds of factors.
     #[must_use]
     pub fn amr(&self) -> Vec<Amr> {
-        let mut amr = self.strength.amr.clone();
-        amr.extend(self.first_factor.amr());
-        if self.is_of_two_factors() {
-            amr.push(Amr::Mfa);
-        }
+        let both = self.is_of_two_factors().then_some(Amr::Mfa);
+        let of_each = self.strength.amr.iter().copied().chain(self.first_factor.amr());
+        let mut amr: Vec<_> = of_each.chain(both).collect();
         amr.sort();
         amr.dedup();
         amr

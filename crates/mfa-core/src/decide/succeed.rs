@@ -36,10 +36,7 @@ pub(super) fn succeed(
         let space = if text.is_empty() { "" } else { " " };
         text + space + amr.as_str()
     });
-    let event = case
-        .event(kind, Outcome::Success)
-        .field("amr", amr)
-        .field("aal", evidence.aal().number().to_string());
+    let event = case.event(kind, Outcome::Success).field("amr", amr).field("aal", evidence.aal().code());
     let event = case.rules.accepted(event);
     case.note(event);
     if way_back {
@@ -97,14 +94,14 @@ fn grant(case: &Case<'_>, evidence: Evidence) -> Result<Judged, Error> {
         issued_at: case.now,
         evidence,
         recovery_left: recovery_left(case.rules, &case.login.value),
-        user_then: Box::new(UserThen {
+        user_then: UserThen {
             generation: case.login.value.generation.clone(),
             trust_epoch: case.login.value.trust_epoch,
             password_epoch: case.challenge.value.password_epoch,
             enrolled: enrolled(&case.login.value),
             device: case.challenge.value.device,
             contacts: case.challenge.value.contacts.clone(),
-        }),
+        },
     })))
 }
 
@@ -155,7 +152,7 @@ fn prove(
     let event = case
         .event(Kind::ProofIssued, Outcome::Success)
         .field("operation", operation.code())
-        .field("aal", evidence.strength.aal.number().to_string());
+        .field("aal", evidence.strength.aal.code());
     case.note(event);
     Ok(Judged::Proven(Box::new(Proven { proof, operation, expires_at })))
 }

@@ -178,7 +178,7 @@ impl Engine {
         self.observe_method(claims, &settled.records)?;
         let judged = match settled.value {
             Judged::Granted(plan) => {
-                let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
+                let grant = Grant::issue(plan, self.ring(), &settled.receipt);
                 return Ok(Answered::granted(grant, settled.records));
             }
             Judged::Act(acting) => {
@@ -287,7 +287,7 @@ impl Engine {
             }
             match settled.value {
                 Judged::Granted(plan) => {
-                    let grant = Grant::issue(*plan, self.ring(), &settled.receipt);
+                    let grant = Grant::issue(plan, self.ring(), &settled.receipt);
                     return Ok(Answered::granted(grant, settled.records));
                 }
                 Judged::Act(next) => (acting, records) = (next, settled.records),

@@ -272,4 +272,12 @@ impl Aal {
             Self::Three => 3,
         }
     }
+
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::One => "1",
+            Self::Two => "2",
+            Self::Three => "3",
+        }
+    }
 }
