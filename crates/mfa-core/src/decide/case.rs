@@ -293,13 +293,15 @@ impl<'a> Case<'a> {
         }
         self.queue_notices(draw)?;
         let mut plan = core::mem::take(&mut self.also);
-        let mut events = core::mem::take(&mut self.events);
+        let events = core::mem::take(&mut self.events);
         if self.login.changed {
             let now = self.now;
             let login = self.login.change();
             login.mark(now);
             let streams = login.take_stream(events.len());
-            events = events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)).collect();
+            plan.events(events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)));
+        } else {
+            plan.events(events);
         }
         let gone_at = self.challenge.value.gone_at();
         hold(&mut plan, *self.challenge, Some(gone_at), grants)?;
@@ -310,7 +312,6 @@ impl<'a> Case<'a> {
         if let Some(sends) = &self.sends {
             sends.hold(&mut plan, Sends::key(&self.account, &self.claims.user), grants)?;
         }
-        plan.events(events);
         Ok(plan)
     }
 

@@ -160,7 +160,7 @@ impl Changing<'_> {
         match version {
             Some(version) if !of_another => plan.check(login_key, version),
             version => {
-                event = login.take_stream(1).into_iter().fold(event, EventBuilder::stream);
+                event = login.take_stream(1).fold(event, EventBuilder::stream);
                 plan.put(login_key, version.map_or(Expect::Absent, Expect::Version), &login, None)?;
             }
         }

@@ -254,7 +254,7 @@ pub(crate) fn revoke(
             login.raise_fence();
             login.mark(now);
             let streams = login.take_stream(1);
-            plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
+            plan.events(streams.map(|stream| event.clone().stream(stream)));
             plan.put(user_key(account, LOGIN, user), Expect::Version(version), &login, None)?;
         }
     }

@@ -130,7 +130,7 @@ impl Changing<'_> {
         let mut event = allowed.describe(self.event(Kind::UserInvited));
         if let Some((mut login, version)) = read {
             // In the user's stream, where they have one.
-            event = login.take_stream(1).into_iter().fold(event, audit_model::EventBuilder::stream);
+            event = login.take_stream(1).fold(event, audit_model::EventBuilder::stream);
             let key = user_key(self.subject.account(), LOGIN, self.subject.user());
             plan.put::<Login>(key, Expect::Version(version), &login, None)?;
         }

@@ -262,11 +262,10 @@ impl Survey {
         let mut open = Vec::new();
         for enrolment in login.enrolments.iter().filter(|e| self.usable.iter().any(|(id, _)| *id == e.id)) {
             let wait = wait_for(rules, login, enrolment, at, known);
-            if wait == Duration::ZERO { open.push(enrolment) } else { waits.push(wait) }
+            if wait == Duration::ZERO { open.push(enrolment.id) } else { waits.push(wait) }
         }
         // A way back in is asked for only where nothing else can be.
-        open.sort_by_key(|enrolment| !rules.is_factor(enrolment));
-        let mut open: Vec<_> = open.into_iter().map(|enrolment| enrolment.id).collect();
+        open.sort_by_key(|id| !login.enrolment(*id).is_some_and(|enrolment| rules.is_factor(enrolment)));
         if open.is_empty() {
             self.note("locked", "every usable method", "budget");
             self.verdict = denied(DeniedReason::Locked, waits.into_iter().min());

@@ -114,7 +114,7 @@ pub(crate) fn keep(
     }
     login.mark(now);
     let streams = login.take_stream(1);
-    plan.events(streams.into_iter().map(|stream| event.clone().stream(stream)));
+    plan.events(streams.map(|stream| event.clone().stream(stream)));
     plan.put(login_key, Expect::Version(version), &login, None)?;
     let state = if keep.trust { DeviceState::Trusted } else { DeviceState::NotTrusted };
     let kept = KeptDevice { id, state, token, expires_at: device.expires_at };

@@ -232,11 +232,11 @@ impl Login {
     }
 
     /// Gives the next `count` events their places in this record's stream.
-    pub(crate) fn take_stream(&mut self, count: usize) -> Vec<Stream> {
+    pub(crate) fn take_stream(&mut self, count: usize) -> impl Iterator<Item = Stream> + use<> {
         let id = self.stream;
         let first = self.events.saturating_add(1);
         self.events = self.events.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-        (first..=self.events).map(|seq| Stream::new(id, seq)).collect()
+        (first..=self.events).map(move |seq| Stream::new(id, seq))
     }
 }
 
