@@ -324,12 +324,17 @@ impl KeyRing {
 
     /// Returns the mac of `parts` under the key `id`; parts are length-prefixed.
     pub(crate) fn mac(&self, id: &str, label: Label, parts: &[&[u8]]) -> Result<[u8; 32], KeyRingError> {
-        let mut mac = self.read().of(id)?.keyed(label)?.clone();
-        for part in parts {
-            mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-            mac.update(part);
-        }
-        Ok(mac.finalize().into_bytes().into())
+        self.read().of(id)?.mac(label, parts)
+    }
+
+    /// Returns the mac of `parts` under the active key, and that key's id.
+    pub(crate) fn active_mac(
+        &self,
+        label: Label,
+        parts: &[&[u8]],
+    ) -> Result<(KeyId, [u8; 32]), KeyRingError> {
+        let keys = self.read();
+        Ok((keys.active.clone(), keys.active()?.mac(label, parts)?))
     }
 
     /// Returns whether `claimed` is the mac of `parts`, in constant time.
@@ -421,9 +426,14 @@ impl Derived {
         found.map(|(_, key)| key).ok_or(KeyRingError::Unknown)
     }
 
-    fn keyed(&self, label: Label) -> Result<&HmacSha256, KeyRingError> {
+    fn mac(&self, label: Label, parts: &[&[u8]]) -> Result<[u8; 32], KeyRingError> {
         let found = self.macs.iter().find(|(of, _)| *of == label);
-        found.map(|(_, keyed)| keyed).ok_or(KeyRingError::Unknown)
+        let mut mac = found.map(|(_, keyed)| keyed.clone()).ok_or(KeyRingError::Unknown)?;
+        for part in parts {
+            mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        Ok(mac.finalize().into_bytes().into())
     }
 }
 

@@ -17,9 +17,8 @@ pub(crate) fn wrap(
     version: Version,
     payload: &[u8],
 ) -> Result<Vec<u8>, KeyRingError> {
-    let id = ring.active();
+    let (id, mac) = ring.active_mac(Label::MacRecord, &parts(key, &version.to_bytes(), payload))?;
     let id = id.as_str();
-    let mac = ring.mac(id, Label::MacRecord, &parts(key, &version.to_bytes(), payload))?;
     let mut body = Vec::with_capacity(payload.len().saturating_add(MAC_BYTES).saturating_add(18));
     body.push(FORMAT);
     body.push(u8::try_from(id.len()).map_err(|_| KeyRingError::KeyId)?);
