@@ -24,7 +24,7 @@ pub(crate) struct Arriving<'a> {
     /// The change that a proof is asked for, where one is.
     pub(crate) intent: Option<&'a Intent>,
     /// What the token of the user's device says.
-    pub(crate) device: Option<Claims>,
+    pub(crate) device: Option<Box<Claims>>,
     /// Where the user's records are.
     pub(crate) of_user: OfUser,
 }
@@ -38,7 +38,7 @@ pub(crate) struct OfUser {
 
 impl<'a> Arriving<'a> {
     pub(crate) fn new(ring: &KeyRing, login: &'a Login, intent: Option<&'a Intent>) -> Self {
-        let device = device::read(ring, login.device.as_ref(), &login.subject);
+        let device = device::read(ring, login.device.as_ref(), &login.subject).map(Box::new);
         let key = |kind| user_key(login.subject.account(), kind, login.subject.user());
         let of_user = OfUser { login: key(LOGIN), vault: key(VAULT), open: key(OPEN) };
         Self { login, intent, device, of_user }

@@ -93,21 +93,18 @@ impl Engine {
         target: &Target,
         response: &Response,
     ) -> Result<Verify, Error> {
-        // What this ring did not issue is told so, and takes nobody's place.
-        let read = |reference| Claims::read(self.ring(), reference, Handle::Challenge);
-        let of_reference = match target {
-            Target::Ref(reference) => Some(read(reference)),
-            Target::Current(_) => None,
+        let (claims, _place) = match target {
+            // What this ring did not issue is told so, and takes nobody's place.
+            Target::Ref(reference) => match Claims::read(self.ring(), reference, Handle::Challenge) {
+                Some(claims) => (claims, self.admit(response)?),
+                None => return Ok(not_found()),
+            },
+            Target::Current(login) => {
+                let place = self.admit(response)?;
+                let Some(claims) = self.current(login).await? else { return Ok(not_found()) };
+                (claims, place)
+            }
         };
-        if let Some(None) = of_reference {
-            return Ok(not_found());
-        }
-        let _place = self.admit(response)?;
-        let claims = match target {
-            Target::Ref(_) => of_reference.flatten(),
-            Target::Current(login) => self.current(login).await?,
-        };
-        let Some(claims) = claims else { return Ok(not_found()) };
         self.ask(&claims, &response.request, Ask::Respond(response)).await?.into_verify()
     }
 
