@@ -1,7 +1,7 @@
 //! A grant is made by the engine alone.
 
-fn build(evidence: mfa::Evidence) -> mfa::Grant {
-    mfa::Grant { evidence }
+fn build(ring: mfa::KeyRing) -> mfa::Grant {
+    mfa::Grant { ring }
 }
 
 fn main() {}
