@@ -4,17 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit_model::Kind;
 use mfa::delivery::Delivered;
 use mfa::{
-    AccountId, Begin, Challenge, Changed, Channel, Contact, DeniedReason, EngineBuilder, Message, Reason,
-    RecordKind, Response, Subject, UserId, Verify,
+    AccountId, Changed, Channel, Contact, DeniedReason, EngineBuilder, Message, Reason, RecordKind, Response,
+    Subject, UserId, Verify,
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::{GateStore, race};
-use mfa_tests::mailed::{Mailed, german_mobiles, offering, texts};
+use mfa_tests::mailed::{Mailed, german_mobiles, limits, offering, texts};
 use mfa_tests::notified::mail;
-use mfa_tests::{World, login, on_stores};
+use mfa_tests::{World, on_stores};
 use serde_json::Value;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -43,21 +42,6 @@ async fn member(world: &World, account: &str, n: usize) -> Subject {
 async fn send(world: &World, mailed: &Mailed, account: &str, n: usize) -> Result<(), &'static str> {
     let user = member(world, account, n).await;
     mailed.started(&user, "email").await.map(drop).map_err(|error| error.code())
-}
-
-async fn begin(mailed: &Mailed, user: &Subject) -> Result<Challenge, DeniedReason> {
-    match mailed.engine.begin(login(user)).await.unwrap() {
-        Begin::Challenge(challenge) => Ok(challenge),
-        Begin::Denied(denied) => Err(denied.reason),
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn limits(world: &World) -> Vec<String> {
-    let limit = |event: &audit_model::Event| {
-        event.fields().find(|(name, _)| *name == "limit").map(|f| f.1.to_owned())
-    };
-    world.events_of(Kind::EffectRefunded).await.iter().filter_map(limit).collect()
 }
 
 on_stores! {
@@ -129,16 +113,16 @@ on_stores! {
         }
         let _ = mailed.inbox.take_tried();
         for _ in 0..12 {
-            assert_eq!(begin(&mailed, &bob).await.unwrap_err(), DeniedReason::SendLimit);
+            assert_eq!(mailed.begun(&bob).await.unwrap_err(), DeniedReason::SendLimit);
         }
         assert!(mailed.inbox.take_tried().is_empty());
         // The number has nine messages left, and bob four: nothing was charged to either.
         let inbox = mailed.inbox.clone();
         let unlimited = Mailed { engine: codes(&world, &inbox).build().await.unwrap(), inbox };
         for _ in 0..4 {
-            assert!(begin(&unlimited, &bob).await.is_ok());
+            assert!(unlimited.begun(&bob).await.is_ok());
         }
-        assert_eq!(begin(&unlimited, &bob).await.unwrap_err(), DeniedReason::SendLimit);
+        assert_eq!(unlimited.begun(&bob).await.unwrap_err(), DeniedReason::SendLimit);
         assert_eq!(limits(&world).await, ["account"; 12]);
     }
 
@@ -167,7 +151,7 @@ on_stores! {
         let mailed = limited(&world, 1).await;
         let bob = mailed.add(&world, "bob").await;
         mailed.enrol(&world, &bob, "email").await;
-        let challenge = begin(&mailed, &bob).await.unwrap();
+        let challenge = mailed.begun(&bob).await.unwrap();
         let code = mailed.code();
         world.clock.advance(Duration::from_secs(30));
         let full = mailed.engine.resend(&challenge.reference).await.unwrap();

@@ -149,6 +149,11 @@ on_duo! {
             let expected = if alone { "begun" } else { "not_permitted" };
             assert_eq!(told(begin_by(&site, &bob, &by_bob).await), expected, "{names:?} {given}");
             assert_eq!(told(begin(&site.engine, &bob).await), "begun", "{names:?} {given}");
+            // Nor is an administrator of the account kept from what the user may do alone.
+            let ann = of_acme(&site, "ann", 5).await;
+            let by_ann = proof(&site, (&ann.0, &ann.1), &bob).await;
+            let expected = if alone { "begun" } else { "not_permitted" };
+            assert_eq!(told(begin_by(&site, &bob, &by_ann).await), expected, "{names:?} {given}");
             // Whoever gives the names, one alone has one.
             if names == UserNames::UserId {
                 assert!(is_confirmed(&set_up(&site, &site.engine, &bob).await));

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit_model::Kind;
 use mfa::delivery::Delivered;
 use mfa::delivery::address::{Domain, Region};
 use mfa::delivery::select::SmsRules;
 use mfa::delivery::text::{SiteName, Texts};
 use mfa::{
-    Challenge, Choice, Contact, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted, LinkToken, Policy,
-    ProviderName, RecordKind, Response, Status, Subject, Verify,
+    Begin, Challenge, Choice, Contact, DeniedReason, Engine, EngineBuilder, EnrolConfirm, EnrolmentStarted,
+    LinkToken, Policy, ProviderName, RecordKind, Response, Status, Subject, Verify,
 };
 use mfa_testkit::inbox::{Inbox, Received};
 use serde_json::{Value, json};
@@ -229,11 +230,32 @@ impl Mailed {
     /// # Panics
     /// If there is no challenge.
     pub async fn begin(&self, user: &Subject) -> Challenge {
+        self.begun(user).await.expect("a challenge")
+    }
+
+    /// Begins a login that may be denied.
+    ///
+    /// # Errors
+    /// Why it is denied.
+    ///
+    /// # Panics
+    /// If there is neither a challenge nor a denial.
+    pub async fn begun(&self, user: &Subject) -> Result<Challenge, DeniedReason> {
         match self.engine.begin(login(user)).await.expect("a begin") {
-            mfa::Begin::Challenge(challenge) => challenge,
-            other => panic!("no challenge: {other:?}"),
+            Begin::Challenge(challenge) => Ok(challenge),
+            Begin::Denied(denied) => Err(denied.reason),
+            other => panic!("neither challenge nor denial: {other:?}"),
         }
     }
+}
+
+/// Returns the limits that messages of acme were withheld for.
+///
+/// # Panics
+/// If the store fails.
+pub async fn limits(world: &World) -> Vec<String> {
+    let refunded = world.events_of(Kind::EffectRefunded).await;
+    refunded.iter().filter_map(|event| event.field("limit").map(str::to_owned)).collect()
 }
 
 /// Finds the code in a message.

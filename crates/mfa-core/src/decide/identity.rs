@@ -123,9 +123,9 @@ pub(super) fn is_not_for(
         (Right::Administrator, Some(by), Some(owner)) => {
             place(owner).is_some_and(|owner| place(&by.account).is_some_and(|by| by >= owner))
         }
-        _ => identity.is_given_by_host(),
+        _ => false,
     };
-    !answers_for_it || (!identity.is_asked() && owner.is_some())
+    !(answers_for_it || identity.is_given_by_host()) || (!identity.is_asked() && owner.is_some())
 }
 
 /// Returns which of the enrolments that a record names have the identity, or may still get it: those that the owner has,

@@ -13,7 +13,7 @@ use crate::record::account::AccountMessages;
 use crate::record::destination::{DAILY, Destination};
 use crate::record::prefix::{PrefixMessages, SentFor};
 use crate::record::{ACCOUNT_MESSAGES, ACCOUNT_NOTICES, DESTINATION, DESTINATION_NOTICES};
-use crate::{Committed, Error, Expect, Key, Message, NoticeKind, RecordKind, Version, Versioned};
+use crate::{Committed, Error, Expect, Key, Message, NoticeKind, RecordKind, Versioned};
 
 /// What a message is. Codes and notices are counted apart, at each destination and of each account: neither can use up
 /// the other's room.
@@ -143,12 +143,11 @@ impl Engine {
             if plan.is_empty() {
                 return Ok(full);
             }
-            let mut draw = driver.entropy.draw();
-            let version = Version::from_bytes(draw.take()?);
-            let (commit, _) = plan.seal(&driver.ring, Scope::Destinations, version, now, &mut draw)?;
-            match driver.store.commit(commit).await? {
+            match self.commit_in(Scope::Destinations, plan, now).await? {
                 Committed::Done => return Ok(full),
-                Committed::Conflict(_) => patience.pause(u16::from_be_bytes(draw.take()?)).await?,
+                Committed::Conflict(_) => {
+                    patience.pause(u16::from_be_bytes(driver.entropy.draw().take()?)).await?;
+                }
             }
         }
     }

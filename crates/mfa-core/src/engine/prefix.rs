@@ -8,7 +8,7 @@ use crate::driver::Patience;
 use crate::plan::Plan;
 use crate::record::PREFIX_MESSAGES;
 use crate::record::prefix::{PrefixMessages, SentFor, Texted};
-use crate::{Committed, Error, Key, Message, Version};
+use crate::{Committed, Error, Key, Message};
 
 /// From when on a prefix gets no more messages.
 #[derive(Clone, Copy, Debug)]
@@ -58,12 +58,11 @@ impl Engine {
             if plan.is_empty() {
                 return Ok(());
             }
-            let mut draw = driver.entropy.draw();
-            let version = Version::from_bytes(draw.take()?);
-            let (commit, _) = plan.seal(&driver.ring, Scope::Destinations, version, now, &mut draw)?;
-            match driver.store.commit(commit).await? {
+            match self.commit_in(Scope::Destinations, plan, now).await? {
                 Committed::Done => return Ok(()),
-                Committed::Conflict(_) => patience.pause(u16::from_be_bytes(draw.take()?)).await?,
+                Committed::Conflict(_) => {
+                    patience.pause(u16::from_be_bytes(driver.entropy.draw().take()?)).await?;
+                }
             }
         }
     }
