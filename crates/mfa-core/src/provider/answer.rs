@@ -82,11 +82,13 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Normalises a typed code, once and for every use of it: edges are trimmed, ASCII spaces and dashes
-/// dropped, full-width digits mapped to ASCII ones. Everything else is kept and judged as it is.
+/// Normalises a typed code, once and for every use of it: white space is trimmed from its edges (dashes do not
+/// hide it there), ASCII spaces and dashes dropped, full-width digits mapped to ASCII ones. Everything else is
+/// kept and judged as it is, and normalising again changes nothing.
 #[must_use]
 pub fn normalise_code(typed: &str) -> String {
-    let kept = cut(typed).trim().chars().filter(|c| *c != ' ' && *c != '-').map(|c| match c {
+    let trimmed = cut(typed).trim_matches(|c: char| c.is_whitespace() || c == '-');
+    let kept = trimmed.chars().filter(|c| *c != ' ' && *c != '-').map(|c| match c {
         '０'..='９' => char::from_digit((c as u32).saturating_sub('０' as u32), 10).unwrap_or(c),
         _ => c,
     });
