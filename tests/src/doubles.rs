@@ -3,9 +3,9 @@
 use std::sync::Mutex;
 
 use mfa::{
-    Charge, Choice, CodecError, Cx, Descriptor, Effect, EffectKind, Engine, EnrolConfirm, Entropy,
-    EntropyError, FieldError, HashJob, HeldOf, Provider, ProviderError, ProviderName, Purpose, Reason,
-    Response, Revealed, SecretBytes, Step, StepEvent, StepOf, Subject, Then, Versioned,
+    Charge, Choice, Cx, Descriptor, Effect, EffectKind, Engine, EnrolConfirm, Entropy, EntropyError,
+    FieldError, HashJob, HeldOf, Provider, ProviderError, ProviderName, Purpose, Reason, Response, Revealed,
+    SecretBytes, Step, StepEvent, StepOf, Subject, Then, Versioned,
 };
 use mfa_testkit::entropy::SeededEntropy;
 use mfa_testkit::scripted::{On, Say, ScriptedProvider};
@@ -65,10 +65,6 @@ impl Default for SlowHash {
 impl Versioned for Kept {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 64;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Provider for SlowHash {

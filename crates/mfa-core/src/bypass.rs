@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    AnswerKind, CodecError, Cx, Descriptor, Draw, FieldError, HeldOf, Provider, ProviderError, ProviderName,
-    Reason, SecretBytes, SecretText, Step, StepEvent, StepOf, Then, Versioned,
+    AnswerKind, Cx, Descriptor, Draw, FieldError, HeldOf, Provider, ProviderError, ProviderName, Reason,
+    SecretBytes, SecretText, Step, StepEvent, StepOf, Then, Versioned,
 };
 
 /// The name of the provider. No other provider may take it.
@@ -39,10 +39,6 @@ macro_rules! versioned {
         impl Versioned for $kept {
             const VERSION: u8 = 1;
             const MAX_BYTES: usize = 48;
-
-            fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-                Err(CodecError::UnknownVersion { version })
-            }
         }
     )*};
 }

@@ -28,11 +28,15 @@ pub trait Versioned: Sized + Serialize + DeserializeOwned {
     /// The most bytes the encoding may have, the version byte included.
     const MAX_BYTES: usize;
 
-    /// Reads the bytes of the version before this one, without their version byte.
+    /// Reads the bytes of the version before this one, without their version byte. A first version has none before it,
+    /// and knows no other.
     ///
     /// # Errors
     /// [`CodecError`] where `version` is not known or the bytes are not that version's.
-    fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, CodecError>;
+    fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, CodecError> {
+        let _ = bytes;
+        Err(CodecError::UnknownVersion { version })
+    }
 
     /// Encodes the value behind its version byte.
     ///
@@ -71,10 +75,6 @@ pub trait Versioned: Sized + Serialize + DeserializeOwned {
 impl Versioned for () {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 1;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 /// Why bytes are not a value of the kind expected. The bytes themselves are never part of it.

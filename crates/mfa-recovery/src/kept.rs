@@ -27,10 +27,6 @@ impl AskedSelector {
 impl Versioned for AskedSelector {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 3;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 /// How many codes a set had, and how many are left.
@@ -64,10 +60,6 @@ impl CodesLeft {
 impl Versioned for CodesLeft {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 8;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 /// What the engine seals of a set: its cost, its salt, and of each code the selector, the hash and whether it
@@ -192,10 +184,6 @@ impl TryFrom<KeptSet> for RecoverySet {
 impl Versioned for RecoverySet {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 512;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl fmt::Debug for RecoverySet {

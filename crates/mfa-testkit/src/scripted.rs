@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mfa_core::{
-    Amr, Charge, CodecError, Cx, Descriptor, Effect, EffectKind, FieldError, Held, HttpCall, HttpFault,
-    HttpReply, Message, NotDelivered, Provider, ProviderError, ProviderName, Purpose, Reason, Revealed,
-    SecretText, Step, StepEvent, Then, Unproven, Versioned,
+    Amr, Charge, Cx, Descriptor, Effect, EffectKind, FieldError, Held, HttpCall, HttpFault, HttpReply,
+    Message, NotDelivered, Provider, ProviderError, ProviderName, Purpose, Reason, Revealed, SecretText,
+    Step, StepEvent, Then, Unproven, Versioned,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -218,10 +218,6 @@ impl Count {
 impl Versioned for Count {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 6;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Provider for ScriptedProvider {

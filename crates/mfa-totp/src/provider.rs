@@ -235,10 +235,6 @@ pub struct UsedStep(u64);
 impl Versioned for UsedStep {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 16;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 /// What the engine seals of an enrolment: the secret and its parameters.
@@ -309,10 +305,6 @@ impl TotpKey {
 impl Versioned for TotpKey {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 160;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 fn prompt(parameters: Parameters) -> Value {

@@ -3,7 +3,7 @@
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CodecError, Versioned};
+use crate::Versioned;
 
 const HOUR_MILLIS: u64 = 3_600_000;
 /// How many hours before the current one may hold messages of the last 24 hours.
@@ -20,10 +20,6 @@ pub(crate) struct AccountMessages {
 impl Versioned for AccountMessages {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 512;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl AccountMessages {

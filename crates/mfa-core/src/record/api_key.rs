@@ -44,19 +44,11 @@ pub(crate) struct Hashed {
 impl Versioned for ApiKeyRecord {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Versioned for ApiKeyHint {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 512;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl ApiKeyRecord {

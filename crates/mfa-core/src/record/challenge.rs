@@ -13,8 +13,8 @@ use crate::keyring::Sealed;
 use crate::machine::{IllegalMove, Move, Status};
 use crate::subject::FirstFactorKind;
 use crate::{
-    Ancestor, Channel, Charge, CodecError, DeviceId, EnrolmentId, KeyId, Module, ProviderName, Purpose,
-    Strength, Versioned,
+    Ancestor, Channel, Charge, DeviceId, EnrolmentId, KeyId, Module, ProviderName, Purpose, Strength,
+    Versioned,
 };
 
 /// How long the record stays after the challenge's own life.
@@ -145,10 +145,6 @@ impl Challenge {
 impl Versioned for Challenge {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 16 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Challenge {

@@ -40,10 +40,6 @@ impl Versioned for Configurations {
     const VERSION: u8 = 1;
     /// What authenticates a body is beside it in a record of 64 KiB.
     const MAX_BYTES: usize = 63 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Configurations {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CodecError, Versioned};
+use crate::Versioned;
 
 /// How many messages a destination gets in 24 hours.
 pub(crate) const DAILY: u32 = 10;
@@ -29,10 +29,6 @@ struct Charged {
 impl Versioned for Destination {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 256;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Destination {

@@ -7,7 +7,7 @@ use audit_model::{AccountId, Stream, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{DEVICE, users_key};
-use crate::{ChallengeId, CodecError, DeviceId, EnrolmentId, FirstFactorKind, Key, KeyId, Versioned};
+use crate::{ChallengeId, DeviceId, EnrolmentId, FirstFactorKind, Key, KeyId, Versioned};
 
 /// The most devices of a user.
 pub(crate) const SLOTS: u8 = 16;
@@ -87,10 +87,6 @@ pub(crate) struct TokenHash {
 impl Versioned for Device {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Device {

@@ -4,7 +4,7 @@ use audit_model::{AccountId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::{Label, Sealed};
-use crate::{CodecError, Contact, Draw, Error, KeyRing, Versioned, contact};
+use crate::{Contact, Draw, Error, KeyRing, Versioned, contact};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DirectoryUser {
@@ -20,10 +20,6 @@ pub(crate) struct DirectoryUser {
 impl Versioned for DirectoryUser {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 16 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 /// Seals the contacts of a user.

@@ -4,7 +4,7 @@ use audit_model::Scope;
 use serde::{Deserialize, Serialize};
 
 use super::stream::EventStream;
-use crate::{CodecError, Key, RecordKind, Versioned};
+use crate::{Key, RecordKind, Versioned};
 
 pub(crate) const SETTINGS: RecordKind = RecordKind::new("settings");
 pub(crate) const POLICY: RecordKind = RecordKind::new("policy");
@@ -21,10 +21,6 @@ pub(crate) struct Document {
 impl Versioned for Document {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 17 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 /// Addresses the document of a kind that an account, or the system, has.

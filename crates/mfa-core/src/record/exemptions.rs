@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::exemption::{ExemptionTerms, MAX_EXEMPTIONS, Network};
 use crate::record::stream::EventStream;
 use crate::record::user_key;
-use crate::{CodecError, Draw, Error, ExemptionId, FirstFactorKind, Key, Module, RecordKind, Versioned};
+use crate::{Draw, Error, ExemptionId, FirstFactorKind, Key, Module, RecordKind, Versioned};
 
 pub(crate) const EXEMPTIONS: RecordKind = RecordKind::new("exemptions");
 
@@ -38,10 +38,6 @@ pub(crate) struct Stored {
 impl Versioned for Exemptions {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 32 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Exemptions {

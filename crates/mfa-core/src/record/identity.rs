@@ -23,10 +23,6 @@ pub(crate) struct HeldIdentity {
 impl Versioned for HeldIdentity {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 4096;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl HeldIdentity {

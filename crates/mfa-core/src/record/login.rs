@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
 use crate::record::device::KNOWN_LIFE;
-use crate::{CodecError, ConfigurationId, EnrolmentId, Policy, ProviderName, Versioned};
+use crate::{ConfigurationId, EnrolmentId, Policy, ProviderName, Versioned};
 
 /// The most enrolments a user may hold.
 pub(crate) const MAX_ENROLMENTS: usize = 8;
@@ -99,10 +99,6 @@ pub(crate) enum Bound {
 impl Versioned for Login {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 8192;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Login {

@@ -25,10 +25,6 @@ pub(crate) struct QueuedMessage {
 impl Versioned for QueuedMessage {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 48 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 pub(crate) fn message_key(account: &AccountId, user: &UserId, challenge: &[u8; 16]) -> Key {

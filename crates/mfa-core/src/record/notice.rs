@@ -6,7 +6,7 @@ use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::Sealed;
-use crate::{CodecError, NoticeKind, Versioned};
+use crate::{NoticeKind, Versioned};
 
 /// How long a notice waits to be sent. Past it, it says nothing of use any more.
 pub(crate) const NOTICE_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -30,8 +30,4 @@ pub(crate) struct Notice {
 impl Versioned for Notice {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 8192;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }

@@ -6,7 +6,7 @@ use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::login::TOLERATED_SKEW;
-use crate::{ChallengeId, CodecError, Module, Purpose, Versioned};
+use crate::{ChallengeId, Module, Purpose, Versioned};
 
 /// The most challenges of one user that may be open at a time.
 pub(crate) const MAX_OPEN: usize = 64;
@@ -42,10 +42,6 @@ pub(crate) struct Entry {
 impl Versioned for Open {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 16 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Open {

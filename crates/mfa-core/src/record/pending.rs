@@ -8,7 +8,7 @@ use super::login::{Bound, OfConfiguration};
 use super::prefix::Texted;
 use crate::keyring::Sealed;
 use crate::permission::Right;
-use crate::{CodecError, EnrolmentId, KeyId, ProviderName, Versioned};
+use crate::{EnrolmentId, KeyId, ProviderName, Versioned};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PendingEnrolment {
@@ -69,8 +69,4 @@ pub(crate) struct Shown {
 impl Versioned for PendingEnrolment {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 16 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }

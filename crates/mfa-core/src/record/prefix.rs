@@ -3,7 +3,7 @@
 use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CodecError, EnrolmentId, Versioned};
+use crate::{EnrolmentId, Versioned};
 
 const QUARTER_MILLIS: u64 = 900_000;
 /// Quarters of an hour whose messages are judged: six hours.
@@ -54,10 +54,6 @@ struct Quarter {
 impl Versioned for PrefixMessages {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl PrefixMessages {

@@ -6,7 +6,7 @@ use audit_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::pending::Administrator;
-use crate::{Aal, CodecError, EnrolmentId, KeyId, Operation, Versioned};
+use crate::{Aal, EnrolmentId, KeyId, Operation, Versioned};
 
 /// How long a proof is good.
 pub(crate) const PROOF_LIFE: Duration = Duration::from_secs(300);
@@ -73,10 +73,6 @@ macro_rules! versioned {
         impl Versioned for $record {
             const VERSION: u8 = 1;
             const MAX_BYTES: usize = 2048;
-
-            fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-                Err(CodecError::UnknownVersion { version })
-            }
         }
     )*};
 }

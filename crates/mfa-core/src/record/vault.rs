@@ -4,7 +4,7 @@ use audit_model::{AccountId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::{Label, Sealed};
-use crate::{CodecError, EnrolmentId, KeyRing, KeyRingError, SecretBytes, Versioned};
+use crate::{EnrolmentId, KeyRing, KeyRingError, SecretBytes, Versioned};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vault {
@@ -14,10 +14,6 @@ pub(crate) struct Vault {
 impl Versioned for Vault {
     const VERSION: u8 = 1;
     const MAX_BYTES: usize = 32 * 1024;
-
-    fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-        Err(CodecError::UnknownVersion { version })
-    }
 }
 
 impl Vault {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use mfa_core::{CodecError, SecretText, Timestamp, Versioned};
+use mfa_core::{SecretText, Timestamp, Versioned};
 use serde::{Deserialize, Serialize};
 
 use crate::universal::{Exchange, PendingLogin};
@@ -97,10 +97,6 @@ macro_rules! versioned {
         impl Versioned for $kept {
             const VERSION: u8 = 1;
             const MAX_BYTES: usize = $most;
-
-            fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-                Err(CodecError::UnknownVersion { version })
-            }
         }
     )*};
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use mfa_core::{CodecError, KeyedHash, SecretText, Timestamp, Versioned};
+use mfa_core::{KeyedHash, SecretText, Timestamp, Versioned};
 use serde::{Deserialize, Serialize};
 
 /// What was sent last.
@@ -51,10 +51,6 @@ macro_rules! versioned {
         impl Versioned for $kept {
             const VERSION: u8 = 1;
             const MAX_BYTES: usize = $most;
-
-            fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-                Err(CodecError::UnknownVersion { version })
-            }
         }
     )*};
 }

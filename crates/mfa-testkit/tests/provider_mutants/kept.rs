@@ -68,10 +68,6 @@ macro_rules! versioned {
             const VERSION: u8 = 3;
             const MAX_BYTES: usize = $max;
 
-            fn upgrade(version: u8, _: &[u8]) -> Result<Self, CodecError> {
-                Err(CodecError::UnknownVersion { version })
-            }
-
             fn encode(&self) -> Result<Vec<u8>, CodecError> {
                 let json = serde_json::to_vec(self).map_err(|_| CodecError::Malformed)?;
                 let mut bytes = [&[Self::VERSION], &json[..]].concat();
