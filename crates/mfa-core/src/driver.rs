@@ -3,10 +3,9 @@
 //! Nothing is revealed before the commit that charges it. A lost race loads and decides again; a commit whose
 //! outcome is unknown is recognised by the version it wrote, or the step is answered as not judged.
 
-use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
-use core::task::Poll;
-use core::time::Duration;
+mod patience;
+mod records;
+
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
@@ -16,14 +15,12 @@ use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, Timestamp, User
 use crate::entropy::CheckedEntropy;
 use crate::observe::Rounds;
 use crate::plan::{Changes, Plan};
-use crate::record::envelope;
 use crate::record::prefix::Texted;
-use crate::{Committed, Draw, Error, Key, KeyRing, Record, Runtime, Store, StoreError, Version, Versioned};
+use crate::{Committed, Draw, Error, Key, KeyRing, Record, Runtime, Store, StoreError, Version};
 
-/// How long a step goes on losing races before it gives up.
-const PATIENCE: Duration = Duration::from_secs(2);
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+pub(crate) use patience::Patience;
+pub(crate) use records::{Read, Records};
+
 const STRIPES: usize = 1024;
 
 /// Runs decisions against a store.
@@ -154,21 +151,28 @@ impl Driver {
         }
     }
 
+    /// Commits a plan as it is, once: whoever loses a race decides again.
+    pub(crate) async fn commit_once(
+        &self,
+        scope: Scope,
+        plan: Plan,
+        now: Timestamp,
+    ) -> Result<Committed, Error> {
+        let mut draw = self.entropy.draw();
+        let version = Version::from_bytes(draw.take()?);
+        let (commit, _) = plan.seal(&self.ring, scope, version, now, &mut draw)?;
+        Ok(self.store().commit(commit).await?)
+    }
+
     /// Returns no records, for a step that reads none.
     pub(crate) fn none(&self) -> Records {
-        Records { ring: self.ring.clone(), slots: Vec::new() }
+        Records::of(&self.ring, &[], Vec::new())
     }
 
     /// Reads records. That they are authentic is checked where one is used.
     pub(crate) async fn load(&self, keys: &[Key], now: Timestamp) -> Result<Records, Error> {
         let found = self.store().get(keys, now).await?;
-        let slots = keys.iter().zip(found).map(|(key, record)| match record {
-            Some(Record { version, body, expires_at, .. }) => {
-                (key.clone(), Slot::Stored { version, body, expires_at })
-            }
-            None => (key.clone(), Slot::Absent),
-        });
-        Ok(Records { ring: self.ring.clone(), slots: slots.collect() })
+        Ok(Records::of(&self.ring, keys, found))
     }
 
     /// Writes down, once a record and minute, that a record of a step that failed cannot be trusted. Returns the
@@ -193,11 +197,8 @@ impl Driver {
         if plan.is_empty() {
             return error;
         }
-        let mut draw = self.entropy.draw();
         let told = async {
-            let version = Version::from_bytes(draw.take()?);
-            let (commit, _) = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
-            match self.store().commit(commit).await? {
+            match self.commit_once(scope.clone(), plan, now).await? {
                 Committed::Done => Ok(()),
                 Committed::Conflict(_) => Err(Error::Contention),
             }
@@ -233,165 +234,5 @@ impl Driver {
         let index = usize::try_from(hash).unwrap_or(usize::MAX).checked_rem(self.stripes.len()).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "invariant: the index is below the number of stripes")]
         &self.stripes[index]
-    }
-}
-
-/// The records of a step.
-#[derive(Debug)]
-pub(crate) struct Records {
-    ring: KeyRing,
-    slots: Vec<(Key, Slot)>,
-}
-
-#[derive(Debug)]
-enum Slot {
-    Absent,
-    /// As a store gave it: in its envelope.
-    Stored {
-        version: Version,
-        body: Vec<u8>,
-        expires_at: Option<Timestamp>,
-    },
-    /// As this step wrote it.
-    Written {
-        version: Version,
-        payload: Vec<u8>,
-        expires_at: Option<Timestamp>,
-    },
-}
-
-/// A record as a decision sees it.
-#[derive(Clone, Debug)]
-pub(crate) enum Read<T> {
-    Absent,
-    Live(T, Version),
-    /// It is there and cannot be trusted or read: an error of that record, never its absence.
-    Refused(&'static str),
-}
-
-impl Records {
-    /// Returns a record that is authentic and of its kind.
-    pub(crate) fn read<T: Versioned>(&self, key: &Key) -> Read<T> {
-        let found = self.slots.iter().find(|(of, _)| of == key).map(|(_, slot)| slot);
-        let (payload, version) = match found {
-            None | Some(Slot::Absent) => return Read::Absent,
-            Some(Slot::Written { version, payload, .. }) => (&**payload, *version),
-            Some(Slot::Stored { version, body, .. }) => {
-                match envelope::unwrap(&self.ring, key, *version, body) {
-                    Ok(payload) => (payload, *version),
-                    Err(problem) => return Read::Refused(problem),
-                }
-            }
-        };
-        match T::decode(payload) {
-            Ok(value) => Read::Live(value, version),
-            Err(crate::CodecError::UnknownVersion { .. }) => Read::Refused("unknown_version"),
-            Err(_) => Read::Refused("malformed"),
-        }
-    }
-
-    /// Returns the records that are there and are not authentic.
-    fn refused(&self) -> impl Iterator<Item = (&Key, &'static str)> {
-        self.slots.iter().filter_map(|(key, slot)| match slot {
-            Slot::Stored { version, body, .. } => {
-                let problem = envelope::unwrap(&self.ring, key, *version, body).err()?;
-                Some((key, problem))
-            }
-            Slot::Absent | Slot::Written { .. } => None,
-        })
-    }
-
-    /// Returns whether a record was asked for.
-    pub(crate) fn has(&self, key: &Key) -> bool {
-        self.slots.iter().any(|(of, _)| of == key)
-    }
-
-    /// Returns the version of a record that is there and can be trusted.
-    pub(crate) fn version(&self, key: &Key) -> Option<Version> {
-        match self.slots.iter().find(|(of, _)| of == key)? {
-            (key, Slot::Stored { version, body, .. }) => {
-                envelope::unwrap(&self.ring, key, *version, body).ok().map(|_| *version)
-            }
-            (_, Slot::Written { version, .. }) => Some(*version),
-            (_, Slot::Absent) => None,
-        }
-    }
-
-    /// Returns the version of a record that is there, whether it can be trusted or not.
-    pub(crate) fn stored_version(&self, key: &Key) -> Option<Version> {
-        match self.slots.iter().find(|(of, _)| of == key)? {
-            (_, Slot::Stored { version, .. } | Slot::Written { version, .. }) => Some(*version),
-            (_, Slot::Absent) => None,
-        }
-    }
-
-    /// Returns from when on a record reads as absent; `None` for never, and for one that is not there.
-    pub(crate) fn expires_at(&self, key: &Key) -> Option<Timestamp> {
-        match self.slots.iter().find(|(of, _)| of == key)? {
-            (_, Slot::Stored { expires_at, .. } | Slot::Written { expires_at, .. }) => *expires_at,
-            (_, Slot::Absent) => None,
-        }
-    }
-
-    /// Takes over records that were read again.
-    pub(crate) fn renew(&mut self, read: Self) {
-        for (key, slot) in read.slots {
-            match self.slots.iter_mut().find(|(of, _)| *of == key) {
-                Some((_, old)) => *old = slot,
-                None => self.slots.push((key, slot)),
-            }
-        }
-    }
-
-    fn apply(&mut self, changes: Changes, version: Version) {
-        for (key, put) in changes {
-            if let Some((_, slot)) = self.slots.iter_mut().find(|(of, _)| *of == key) {
-                *slot = put.map_or(Slot::Absent, |(payload, expires_at)| Slot::Written {
-                    version,
-                    payload,
-                    expires_at,
-                });
-            }
-        }
-    }
-}
-
-/// Two seconds of losing races and waiting, measured by the runtime's own timer and by the pauses taken.
-pub(crate) struct Patience<'a> {
-    runtime: &'a dyn Runtime,
-    timer: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
-    pause: Duration,
-    paused: Duration,
-}
-
-impl<'a> Patience<'a> {
-    pub(crate) fn new(runtime: &'a dyn Runtime) -> Self {
-        Self { runtime, timer: None, pause: FIRST_PAUSE, paused: Duration::ZERO }
-    }
-
-    /// Waits for `future`, unless patience ends first. The timer starts at the first wait only.
-    pub(crate) async fn bound<F: Future>(&mut self, future: F) -> Option<F::Output> {
-        let runtime = self.runtime;
-        let timer = &mut self.timer;
-        let mut future = pin!(future);
-        poll_fn(move |cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
-            }
-            let timer = timer.get_or_insert_with(|| Box::pin(async move { runtime.sleep(PATIENCE).await }));
-            timer.as_mut().poll(cx).map(|()| None)
-        })
-        .await
-    }
-
-    /// Waits a while after a lost race, longer each time, spread by `random`.
-    pub(crate) async fn pause(&mut self, random: u16) -> Result<(), Error> {
-        let spread = self.pause.saturating_mul(u32::from(random)).checked_div(u32::from(u16::MAX));
-        let pause = spread.unwrap_or(self.pause);
-        let runtime = self.runtime;
-        self.bound(runtime.sleep(pause)).await.ok_or(Error::Contention)?;
-        self.paused = self.paused.saturating_add(pause);
-        self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
-        if self.paused >= PATIENCE { Err(Error::Contention) } else { Ok(()) }
     }
 }

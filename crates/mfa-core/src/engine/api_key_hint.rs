@@ -11,7 +11,7 @@ use crate::driver::{Read, Records, Turn};
 use crate::plan::Plan;
 use crate::record::API_KEY_HINT;
 use crate::record::api_key::{ApiKeyHint, ApiKeyRecord, Hashed, api_key_key, hint_id, hint_key};
-use crate::{ApiKey, Committed, Error, Expect, Key, Module, RequestFacts, Version};
+use crate::{ApiKey, Error, Expect, Key, Module, RequestFacts};
 
 /// How long the use of a dead key is written into the log of the account whose it was.
 const RETIRED_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -56,7 +56,8 @@ impl Engine {
         module: &Module,
         request: &RequestFacts,
     ) -> Result<(), Error> {
-        let now = self.inner.driver.runtime.now();
+        let driver = &self.inner.driver;
+        let now = driver.runtime.now();
         // Counted from one, as nothing was noted at first. A flood costs a commit a minute.
         let this = minute(now).saturating_add(1);
         if self.inner.unknown_key_noted.load(Ordering::Relaxed) == this {
@@ -64,7 +65,7 @@ impl Engine {
         }
         let mut plan = Plan::default();
         plan.merged_event(rejected(&self.inner.rules, Scope::System, module, request, now), alike("", now));
-        let _no_condition_was_set = self.commit_in(Scope::System, plan, now).await?;
+        let _no_condition_was_set = driver.commit_once(Scope::System, plan, now).await?;
         self.inner.unknown_key_noted.store(this, Ordering::Relaxed);
         Ok(())
     }
@@ -92,12 +93,13 @@ impl Engine {
 
     /// Marks the hint at a key that is dead. If that fails it is stale, and swept away.
     pub(super) async fn retire_api_key_hint(&self, account: &AccountId, hint: &Hashed) {
-        let now = self.inner.driver.runtime.now();
+        let driver = &self.inner.driver;
+        let now = driver.runtime.now();
         let gone_at = Some(now.plus(RETIRED_LIFE));
         let body = ApiKeyHint { account: account.clone(), made_at: now, retired: true };
         let mut plan = Plan::default();
         if plan.put(hint_key(hint), Expect::Any, &body, gone_at).is_ok() {
-            let _harmless = self.commit_in(Scope::Index, plan, now).await;
+            let _harmless = driver.commit_once(Scope::Index, plan, now).await;
         }
     }
 
@@ -105,7 +107,8 @@ impl Engine {
     pub(super) async fn drop_api_key_hint(&self, hint: &Hashed) {
         let mut plan = Plan::default();
         plan.delete(hint_key(hint), Expect::Any);
-        let _harmless = self.commit_in(Scope::Index, plan, self.inner.driver.runtime.now()).await;
+        let driver = &self.inner.driver;
+        let _harmless = driver.commit_once(Scope::Index, plan, driver.runtime.now()).await;
     }
 
     /// Deletes the hints that lead to nothing: of keys that were reset or removed, of some that were never issued.
@@ -131,7 +134,7 @@ impl Engine {
                 let mut plan = Plan::default();
                 plan.delete(stored.key, Expect::Version(version));
                 // Whoever has changed it since has their own reasons.
-                let _done_or_changed = self.commit_in(Scope::Index, plan, now).await?;
+                let _done_or_changed = driver.commit_once(Scope::Index, plan, now).await?;
             }
         }
         Ok(())
@@ -141,20 +144,7 @@ impl Engine {
         let body = ApiKeyHint { account: account.clone(), made_at, retired: false };
         let mut plan = Plan::default();
         plan.put(hint_key(hint), Expect::Any, &body, None)?;
-        let _no_condition_was_set = self.commit_in(Scope::Index, plan, made_at).await?;
+        let _no_condition_was_set = self.inner.driver.commit_once(Scope::Index, plan, made_at).await?;
         Ok(())
-    }
-
-    pub(super) async fn commit_in(
-        &self,
-        scope: Scope,
-        plan: Plan,
-        now: Timestamp,
-    ) -> Result<Committed, Error> {
-        let driver = &self.inner.driver;
-        let mut draw = driver.entropy.draw();
-        let version = Version::from_bytes(draw.take()?);
-        let (commit, _) = plan.seal(&driver.ring, scope, version, now, &mut draw)?;
-        Ok(driver.store.commit(commit).await?)
     }
 }

@@ -143,7 +143,7 @@ impl Engine {
             if plan.is_empty() {
                 return Ok(full);
             }
-            match self.commit_in(Scope::Destinations, plan, now).await? {
+            match driver.commit_once(Scope::Destinations, plan, now).await? {
                 Committed::Done => return Ok(full),
                 Committed::Conflict(_) => {
                     patience.pause(u16::from_be_bytes(driver.entropy.draw().take()?)).await?;

@@ -95,7 +95,7 @@ impl Engine {
             let (account, user) = (account.clone(), user.clone());
             let record = HeldIdentity { account, user, enrolments, provider: provider.clone(), sealed };
             let plan = put(&places, &found, &record)?;
-            match self.commit_in(Scope::Index, plan, now).await? {
+            match driver.commit_once(Scope::Index, plan, now).await? {
                 Committed::Done => return claimed(true),
                 Committed::Conflict(_) => patience.pause(u16::from_be_bytes(draw.take()?)).await?,
             }
@@ -133,7 +133,11 @@ impl Engine {
                     plan.delete(key, Expect::Version(version));
                 }
             }
-            if plan.is_empty() { Ok(Committed::Done) } else { self.commit_in(Scope::Index, plan, now).await }
+            if plan.is_empty() {
+                Ok(Committed::Done)
+            } else {
+                driver.commit_once(Scope::Index, plan, now).await
+            }
         };
         let _harmless = dropped.await;
     }
@@ -171,7 +175,7 @@ impl Engine {
                     }
                 }
                 // Whoever has changed it since has their own reasons.
-                if self.commit_in(Scope::Index, plan, now).await? == Committed::Done && stands {
+                if driver.commit_once(Scope::Index, plan, now).await? == Committed::Done && stands {
                     moved = moved.saturating_add(1);
                 }
             }
@@ -199,7 +203,7 @@ impl Engine {
             if over.is_empty() {
                 return Ok(standing);
             }
-            match self.commit_in(Scope::Account(held.account.clone()), over, now).await? {
+            match driver.commit_once(Scope::Account(held.account.clone()), over, now).await? {
                 Committed::Done => return Ok(standing),
                 Committed::Conflict(_) => {
                     patience.pause(u16::from_be_bytes(driver.entropy.draw().take()?)).await?;
