@@ -5,23 +5,22 @@
 //! two plain texts and nothing more.
 
 mod error;
+mod id;
+mod label;
 mod sources;
 #[cfg(test)]
 mod tests;
 
-use core::borrow::Borrow;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
-use arrayvec::ArrayString;
 use audit_model::CursorKey;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -30,146 +29,11 @@ use crate::SecretBytes;
 use crate::codec::tuple;
 
 pub use error::KeyRingError;
+pub use id::KeyId;
+pub(crate) use label::Label;
 pub use sources::{KeySource, KeySourceError};
 
 type HmacSha256 = Hmac<Sha256>;
-
-/// What a derived key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Label {
-    /// Seals providers' secrets.
-    SealVault,
-    /// Seals the contacts that notices go to.
-    SealContacts,
-    /// Seals the contacts of the stored directory's users.
-    SealDirectory,
-    /// Seals messages that wait in the outbox.
-    SealMessage,
-    /// Seals what the token of a link says.
-    SealLink,
-    /// Authenticates record bodies.
-    MacRecord,
-    /// Hashes the host's session id.
-    MacSession,
-    /// Authenticates references.
-    MacReference,
-    /// Makes the ids of events that are merged.
-    MacMerge,
-    /// Hashes codes and link secrets.
-    MacCode,
-    /// Makes the ids of the records that count messages per destination.
-    MacDestination,
-    /// Seals API keys that can be shown again.
-    SealApiKey,
-    /// Seals what providers are told in configurations.
-    SealConfiguration,
-    /// Hashes API keys.
-    MacApiKey,
-    /// Makes the ids of the hints at whose an API key is.
-    MacApiKeyHint,
-    /// Seals identities at providers' services.
-    SealIdentity,
-    /// Makes the ids of the records that say whose an identity is.
-    MacIdentity,
-}
-
-impl Label {
-    const SEALS: [Self; 8] = [
-        Self::SealVault,
-        Self::SealContacts,
-        Self::SealDirectory,
-        Self::SealMessage,
-        Self::SealLink,
-        Self::SealApiKey,
-        Self::SealConfiguration,
-        Self::SealIdentity,
-    ];
-    const MACS: [Self; 9] = [
-        Self::MacRecord,
-        Self::MacSession,
-        Self::MacReference,
-        Self::MacMerge,
-        Self::MacCode,
-        Self::MacDestination,
-        Self::MacApiKey,
-        Self::MacApiKeyHint,
-        Self::MacIdentity,
-    ];
-
-    const fn text(self) -> &'static str {
-        match self {
-            Self::SealVault => "seal/vault",
-            Self::SealContacts => "seal/contacts",
-            Self::SealDirectory => "seal/directory",
-            Self::SealMessage => "seal/message",
-            Self::SealLink => "seal/link",
-            Self::MacRecord => "mac/record",
-            Self::MacSession => "mac/session",
-            Self::MacReference => "mac/reference",
-            Self::MacMerge => "mac/merge",
-            Self::MacCode => "mac/code",
-            Self::MacDestination => "mac/destination",
-            Self::SealApiKey => "seal/api_key",
-            Self::SealConfiguration => "seal/configuration",
-            Self::MacApiKey => "mac/api_key",
-            Self::MacApiKeyHint => "mac/api_key_hint",
-            Self::SealIdentity => "seal/identity",
-            Self::MacIdentity => "mac/identity",
-        }
-    }
-}
-
-/// Names a root key: 1 to 16 ASCII letters, digits, dashes or underscores. Not secret.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(ArrayString<16>);
-
-impl KeyId {
-    /// Takes a name.
-    ///
-    /// # Errors
-    /// [`KeyRingError::KeyId`] if it breaks the form.
-    pub fn parse(text: &str) -> Result<Self, KeyRingError> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        let id = ArrayString::from(text).map(Self).ok();
-        id.filter(|id| !id.0.is_empty() && id.0.bytes().all(fits)).ok_or(KeyRingError::KeyId)
-    }
-
-    /// Returns the name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Borrow<str> for KeyId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Serialize for KeyId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&ArrayString::<16>::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The keys that seal and authenticate what the engine keeps. The active key writes, every key reads.
 ///
