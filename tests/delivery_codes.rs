@@ -142,6 +142,27 @@ on_stores! {
         assert_eq!(refused(answer(&mailed, &other, &other_code).await).reason, Reason::Expired);
     }
 
+    async fn no_message_promises_more_than_is_left_of_its_challenge(world) {
+        // Ten minutes are set for codes, and a challenge has five.
+        let mailed = Mailed::new(&world, json!({"ttl_s": 600})).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let challenge = mailed.begin(&bob).await;
+        let ends = json!(challenge.expires_at.unix_seconds());
+        assert_eq!(challenge.prompt["expires_at"], ends);
+        let first = mailed.message();
+        assert!(first.body.contains("5 min"), "{}", first.body);
+        world.clock.advance(Duration::from_secs(170));
+        let again = mailed.engine.resend(&challenge.reference).await.unwrap();
+        let Changed::Done(prompt) = again else { panic!("{again:?}") };
+        assert_eq!(prompt["expires_at"], ends);
+        let second = mailed.message();
+        assert!(second.body.contains("2 min"), "{}", second.body);
+        world.clock.advance(Duration::from_secs(130) - Duration::from_millis(1));
+        let code = mfa_tests::mailed::code_in(&second.body);
+        assert!(matches!(answer(&mailed, &challenge, &code).await, Verify::Verified(_)));
+    }
+
     async fn s14_nothing_is_offered_that_no_policy_lists_and_nothing_beside_something_stronger(world) {
         let mailed = Mailed::new(&world, Value::Null).await;
         let bob = mailed.add(&world, "bob").await;

@@ -29,11 +29,10 @@ const PHONE: &str = "+4915123456789";
 /// The company's service: codes by e-mail and SMS that live two minutes, and authenticator apps.
 pub(crate) async fn company(world: &World) -> Mailed {
     let inbox = Inbox::new();
-    let two_minutes = || json!({"ttl_s": LIFE.as_secs()});
     let store = Arc::new(Arc::clone(&world.store));
     let node = Engine::builder(store, world.directory.clone(), ring(), Arc::new(world.clock.clone()))
-        .provider_with(Delivered::email(texts()).unwrap(), two_minutes())
-        .provider_with(Delivered::sms(texts(), german_mobiles()).unwrap(), two_minutes())
+        .provider(Delivered::email(texts()).unwrap())
+        .provider(Delivered::sms(texts(), german_mobiles()).unwrap())
         .provider(Totp::new("Total Uptime").unwrap())
         .transport(Arc::new(inbox.clone()))
         .policy(Policy::total_uptime())
@@ -213,6 +212,7 @@ on_stores! {
         let bob = bob(&world, &company).await;
         let (early, late) = (company.begin(&bob).await, LIFE - SECOND);
         assert_eq!(early.expires_at.since(early.created_at), LIFE);
+        assert_eq!(early.prompt["expires_at"], json!(early.expires_at.unix_seconds()));
         let code = company.code();
         let other = company.begin(&bob).await;
         let other_code = company.code();

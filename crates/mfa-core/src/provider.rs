@@ -149,6 +149,8 @@ pub struct Cx<'a> {
     pub enrolment: EnrolmentId,
     /// Answers that were possible before this time are not accepted: a backup came back.
     pub not_before: Timestamp,
+    /// When the challenge ends, or the set-up: whatever is sent for it is good until then at most.
+    pub ends_at: Timestamp,
     /// The provider's settings, unsealed.
     pub settings: &'a Value,
     /// Random bytes of this step.
@@ -182,11 +184,19 @@ impl<'a> Cx<'a> {
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: EnrolmentId::from_bytes([0; 16]),
             not_before: Timestamp::MIN,
+            ends_at: Timestamp::MAX,
             settings,
             entropy,
             contacts: &[],
             keyed: None,
         }
+    }
+
+    /// Sets when the challenge ends, for tests of a provider.
+    #[must_use]
+    pub const fn with_end(mut self, ends_at: Timestamp) -> Self {
+        self.ends_at = ends_at;
+        self
     }
 
     /// Sets the user's contacts, for tests of a provider.

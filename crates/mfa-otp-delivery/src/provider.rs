@@ -5,6 +5,7 @@ mod settings;
 mod strength;
 
 use core::fmt;
+use core::time::Duration;
 use std::sync::Arc;
 
 use mfa_core::{
@@ -29,7 +30,7 @@ const DIGITS: usize = 2;
 /// |---|---|---|
 /// | `form` | `code` | `code` or `link`: what a login and a step-up send; a set-up sends a code in both |
 /// | `digits` | 6 | digits of a code, 6 to 8 |
-/// | `ttl_s` | 300 | how long a code or a link is good, in seconds, 30 to 600 |
+/// | `ttl_s` | 300 | how long a code or a link is good, in seconds, 30 to 600, and no longer than its challenge |
 /// | `link_url` | – | where a link leads, an absolute `https` URL without fragment; with `form` `link` |
 /// | `target_url` | – | where the confirmed page goes on to, an absolute `https` URL; with `form` `link` |
 ///
@@ -221,7 +222,6 @@ impl<'a> Sending<'a, '_, '_> {
 
     /// Makes a new secret and sends it: the one before is dead from the commit on that comes first.
     fn send(&mut self, before: Option<Sent>) -> Result<DeliveredStep, ProviderError> {
-        let now = self.cx.at;
         let generation = before.map_or(0, |sent| sent.generation.saturating_add(1));
         let (secret, message) = match self.pages() {
             None => {
@@ -239,14 +239,18 @@ impl<'a> Sending<'a, '_, '_> {
                 (Secret::Link { hash, digits }, self.message(Shown::Link(&link))?)
             }
         };
-        let sent = Sent { generation, expires_at: now.plus(self.settings.ttl), secret };
+        let sent = Sent { generation, expires_at: self.cx.at.plus(self.life()), secret };
         Ok(Step::then(Then::Run(Effect::Deliver(message), Charge::Send)).with_state(sent))
+    }
+
+    /// Returns how long what is sent now is good: never beyond the end of what it is sent for.
+    fn life(&self) -> Duration {
+        self.settings.ttl.min(self.cx.ends_at.since(self.cx.at))
     }
 
     fn message(&self, secret: Shown<'_>) -> Result<Message, ProviderError> {
         let occasion = Occasion::of(self.cx.purpose);
-        let write =
-            |to: Destination<'_>| self.of.texts.message(to, occasion, secret, self.settings.ttl, None);
+        let write = |to: Destination<'_>| self.of.texts.message(to, occasion, secret, self.life(), None);
         let address = self.address.expose();
         match self.of.medium {
             Medium::Sms => Phone::parse(address, None).map(|phone| write(Destination::Sms(&phone))),

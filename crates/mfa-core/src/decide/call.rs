@@ -109,6 +109,7 @@ fn context<'a>(case: &'a Case<'_>, method: &'a Registered, draw: &'a mut Draw) -
         challenge: ChallengeId::from_bytes(case.claims.id),
         enrolment: case.challenge.value.method,
         not_before: case.login.value.barrier,
+        ends_at: case.ends_at(),
         settings: method.settings(),
         entropy: draw,
         contacts: &[],

@@ -195,9 +195,7 @@ impl<'a> Case<'a> {
         }
         let challenge = &self.challenge.value;
         let login = &self.login.value;
-        // The policy as it is now may have shortened the life that the challenge was given.
-        let expires_at =
-            challenge.expires_at.min(challenge.created_at.plus(self.rules.policy.challenge_ttl()));
+        let expires_at = self.ends_at();
         let begun_in_the_future = challenge.created_at.since(self.at) > TOLERATED_SKEW;
         let (by, reason) = if challenge.fence != login.fence || challenge.generation != login.generation {
             (Move::Supersede, Reason::Superseded)
@@ -212,6 +210,12 @@ impl<'a> Case<'a> {
         }
         self.end(by)?;
         Ok(Some(reason))
+    }
+
+    /// Returns when the challenge ends: the policy as it is now may have shortened the life that it was given.
+    pub(super) fn ends_at(&self) -> Timestamp {
+        let challenge = &self.challenge.value;
+        challenge.expires_at.min(challenge.created_at.plus(self.rules.policy.challenge_ttl()))
     }
 
     /// Returns whether no answer is left, by the challenge's own count or by the policy as it is now.

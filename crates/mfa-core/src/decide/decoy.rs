@@ -299,6 +299,7 @@ impl Nobody<'_> {
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: self.id,
             not_before: Timestamp::MIN,
+            ends_at: self.now.plus(self.rules.policy.challenge_ttl()),
             settings: self.provider.settings(),
             entropy: draw,
             contacts: &[],

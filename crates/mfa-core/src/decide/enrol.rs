@@ -67,7 +67,8 @@ impl Changing<'_> {
         let mut claims = Claims::new(&rules.ring, Handle::Enrolment, subject, None, secrets);
         let reference = claims.issue(&rules.ring)?;
         let nonce = self.draw.take()?;
-        let mut cx = context(&rules.ring, &claims, subject.account(), method, now, self.draw);
+        let times = (now, at.plus(rules.policy.enrolment_ttl()));
+        let mut cx = context(&rules.ring, &claims, subject.account(), method, times, self.draw);
         (cx.at, cx.not_before) = (at, login.barrier);
         cx.contacts = subject.contacts();
         let step = method.code.handle(&mut cx, &ErasedHeld::default(), StepEvent::Begin(choice))?;
@@ -247,7 +248,7 @@ pub(super) fn context<'a>(
     claims: &'a Claims,
     account: &'a AccountId,
     method: &'a Registered,
-    now: Timestamp,
+    (now, ends_at): (Timestamp, Timestamp),
     draw: &'a mut Draw,
 ) -> Cx<'a> {
     Cx {
@@ -263,6 +264,7 @@ pub(super) fn context<'a>(
         challenge: ChallengeId::from_bytes(claims.id),
         enrolment: EnrolmentId::from_bytes(claims.id),
         not_before: Timestamp::MIN,
+        ends_at,
         settings: method.settings(),
         entropy: draw,
         contacts: &[],

@@ -50,9 +50,10 @@ impl Beginning<'_> {
         let secret = secret.as_ref().or(opened.as_ref());
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let effect_id = draw.take()?;
+        let at = record.effective(self.now);
         let mut cx = Cx {
             now: self.now,
-            at: record.effective(self.now),
+            at,
             account,
             user,
             label: self.login.subject.label(),
@@ -63,6 +64,7 @@ impl Beginning<'_> {
             challenge: ChallengeId::from_bytes(claims.id),
             enrolment: active,
             not_before: record.barrier,
+            ends_at: at.plus(self.rules.policy.challenge_ttl()),
             settings: registered.settings(),
             entropy: draw,
             contacts: self.login.subject.contacts(),

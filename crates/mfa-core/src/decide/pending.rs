@@ -110,7 +110,8 @@ impl Confirming<'_> {
         draw: &mut Draw,
     ) -> Result<ErasedStep, Error> {
         let secret = self.pending_secret(method)?;
-        let mut cx = context(&self.rules.ring, self.claims, self.account, method, self.now, draw);
+        let times = (self.now, self.pending.expires_at);
+        let mut cx = context(&self.rules.ring, self.claims, self.account, method, times, draw);
         (cx.at, cx.not_before) = (self.login.effective(self.now), self.login.barrier);
         cx.ip = self.request.ip;
         let held = ErasedHeld {

@@ -100,6 +100,7 @@ fn context<'a>(
         challenge: ChallengeId::from_bytes(*id.as_bytes()),
         enrolment: id,
         not_before: Timestamp::MIN,
+        ends_at: Timestamp::MAX,
         settings: method.settings(),
         entropy: draw,
         contacts: &[],

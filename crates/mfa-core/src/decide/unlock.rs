@@ -129,6 +129,7 @@ impl Unlocking<'_> {
             challenge: ChallengeId::from_bytes([0; 16]),
             enrolment: self.id,
             not_before: record.barrier,
+            ends_at: Timestamp::MAX,
             settings: self.method.settings(),
             entropy: draw,
             contacts: &[],
