@@ -201,24 +201,20 @@ on_duo! {
         assert!(methods.iter().all(|method| method.provider != duo()));
     }
 
-    // As real as a login of whoever it is in whose name it is begun, whatever another's settings have become.
+    // Whoever types a name has shown nothing yet: a prompt signed for it would ring its owner's phone, uncounted, and
+    // tell who is known to Duo.
 
-    [memory, sqlite] async fn a_decoy_is_called_as_the_user_who_was_typed(world) {
-        let (site, id) = configured(world, Mode::WebSdk, UserNames::UserId, &Owner::System).await;
-        site.engine.policy_put(&Owner::System, &json!({"offered": ["duo"]}), None, &host()).await.unwrap();
-        let name_of = |prompt: &Value| {
-            let field = text(prompt, "duo_sig_request").split('|').nth(1).unwrap().to_owned();
-            let decoded = data_encoding::BASE64.decode(field.as_bytes()).unwrap();
-            String::from_utf8(decoded).unwrap().split('|').next().unwrap().to_owned()
-        };
-        for (n, host_of) in [site.duo.authority(), "api-00000000.duosecurity.com"].into_iter().enumerate() {
-            edit(&site, &Owner::System, id, &json!({"api_hostname": host_of})).await;
-            for name in ["first", "second", "x/y"] {
-                let name = format!("{name}-{n}");
-                let decoy = site.engine.begin_decoy(login(&user_of("acme", &name))).await.unwrap();
-                assert_eq!(name_of(&decoy.prompt), name);
-                assert_eq!(text(&decoy.prompt, "duo_api_hostname"), host_of);
+    [memory, sqlite] async fn s11_no_decoy_is_made_of_duo_which_would_ask_the_user_who_was_typed(world) {
+        for mode in Mode::ALL {
+            let (site, _) = configured(another(&world).await, mode, UserNames::UserId, &Owner::System).await;
+            site.engine.policy_put(&Owner::System, &json!({"offered": ["duo"]}), None, &host()).await.unwrap();
+            let bob = known(&site, user_of("acme", "bob"), "bob").await;
+            let asked = site.duo.requests().len();
+            for name in [bob.user().as_str(), "nobody"] {
+                let refused = site.engine.begin_decoy(login(&user_of("acme", name))).await;
+                assert_eq!(refused.unwrap_err().code(), "unavailable", "{mode:?}");
             }
+            assert_eq!(site.duo.requests().len(), asked);
         }
     }
 

@@ -201,7 +201,7 @@ impl Provider for Duo {
         Ok(Some(identity))
     }
 
-    /// It has no name: nobody's is that of whoever is asked for.
+    /// It has no name, and is called in nobody's: whoever typed a name would have Duo ask whose it is.
     fn decoy(&self, _: &Choice) -> Option<Pinned> {
         Some(Pinned { name: String::new(), host: None })
     }
@@ -217,11 +217,7 @@ impl Provider for Duo {
         let host = authority(&settings.host);
         // An enrolment that begins pins the name; every later step is about that name, whatever the label becomes.
         let (pinned, begins) = match (held.secret, &event) {
-            // Of a decoy: called as a user would be, or as nobody could who would not be.
-            (Some(pinned), _) if pinned.name.is_empty() => {
-                let name = self.names.name_of(cx).unwrap_or_else(|_| cx.user.as_str().to_owned());
-                (Pinned { name, host: None }, false)
-            }
+            (Some(pinned), _) if pinned.name.is_empty() => return Err(ProviderError::Inappropriate),
             (Some(pinned), _) => (pinned, false),
             (None, StepEvent::Begin(_)) => {
                 let host = (!self.names.are_of_accounts()).then(|| host.clone());

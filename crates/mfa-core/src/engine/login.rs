@@ -69,6 +69,9 @@ impl Engine {
     /// A decoy asks for a second step whatever the module's settings say: where users of a module need none, begin no
     /// decoys for it. There a login that goes on tells a right password with or without them.
     ///
+    /// A provider that would ask the very user who was typed, as Duo would, acts for nobody. Where nothing else is offered
+    /// there are no decoys, for any name.
+    ///
     /// It writes a record for whoever calls it: limit the calls as you limit attempts at the first factor.
     ///
     /// ```
