@@ -110,6 +110,22 @@ on_stores! {
         }
     }
 
+    async fn no_change_hides_behind_names_that_mean_nothing(world) {
+        let engine = node(&world).await;
+        let made = create(&engine, &own()).await;
+        let mut patch = json!({"a".repeat(400): 1, "enabled": false, "settings": {"secret_key": null}});
+        for n in 0..60 {
+            patch["settings"][format!("a{n:02}")] = json!(n);
+            patch["multi_factor"][format!("a{n:02}")] = json!(n);
+        }
+        engine.configuration_patch(&own(), made.id, FORM, &patch, None, &host()).await.unwrap();
+        let told = world.events_of(Kind::ConfigurationChanged).await.remove(0).field("paths").unwrap().to_owned();
+        let paths: Vec<_> = told.split(' ').collect();
+        assert!(paths.contains(&"enabled") && paths.contains(&"settings.secret_key"), "{told}");
+        let (more, whole) = paths.split_last().unwrap();
+        assert_eq!(whole.len() + more.strip_prefix('+').unwrap().parse::<usize>().unwrap(), 123, "{told}");
+    }
+
     async fn s29_keys_are_shown_ten_times_a_day_and_each_time_is_told(world) {
         let engine = node(&world).await;
         let (made, other) = (create(&engine, &own()).await, create(&engine, &own()).await);
@@ -118,6 +134,8 @@ on_stores! {
         }
         let refused = engine.configuration_show(&own(), made.id, &host()).await;
         assert_eq!(refused.unwrap_err().code(), "too_often");
+        let told = world.events_of(Kind::ChangeRefused).await.remove(0);
+        assert_eq!((told.reason(), told.field("operation")), (Some("too_often"), Some("show_configuration")));
         // Writing it anew does not begin the day anew; another one has its own; being shown changes no revision.
         engine.configuration_show(&own(), other.id, &host()).await.unwrap();
         engine.configuration_patch(&own(), made.id, FORM, &json!({"enabled": false}), Some(made.revision), &host()).await.unwrap();

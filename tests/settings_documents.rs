@@ -374,6 +374,30 @@ on_stores! {
         assert_eq!(events[0].field("paths"), Some(&*paths));
     }
 
+    async fn no_change_hides_behind_others_of_the_same_document(world) {
+        let names: Vec<_> = (0..12).map(|n| format!("module_{n:02}")).collect();
+        let modules = names.iter().fold(Modules::new(), |all, name| all.with(mfa::Module::parse(name).unwrap()));
+        let engine = world.node().modules(modules).build().await.unwrap();
+        let acme = Owner::Account(acme().into());
+        let all = |fields: Value| {
+            let of_each = names.iter().map(|name| (name.clone(), fields.clone())).collect();
+            json!({ "auth_modules": Value::Object(of_each) })
+        };
+        engine.settings_put(&acme, &all(json!({"multi_factor": {"enabled": true}})), None, &host()).await.unwrap();
+        world.clock.advance(std::time::Duration::from_secs(1));
+        let quiet = json!({"enabled": true, "log_failed_attempts": false, "log_successful_attempts": false});
+        let mut patch = all(quiet);
+        patch["auth_modules"]["module_11"] = json!({"multi_factor": {"enabled": false}});
+        engine.settings_patch(&acme, &patch, None, &host()).await.unwrap();
+        let told = world.events_of(Kind::SettingsChanged).await.remove(1).field("paths").unwrap().to_owned();
+        let paths: Vec<_> = told.split(' ').collect();
+        assert!(paths.contains(&"auth_modules.module_11.multi_factor.enabled"), "{told}");
+        // Whole paths, and how many more there are.
+        let (more, whole) = paths.split_last().unwrap();
+        assert_eq!(whole.len() + more.strip_prefix('+').unwrap().parse::<usize>().unwrap(), 34, "{told}");
+        assert!(whole.iter().all(|path| path.starts_with("auth_modules.module_")), "{told}");
+    }
+
     async fn what_an_account_does_not_offer_is_neither_set_up_nor_asked_for_nor_accepted(world) {
         let (bob, app) = world.enrol("bob").await;
         let engine = node(&world).await;

@@ -28,6 +28,7 @@ pub(crate) mod manage;
 pub(crate) mod message;
 pub(crate) mod notice;
 pub(crate) mod outbox;
+pub(crate) mod paths;
 mod pending;
 pub(crate) mod permit;
 pub(crate) mod recovery;

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::Rules;
 use super::authorise::Allowed;
-use super::document::{By, paths};
+use super::document::By;
 use super::manage::Managed;
+use super::paths::paths;
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::configurations::{Configurations, SHOWN_DAILY, Stored, configurations_key, seal};
@@ -16,7 +17,7 @@ use crate::record::stream::EventStream;
 use crate::settings::{
     Change, Clear, Configuration, MAX_CONFIGURATIONS, Owner, RevealedConfiguration, Revision, Written,
 };
-use crate::{CodecError, ConfigurationId, Draw, Error, Expect, FieldError, Forbidden, Versioned};
+use crate::{CodecError, ConfigurationId, Draw, Error, Expect, FieldError, Forbidden, Operation, Versioned};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -146,7 +147,9 @@ impl Asked<'_> {
         let sealed = stored.open(&self.rules.ring, &self.owner.scope())?;
         stored.shown.retain(|shown| now.since(*shown) < DAY);
         if stored.shown.len() >= SHOWN_DAILY {
-            return Err(Forbidden::TooOften.into());
+            let (scope, why) = (self.owner.scope(), Forbidden::TooOften);
+            let plan = self.by.refused(scope, Operation::ShowConfiguration, why, now);
+            return Ok(denied((plan, why)));
         }
         stored.shown.push(now);
         let event = self.event(Kind::ConfigurationShown, stored, allowed.as_ref(), now);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Rules;
 use super::authorise::{Allowed, Target, authorise, note_refused};
 use super::manage::Managed;
+use super::paths::paths;
 use super::permit::Permit;
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
@@ -13,12 +14,9 @@ use crate::record::document::{Document, POLICY, SETTINGS, document_key};
 use crate::record::stream::EventStream;
 use crate::settings::{Change, Effective, Owner, Revision, Settings, merged, visible};
 use crate::{
-    Account, Draw, Error, Expect, FieldError, Forbidden, Intent, Key, PolicyDocument, RecordKind, Subject,
-    Version,
+    Account, Draw, Error, Expect, FieldError, Forbidden, Intent, Key, Operation, PolicyDocument, RecordKind,
+    Subject, Version,
 };
-
-/// The longest list of changed paths that an event has.
-const MAX_PATHS_BYTES: usize = 400;
 
 /// The two kinds of documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +183,25 @@ impl By<'_> {
         Ok(allowed.map(Some).map_err(|why| (note_refused(intent, permit, why, now), why)))
     }
 
+    /// Writes down, once a minute, that something was refused which may be done: the host's own code is told so too.
+    pub(crate) fn refused(&self, scope: Scope, operation: Operation, why: Forbidden, now: Timestamp) -> Plan {
+        let actor = match *self {
+            Self::Asked { permit, intent, .. } => return note_refused(intent, permit, why, now),
+            Self::Host { actor, .. } => actor,
+        };
+        let minute = (now.unix_seconds() / 60).to_be_bytes();
+        let parts = [scope.as_str(), operation.code(), why.code(), actor].map(str::as_bytes);
+        let alike = crate::codec::tuple(&[&crate::codec::tuple(&parts), &minute]);
+        let event = EventBuilder::new(scope, Kind::ChangeRefused, Outcome::Failure, now)
+            .field("operation", operation.code())
+            .field("authority", "host_vouched")
+            .actor(actor.to_owned())
+            .reason(why.code());
+        let mut plan = Plan::default();
+        plan.merged_event(event, alike);
+        plan
+    }
+
     /// Writes who asked.
     pub(crate) fn describe(&self, event: EventBuilder, allowed: Option<&Allowed>) -> EventBuilder {
         match (self, allowed) {
@@ -196,28 +213,6 @@ impl By<'_> {
             (_, None) => event,
         }
     }
-}
-
-/// Lists the dotted paths at which two documents differ, in one line that fits an event. Those that mean nothing here are
-/// counted, so that they push nothing out.
-pub(crate) fn paths(before: &Value, after: &Value, known: impl Fn(&str) -> bool) -> String {
-    let mut paths = Vec::new();
-    differences(before, after, &mut String::new(), &mut paths);
-    let all = paths.len();
-    paths.retain(|path| known(path));
-    if paths.len() < all {
-        paths.push(format!("+{}", all.saturating_sub(paths.len())));
-    }
-    let mut paths = paths.join(" ");
-    if paths.len() > MAX_PATHS_BYTES {
-        let mut at = MAX_PATHS_BYTES;
-        while !paths.is_char_boundary(at) {
-            at = at.saturating_sub(1);
-        }
-        paths.truncate(at);
-        paths.push('…');
-    }
-    paths
 }
 
 /// What there is of a document.
@@ -252,31 +247,6 @@ pub(crate) fn read(records: &Records, key: &Key) -> Result<Found, Error> {
         }
     };
     Ok(Found { document, stream, expect, is_unreadable: false })
-}
-
-/// Lists the dotted paths at which two documents differ.
-fn differences(before: &Value, after: &Value, path: &mut String, found: &mut Vec<String>) {
-    if before == after {
-        return;
-    }
-    let empty = serde_json::Map::new();
-    let (a, b) = (before.as_object(), after.as_object());
-    if a.is_none() && b.is_none() {
-        found.push(path.clone());
-        return;
-    }
-    let (a, b) = (a.unwrap_or(&empty), b.unwrap_or(&empty));
-    let names: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
-    for name in names {
-        let length = path.len();
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(name);
-        let of = |fields: &serde_json::Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
-        differences(&of(a), &of(b), path, found);
-        path.truncate(length);
-    }
 }
 
 impl Owner {
