@@ -10,8 +10,10 @@ use mfa::{
 };
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::race;
+use mfa_tests::acting::method;
 use mfa_tests::mailed::{Mailed, code_in, limits, queueing, texts};
-use mfa_tests::{World, on_stores};
+use mfa_tests::notified::mail;
+use mfa_tests::{World, login, on_stores};
 use serde_json::Value;
 
 const QUARTER: Duration = Duration::from_secs(900);
@@ -96,6 +98,67 @@ on_stores! {
         assert!(set_up(&world, &mailed, HERE, 10).await.is_err());
         world.clock.advance(QUARTER + JUDGED);
         set_up(&world, &mailed, HERE, 11).await.unwrap();
+    }
+
+    async fn s20_an_answer_counts_though_another_message_was_refused_before_it(world) {
+        let inbox = Inbox::new();
+        let engine = node(&world, &inbox).stop_unanswered_prefixes(20, 4).build().await.unwrap();
+        let mailed = Mailed { engine, inbox };
+        let (bob, eve) = (enrolled(&world, &mailed, 100).await, enrolled(&world, &mailed, 101).await);
+        // To the beginning of a quarter of an hour, a day later.
+        world.clock.advance(Duration::from_secs(25 * 3600 + 900 - world.now().unix_seconds() % 900));
+        for _ in 0..4 {
+            mailed.begun(&eve).await.unwrap();
+        }
+        world.clock.advance(JUDGED - Duration::from_secs(60));
+        let _ = mailed.inbox.take();
+        let challenge = mailed.begun(&bob).await.unwrap();
+        let code = mailed.code();
+        // By now the first four are judged, and nothing more goes there.
+        world.clock.advance(Duration::from_secs(90));
+        let again = mailed.engine.resend(&challenge.reference).await.unwrap();
+        assert!(matches!(again, mfa::Changed::Rejected(r) if r.reason == mfa::Reason::SendLimit), "{again:?}");
+        assert!(matches!(mailed.answer(&challenge, &code).await, Verify::Verified(_)));
+        world.clock.advance(JUDGED);
+        mailed.begun(&bob).await.unwrap();
+    }
+
+    async fn s20_a_login_whose_prefix_is_stopped_goes_by_another_method_where_there_is_one(world) {
+        let mailed = stopping(&world).await;
+        let bob = member(&world, "acme", HERE, 100).await;
+        let contacts = vec![bob.contacts()[0].clone(), mail("bob@acme.example")];
+        let bob = bob.with_contacts(contacts).unwrap();
+        world.directory.put(&bob).await.unwrap();
+        for by in ["sms", "email"] {
+            let started = mailed.started(&bob, by).await.unwrap();
+            answer(&mailed, &started).await;
+        }
+        let others = [enrolled(&world, &mailed, 101).await, enrolled(&world, &mailed, 102).await];
+        world.clock.advance(Duration::from_secs(25 * 3600));
+        for eve in &others {
+            for _ in 0..4 {
+                mailed.begun(eve).await.unwrap();
+            }
+        }
+        world.clock.advance(JUDGED);
+        let _ = mailed.inbox.take();
+        assert_eq!(mailed.begun(&others[0]).await.unwrap_err(), DeniedReason::SendLimit);
+        let challenge = mailed.begun(&bob).await.unwrap();
+        assert_eq!(challenge.method.provider.as_str(), "email");
+        assert!(matches!(mailed.answer(&challenge, &mailed.code()).await, Verify::Verified(_)));
+        // So does one who has an app beside it: it needs no message.
+        let eve = &others[0];
+        let app = world.enrol_again(eve).await;
+        let email = Delivered::email(texts()).unwrap();
+        let document = serde_json::json!({"offered": ["sms", "totp"], "stronger_hides_delivered": false});
+        let policy = mfa::Policy::recommended().with_document(&document).unwrap();
+        let node = Mailed::node(&world, &mailed.inbox, email, Value::Null).stop_unanswered_prefixes(33, 6);
+        let engine = node.policy(policy).build().await.unwrap();
+        let begun = engine.begin(login(eve).with_method(method("sms"))).await.unwrap();
+        let mfa::Begin::Challenge(challenge) = begun else { panic!("{begun:?}") };
+        assert_eq!(challenge.method.provider.as_str(), "totp");
+        let code = Response::code(&app.code_at(world.now()));
+        assert!(matches!(engine.verify(&challenge.reference, code).await.unwrap(), Verify::Verified(_)));
     }
 
     async fn s20_a_third_of_answers_keeps_a_prefix_open(world) {

@@ -260,6 +260,7 @@ impl<'a> Case<'a> {
         let from = self.provider_name().clone();
         let challenge = self.challenge.change();
         challenge.state = before.state;
+        challenge.texted = before.texted;
         if challenge.method != before.method {
             (challenge.method, challenge.provider) = (before.method, provider);
             let event = self.event(Kind::ChallengeSwitched, Outcome::Info).field("from", from);

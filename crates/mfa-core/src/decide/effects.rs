@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::call::{call, ready};
 use super::case::Case;
 use super::charge::Charged;
-use super::fallback::fall_back;
+use super::fallback::{Next, fall_back};
 use super::judge::{Acting, Judged, carry_out, locked, pending};
 use super::message::{by_outbox, deadline};
 use crate::budget::DELAYS_FROM;
@@ -216,6 +216,11 @@ fn resume_charged(
 ) -> Result<Judged, Error> {
     if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit(_)) {
         refund(case, &effect, result);
+        if matches!(result, EffectResult::OverLimit(_))
+            && let Some(judged) = fall_back(case, Next::Any, draw)?
+        {
+            return Ok(judged);
+        }
         let judged = never_left(case, result)?;
         if let Some(before) = effect.before.take() {
             case.go_back(before);
@@ -238,7 +243,7 @@ fn resume_charged(
     };
     let refused_for_good = matches!(result, EffectResult::NotDelivered(NotDelivered::Permanent));
     if refused_for_good && matches!(step.then, Then::Reject(Reason::Unavailable)) {
-        if let Some(judged) = fall_back(case, draw)? {
+        if let Some(judged) = fall_back(case, Next::Sends, draw)? {
             return Ok(judged);
         }
         let judged = carry_out(case, step, (effect.of_answer, false), draw)?;

@@ -1,4 +1,5 @@
-//! Fallback: a destination that is refused for good, before anything left, leads to the next method that sends.
+//! Fallback: a destination that is refused for good, before anything left, leads to the next method that sends; one that
+//! gets no more messages leads to any method that is left, as it does where that is known before.
 
 use audit_model::{Kind, Outcome};
 
@@ -10,13 +11,22 @@ use crate::machine::{Move, Status};
 use crate::record::login::Enrolment;
 use crate::{Choice, Draw, EffectKind, EnrolmentId, Error, ProviderName, StepEvent};
 
+/// Which methods may come next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Those that send. What needs no message is the user's to choose.
+    Sends,
+    /// Any: whoever used up the messages keeps nobody from a method that needs none.
+    Any,
+}
+
 /// Goes on with the next method, once a challenge and never after an answer was judged. `None` where there is none.
-pub(super) fn fall_back(case: &mut Case<'_>, draw: &mut Draw) -> Result<Option<Judged>, Error> {
+pub(super) fn fall_back(case: &mut Case<'_>, which: Next, draw: &mut Draw) -> Result<Option<Judged>, Error> {
     let challenge = &case.challenge.value;
     if challenge.status != Status::Created || challenge.fell_back || challenge.verify_attempts > 0 {
         return Ok(None);
     }
-    let Some((id, provider)) = next(case) else { return Ok(None) };
+    let Some((id, provider)) = next(case, which) else { return Ok(None) };
     let from = case.provider_name().clone();
     case.step(Move::FallBack)?;
     let (at, life) = (case.at, case.rules.policy.challenge_ttl());
@@ -42,21 +52,22 @@ pub(super) fn fall_back(case: &mut Case<'_>, draw: &mut Draw) -> Result<Option<J
     carry_out(case, step, (false, false), draw).map(Some)
 }
 
-/// Finds the next of the offered methods that sends, and that is not refused now.
-fn next(case: &Case<'_>) -> Option<(EnrolmentId, ProviderName)> {
+/// Finds the next of the offered methods that is not refused now; ways back in come last.
+fn next(case: &Case<'_>, which: Next) -> Option<(EnrolmentId, ProviderName)> {
     let challenge = &case.challenge.value;
-    let sends = |enrolment: &Enrolment| {
-        case.rules
-            .usable_for(enrolment)
-            .is_some_and(|p| p.code.describe().effects.contains(&EffectKind::Deliver))
+    let may_come = |enrolment: &Enrolment| {
+        let provider = case.rules.usable_for(enrolment);
+        provider
+            .is_some_and(|p| which == Next::Any || p.code.describe().effects.contains(&EffectKind::Deliver))
     };
     let open = |e: &&Enrolment| {
         e.id != challenge.method
             && challenge.offered.contains(&e.id)
             && !e.is_stopped()
-            && sends(e)
+            && may_come(e)
             && wait_for(case.rules, &case.login.value, e, case.at, case.challenge.value.known).is_zero()
     };
-    let found = case.login.value.enrolments.iter().find(open)?;
+    let open = case.login.value.enrolments.iter().filter(open);
+    let found = open.min_by_key(|enrolment| !case.rules.is_factor(enrolment))?;
     Some((found.id, found.provider.clone()))
 }

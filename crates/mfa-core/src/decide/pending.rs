@@ -84,6 +84,7 @@ impl Confirming<'_> {
             && let Some(before) = effect.as_mut().and_then(|effect| effect.before.take())
         {
             self.pending.state = before.state;
+            self.pending.texted = before.texted;
         }
         if matches!(result, EffectResult::OverLimit(_)) {
             return self.refuse_kept(Reason::SendLimit, false, true);
@@ -95,10 +96,12 @@ impl Confirming<'_> {
         let mut step = self.call(method, event_of(result), draw)?;
         if matches!(result, EffectResult::NotDelivered(NotDelivered::Permanent))
             && matches!(step.then, Then::Reject(_))
-            && let Some(state) = effect.as_mut().and_then(|effect| effect.before.take()?.state)
+            && let Some(before) = effect.as_mut().and_then(|effect| effect.before.take())
+            && let Some(state) = before.state
         {
             // Nothing left: what was sent before it is still good.
             step.state = Change::Set(state);
+            self.pending.texted = before.texted;
         }
         self.carry_out(method, step, (of_answer, charged), effect.is_some(), records, draw)
     }
@@ -258,7 +261,8 @@ impl Confirming<'_> {
         let deadline = at.plus(crate::engine::EFFECT_DEADLINE);
         let failed_before = Timestamp::MIN;
         let method = EnrolmentId::from_bytes(self.claims.id);
-        let before = matches!(effect, Effect::Deliver(_)).then_some(Waiting { method, state });
+        let texted = self.pending.texted.clone();
+        let before = matches!(effect, Effect::Deliver(_)).then_some(Waiting { method, state, texted });
         if let Some(texted) = effect.texted(method, at) {
             self.pending.texted = Some(texted);
         }

@@ -234,9 +234,12 @@ impl EngineBuilder {
     /// whose destination had its messages of the day: by another method, or denied.
     ///
     /// Somebody who is paid for the messages to a range of numbers has your sign-ups send codes that nobody types. But so
-    /// looks a carrier that loses messages, and whoever fills your sign-up form with other people's numbers stops it for
-    /// their prefix: set `from` to more than what a prefix of yours gets in an hour on a quiet day, and watch for
-    /// `effect_refunded` with the limit `prefix`. Give every node the same.
+    /// looks a carrier that loses messages; whoever fills your sign-up form with other people's numbers stops it for
+    /// their prefix; and whoever has the first factors of a few users of a prefix, be it users of their own, stops its
+    /// logins by text message with ten messages a number and day that they leave unanswered: set `from` to more than what a
+    /// few numbers can ask for and a prefix of yours gets in an hour on a quiet day, have users keep another method, and
+    /// watch for `effect_refunded` with the limit `prefix`. Give every node the same. Notices are not counted and not
+    /// stopped.
     ///
     /// An answer by text message costs one read and one commit more, after the one that accepts it.
     ///

@@ -122,12 +122,13 @@ pub(crate) struct PendingEffect {
     pub(crate) before: Option<Waiting>,
 }
 
-/// What a step waits for: the method that is answered, and what its provider has kept.
+/// What a step waits for: the method that is answered, what its provider has kept, and the text message it sent last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     pub(crate) method: EnrolmentId,
     #[serde(with = "serde_bytes")]
     pub(crate) state: Option<Vec<u8>>,
+    pub(crate) texted: Option<Texted>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +139,7 @@ pub(crate) struct Proven {
 
 impl Challenge {
     pub(crate) fn waiting(&self) -> Waiting {
-        Waiting { method: self.method, state: self.state.clone() }
+        Waiting { method: self.method, state: self.state.clone(), texted: self.texted.clone() }
     }
 }
 
