@@ -1,8 +1,8 @@
 //! The ops of provider configurations of accounts and of the system.
 
 use audit_model::Profile;
-use mfa::settings::{Owner, configurations_json};
-use mfa::{ConfigurationId, Error, Scope};
+use mfa::settings::{Configuration, Owner, Revision, configurations_json};
+use mfa::{ConfigurationId, Error, Scope, SecretText};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -15,35 +15,36 @@ impl Node {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "provider.create")?);
         let (profile, document) = (profile(input)?, input.required("document")?);
         let made = self.engine.configuration_create(&owner, profile, document, &authority).await?;
-        self.shown(&owner, made.id, input).await
+        self.written(&owner, &made, profile).await
     }
 
     pub(crate) async fn provider_list(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
-        let configured = self.engine.configurations(&input.scope()?).await?;
+        let (profile, scope) = (profile(input)?, input.scope()?);
+        let configured = self.engine.configurations(&scope).await?;
         let of_system = self.engine.configurations(&Scope::System).await?;
-        let data = configurations_json(profile(input)?, &configured, &of_system);
+        let data = configurations_json(profile, &configured, &of_system);
         Ok(json!({ "data": parsed(&data)? }))
     }
 
     pub(crate) async fn provider_get(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
-        let owner = self.owner(input).await?;
-        self.shown(&owner, id(input)?, input).await
+        let (profile, id) = (profile(input)?, id(input)?);
+        self.shown(&self.owner(input).await?, id, profile).await
     }
 
     pub(crate) async fn provider_replace(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "provider.replace")?);
-        let (id, profile, document) = (id(input)?, profile(input)?, input.required("document")?);
-        let at = revision(input)?;
-        self.engine.configuration_replace(&owner, id, profile, document, at, &authority).await?;
-        self.shown(&owner, id, input).await
+        let (profile, document) = (profile(input)?, input.required("document")?);
+        let (at, id) = (revision(input)?, id(input)?);
+        let put = self.engine.configuration_replace(&owner, id, profile, document, at, &authority).await?;
+        self.written(&owner, &put, profile).await
     }
 
     pub(crate) async fn provider_patch(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "provider.patch")?);
-        let (id, profile, patch) = (id(input)?, profile(input)?, input.required("patch")?);
-        let at = revision(input)?;
-        self.engine.configuration_patch(&owner, id, profile, patch, at, &authority).await?;
-        self.shown(&owner, id, input).await
+        let (profile, patch) = (profile(input)?, input.required("patch")?);
+        let (at, id) = (revision(input)?, id(input)?);
+        let put = self.engine.configuration_patch(&owner, id, profile, patch, at, &authority).await?;
+        self.written(&owner, &put, profile).await
     }
 
     pub(crate) async fn provider_delete(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
@@ -52,13 +53,20 @@ impl Node {
         Ok(json!({}))
     }
 
+    /// Answers as [`Node::shown`]. What is written stays written, so where it cannot be shown the answer is what the
+    /// engine returned: all but the settings.
+    async fn written(&self, owner: &Owner, put: &Configuration, profile: Profile) -> Result<Value, Failure> {
+        match self.shown(owner, put.id, profile).await {
+            Ok(shown) => Ok(shown),
+            Err(_) => answer(&put.to_json(profile, None), put.revision),
+        }
+    }
+
     /// Kazoo answers with the whole, keys in clear.
-    async fn shown(&self, owner: &Owner, id: ConfigurationId, input: &Input<'_>) -> Result<Value, Failure> {
+    async fn shown(&self, owner: &Owner, id: ConfigurationId, profile: Profile) -> Result<Value, Failure> {
         let authority = mfa::Authority::host_vouched("mfa-shim", "provider.get");
         let shown = self.engine.configuration_show(owner, id, &authority).await?;
-        let data = shown.to_json(profile(input)?);
-        let revision = shown.configuration().revision.to_string();
-        Ok(json!({ "data": parsed(data.expose_secret())?, "revision": revision }))
+        answer(&shown.to_json(profile), shown.configuration().revision)
     }
 }
 
@@ -69,6 +77,10 @@ fn id(input: &Input<'_>) -> Result<ConfigurationId, Failure> {
 
 fn profile(input: &Input<'_>) -> Result<Profile, Failure> {
     input.parsed("profile", str::parse)
+}
+
+fn answer(data: &SecretText, revision: Revision) -> Result<Value, Failure> {
+    Ok(json!({ "data": parsed(data.expose_secret())?, "revision": revision.to_string() }))
 }
 
 fn parsed(text: &str) -> Result<Value, Failure> {

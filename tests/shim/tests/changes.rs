@@ -1,4 +1,5 @@
-//! Changes over several processes: recovery codes, proofs, administrators, and the log on its file.
+//! Changes, some over several processes: recovery codes, proofs, administrators, provider configurations, and the log
+//! on its file.
 
 use std::thread;
 
@@ -73,11 +74,10 @@ fn a_proof_is_good_once_on_another_process_that_is_told_the_session() {
     assert_eq!(a.error(prefer), refused);
 }
 
-#[test]
-fn an_administrator_of_the_account_above_resets_with_a_proof_for_it() {
-    let mut shim = Shim::open("memory", NOW);
+/// Enrols bob of acme and alice, an administrator of the account above; their codes of `NOW` are used by it.
+fn enrol_bob_and_alice(shim: &mut Shim) {
     shim.ok(json!({ "op": "account.put", "account": "msp" }));
-    enrol_bob(&mut shim);
+    enrol_bob(shim);
     shim.ok(json!({ "op": "account.put", "account": "acme", "parent": "msp" }));
     shim.ok(json!({ "op": "user.put", "account": "msp", "user": "alice", "rank": 1 }));
     let begun = shim.ok(json!({ "op": "enrol.begin", "account": "msp", "user": "alice", "method": "totp",
@@ -88,6 +88,12 @@ fn an_administrator_of_the_account_above_resets_with_a_proof_for_it() {
             "response": response }));
     }
     shim.ok(json!({ "op": "clock.advance", "seconds": 30 }));
+}
+
+#[test]
+fn an_administrator_of_the_account_above_resets_with_a_proof_for_it() {
+    let mut shim = Shim::open("memory", NOW);
+    enrol_bob_and_alice(&mut shim);
     let about = json!({ "account": "acme", "user": "bob" });
     let reference = step_up(&mut shim, "msp", "alice", "reset", about);
     let proof = proof(&mut shim, &reference, NOW + 30);
@@ -97,6 +103,73 @@ fn an_administrator_of_the_account_above_resets_with_a_proof_for_it() {
     let listed = shim.ok(json!({ "op": "method.list", "account": "acme", "user": "bob" }));
     assert_eq!(listed["methods"], json!([]));
     assert_eq!(shim.error(change("user.reset")).0, "step_up_required");
+}
+
+/// Opens a shim with acme, which has a configuration of Duo, and returns it with how its ops are called.
+fn with_configuration() -> (Shim, impl Fn(&str) -> Value, Value) {
+    let mut shim = Shim::open("memory", NOW);
+    shim.ok(json!({ "op": "account.put", "account": "acme" }));
+    let duo = json!({ "provider_name": "duo", "settings": { "secret_key": "s" } });
+    let made = shim.ok(json!({ "op": "provider.create", "account": "acme", "profile": "seed2017",
+        "document": duo }));
+    let id = made["data"]["id"].clone();
+    let about =
+        move |op: &str| json!({ "op": op, "account": "acme", "config_id": id, "profile": "seed2017" });
+    (shim, about, made["revision"].clone())
+}
+
+#[test]
+fn a_written_configuration_is_answered_without_its_settings_once_they_are_not_shown_any_more() {
+    let (mut shim, about, created) = with_configuration();
+    // The answer to its creation was the first of the day.
+    for _ in 1..10 {
+        assert_eq!(shim.ok(about("provider.get"))["data"]["settings"], json!({ "secret_key": "s" }));
+    }
+    assert_eq!(shim.error(about("provider.get")).0, "too_often");
+    let public = |enabled: bool| {
+        json!({ "provider_name": "duo", "provider_type": "multi_factor", "enabled": enabled,
+            "id": about("")["config_id"] })
+    };
+
+    let mut patch = about("provider.patch");
+    patch["patch"] = json!({ "enabled": false });
+    let patched = shim.ok(patch);
+    assert_eq!(patched["data"], public(false));
+    assert_ne!(patched["revision"], created);
+
+    let mut replace = about("provider.replace");
+    replace["document"] = json!({ "provider_name": "duo", "settings": { "secret_key": "t" } });
+    replace["revision"] = patched["revision"].clone();
+    let replaced = shim.ok(replace.clone());
+    assert_eq!(replaced["data"], public(true));
+    assert_ne!(replaced["revision"], patched["revision"]);
+    assert_eq!(shim.error(replace).0, "conflict");
+
+    shim.ok(json!({ "op": "clock.advance", "seconds": 86_400 }));
+    let shown = shim.ok(about("provider.get"));
+    assert_eq!(shown["data"]["settings"], json!({ "secret_key": "t" }));
+    assert_eq!(shown["revision"], replaced["revision"]);
+}
+
+#[test]
+fn a_malformed_request_for_a_configuration_uses_up_none_of_the_days_answers() {
+    let (mut shim, about, _) = with_configuration();
+    let known = about("")["config_id"].clone();
+    for id in [known, json!("0".repeat(32)), json!("../x")] {
+        for (profile, code) in [(Value::Null, "bad_request"), (json!("kazoo5"), "invalid")] {
+            let mut get = about("provider.get");
+            (get["config_id"], get["profile"]) = (id.clone(), profile);
+            for _ in 0..10 {
+                assert_eq!(shim.error(get.clone()), (code.to_owned(), "profile".to_owned()), "{get}");
+            }
+        }
+        for (op, field) in [("provider.replace", "document"), ("provider.patch", "patch")] {
+            let mut request = about(op);
+            request["config_id"] = id.clone();
+            assert_eq!(shim.error(request).1, field);
+        }
+    }
+    assert_eq!(shim.ok(about("provider.get"))["data"]["settings"], json!({ "secret_key": "s" }));
 }
 
 #[test]
