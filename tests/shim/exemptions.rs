@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use mfa::{
-    Authority, Exemption, ExemptionId, ExemptionState, ExemptionTerms, FirstFactorKind, Module, Network,
-    Subject, Timestamp,
+    Authority, Exemption, ExemptionId, ExemptionState, ExemptionTerms, FieldError, FirstFactorKind, Module,
+    Network, Subject, Timestamp,
 };
 use serde_json::{Value, json};
 
@@ -60,17 +60,22 @@ impl Node {
     }
 }
 
-fn terms(input: &Input<'_>) -> Result<ExemptionTerms, Failure> {
+/// Reads what an exemption says.
+pub(crate) fn terms(input: &Input<'_>) -> Result<ExemptionTerms, Failure> {
+    let at = |error: FieldError| {
+        let path = input.path(&error.field);
+        Failure::from(error).on(&path)
+    };
     let module = input.parsed("module", Module::parse)?;
     let name = input.optional_text("first_factor")?.unwrap_or("api_key");
     let kind = FirstFactorKind::ALL.into_iter().find(|kind| kind.code() == name);
     let kind = kind.ok_or_else(|| input.mistyped("first_factor", "the name of a kind of first factor"))?;
-    let terms = ExemptionTerms::new(module, kind, input.text("reason")?, input.time("until")?)?;
+    let terms = ExemptionTerms::new(module, kind, input.text("reason")?, input.time("until")?).map_err(at)?;
     let networks = input.list("networks")?.iter().map(|text| {
         let text = text.as_str().ok_or_else(|| input.mistyped("networks", "a list of texts"))?;
-        Ok(text.parse::<Network>()?)
+        text.parse::<Network>().map_err(|error| Failure::from(error).on(&input.path("networks")))
     });
-    Ok(terms.from_networks(networks.collect::<Result<_, Failure>>()?)?)
+    terms.from_networks(networks.collect::<Result<_, Failure>>()?).map_err(at)
 }
 
 fn shown(exemption: &Exemption) -> Value {

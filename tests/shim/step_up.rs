@@ -1,10 +1,12 @@
 //! The op that begins a step-up: which change a proof is asked for.
 
 use mfa::{
-    AccountId, DeviceId, EnrolmentId, Intent, MethodSelector, Operation, ProviderName, Subject, UserId,
+    AccountId, DeviceId, EnrolmentId, ExemptionId, ExemptionTerms, Intent, MethodSelector, Operation,
+    ProviderName, Subject, UserId,
 };
 use serde_json::Value;
 
+use crate::exemptions::terms;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::node::Node;
@@ -40,11 +42,11 @@ impl Node {
             Operation::Bypass => Intent::bypass(whom),
             Operation::Forget => Intent::forget(whom),
             Operation::RevokeDevice => Intent::revoke_device(whom, about.device),
-            Operation::BanDevice => {
-                let device = about.device;
-                let none = || Failure::bad_request("subject names no device").at("subject");
-                Intent::ban_device(whom, device.ok_or_else(none)?)
+            Operation::BanDevice => Intent::ban_device(whom, must_name("device", about.device)?),
+            Operation::GrantExemption => {
+                Intent::grant_exemption(whom, must_name("terms", about.terms.as_ref())?)
             }
+            Operation::EndExemption => Intent::end_exemption(whom, must_name("exemption", about.exemption)?),
             _ => return Err(Failure::not_served().at("purpose")),
         })
     }
@@ -81,18 +83,23 @@ impl Node {
     }
 }
 
-/// Whom the change is about, who asks unless the request says otherwise, and which of their methods or devices.
+/// Whom the change is about, who asks unless the request says otherwise, and which of their methods, devices or
+/// exemptions.
 struct About<'a> {
     account: AccountId,
     user: UserId,
     method: Option<&'a str>,
     device: Option<DeviceId>,
+    exemption: Option<ExemptionId>,
+    terms: Option<ExemptionTerms>,
 }
 
 impl<'a> About<'a> {
-    /// Reads `subject`: {`account`, `user`, `method`, `device`}, or the text of the one that the operation is about.
+    /// Reads `subject`: {`account`, `user`, `method`, `device`, `exemption`, or an exemption's terms}, or the text of the
+    /// one that the operation is about.
     fn read(operation: Operation, input: &Input<'a>) -> Result<Self, Failure> {
-        let mut about = Self { account: input.account()?, user: input.user()?, method: None, device: None };
+        let (account, user) = (input.account()?, input.user()?);
+        let mut about = Self { account, user, method: None, device: None, exemption: None, terms: None };
         let about_a_method =
             matches!(operation, Operation::AddMethod | Operation::RemoveMethod | Operation::PreferMethod);
         let about_a_device = matches!(operation, Operation::RevokeDevice | Operation::BanDevice);
@@ -106,6 +113,10 @@ impl<'a> About<'a> {
             }
             about.method = given.optional_text("method")?;
             about.device = given.optional_parsed("device", str::parse::<DeviceId>)?;
+            about.exemption = given.optional_parsed("exemption", str::parse::<ExemptionId>)?;
+            if operation == Operation::GrantExemption {
+                about.terms = Some(terms(&given)?);
+            }
         } else if about_a_method {
             about.method = input.optional_text("subject")?;
         } else if about_a_device {
@@ -117,6 +128,11 @@ impl<'a> About<'a> {
     }
 
     fn method(&self) -> Result<&'a str, Failure> {
-        self.method.ok_or_else(|| Failure::bad_request("subject names no method").at("subject"))
+        must_name("method", self.method)
     }
+}
+
+/// Returns what the subject must name.
+fn must_name<T>(what: &str, given: Option<T>) -> Result<T, Failure> {
+    given.ok_or_else(|| Failure::bad_request(format!("subject names no {what}")).at("subject"))
 }

@@ -105,6 +105,67 @@ fn an_administrator_of_the_account_above_resets_with_a_proof_for_it() {
     assert_eq!(shim.error(change("user.reset")).0, "step_up_required");
 }
 
+#[test]
+fn an_administrator_grants_an_exemption_with_a_proof_for_these_very_terms_and_ends_it_with_another() {
+    let mut shim = Shim::start();
+    let mut open = open_request("memory", NOW);
+    open["policy"] = json!({ "exemptions": true, "enforced": true });
+    shim.ok(open);
+    enrol_bob_and_alice(&mut shim);
+    shim.ok(json!({ "op": "user.put", "account": "acme", "user": "export" }));
+    let terms = json!({ "account": "acme", "user": "export", "module": "api_auth", "until": NOW + 86_400,
+        "networks": ["192.0.2.7/32"], "reason": "the nightly export" });
+    let by_proof = |op: &str, terms: &Value, proof: &Value| {
+        let mut request = terms.clone();
+        request["op"] = json!(op);
+        request["proof"] = proof.clone();
+        request
+    };
+    let refused = ("step_up_required".to_owned(), String::new());
+
+    let reference = step_up(&mut shim, "msp", "alice", "grant_exemption", terms.clone());
+    let for_grant = proof(&mut shim, &reference, NOW + 30);
+    let mut wider = terms.clone();
+    wider["networks"] = json!([]);
+    assert_eq!(shim.error(by_proof("exemption.grant", &wider, &for_grant)), refused);
+    let granted = shim.ok(by_proof("exemption.grant", &terms, &for_grant));
+    assert_eq!((&granted["user"], &granted["state"]), (&json!("export"), &json!("live")), "{granted}");
+    assert_eq!(shim.error(by_proof("exemption.grant", &terms, &for_grant)), refused);
+
+    let login = json!({ "op": "login.begin", "account": "acme", "user": "export", "module": "api_auth",
+        "first_factor": { "kind": "api_key" }, "ip": "192.0.2.7" });
+    assert_eq!(shim.ok(login.clone()), json!({ "outcome": "not_required", "reason": "exempted" }));
+
+    shim.ok(json!({ "op": "clock.advance", "seconds": 30 }));
+    let exemption = json!({ "account": "acme", "user": "export", "exemption": granted["exemption"], "reason": "no more" });
+    let reference = step_up(&mut shim, "msp", "alice", "end_exemption", exemption.clone());
+    let for_end = proof(&mut shim, &reference, NOW + 60);
+    shim.ok(by_proof("exemption.end", &exemption, &for_end));
+    assert_eq!(shim.ok(login)["outcome"], "enrolment_required");
+
+    let begin = |purpose: &str, subject: Value| json!({ "op": "step_up.begin", "account": "msp", "user": "alice", "purpose": purpose, "subject": subject });
+    for (changed, value, field) in [
+        ("until", Value::Null, "subject.until"),
+        ("networks", json!(["192.0.2"]), "subject.networks"),
+        ("first_factor", json!("password"), "subject.first_factor"),
+        ("reason", json!(" "), "subject.reason"),
+    ] {
+        let mut terms = terms.clone();
+        terms[changed] = value;
+        assert_eq!(shim.error(begin("grant_exemption", terms)).1, field);
+    }
+    for (purpose, subject) in
+        [("grant_exemption", Value::Null), ("grant_exemption", json!("alice")), ("end_exemption", json!({}))]
+    {
+        let request = begin(purpose, subject);
+        assert_eq!(
+            shim.error(request.clone()),
+            ("bad_request".to_owned(), "subject".to_owned()),
+            "{request}"
+        );
+    }
+}
+
 /// Opens a shim with acme, which has a configuration of Duo, and returns it with how its ops are called.
 fn with_configuration() -> (Shim, impl Fn(&str) -> Value, Value) {
     let mut shim = Shim::open("memory", NOW);
