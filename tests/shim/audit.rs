@@ -1,7 +1,9 @@
 //! The ops of the audit log.
 
 use mfa::UserId;
-use mfa::audit::{AttemptsQuery, AuditLog, Cursor, Event, EventId, Profile, Query, Scope, export, page};
+use mfa::audit::{
+    AttemptsQuery, AuditError, AuditLog, Cursor, Event, EventId, Profile, Query, Scope, export, page,
+};
 use serde_json::{Value, json};
 
 use crate::answer::add;
@@ -32,8 +34,9 @@ impl Node {
         let mut asked = AttemptsQuery::new(account.clone());
         for (field, parameter) in PARAMETERS {
             if let Some(value) = input.get(field) {
-                let at = |failure: Failure| failure.at(input.path(field));
-                asked = asked.parameter(parameter, &plain(input, field, value)?).map_err(|e| at(e.into()))?;
+                let given = plain(input, field, value)?;
+                let at = |error: AuditError| Failure::from(error).on(field);
+                asked = asked.parameter(parameter, &given).map_err(at)?;
             }
         }
         if input.flag("ascending")? {
@@ -67,14 +70,17 @@ impl Node {
         }
         if let Some(rows) = input.optional_whole("page_size")? {
             let limit = usize::try_from(rows).unwrap_or(usize::MAX);
-            query = query.limit(limit).map_err(|error| Failure::from(error).at("page_size"))?;
+            query = query.limit(limit).map_err(|error| Failure::from(error).on("page_size"))?;
         }
         let after = input.optional_text("after")?;
         if let Scope::Account(account) = &scope {
             self.host.check_account(account).await?;
         }
         let log: &dyn AuditLog = &*self.store;
-        let page = page(log, &query, after, &self.cursor_key).await?;
+        let page = page(log, &query, after, &self.cursor_key).await.map_err(|error| match error {
+            AuditError::InvalidCursor => Failure::from(error).on("after"),
+            other => other.into(),
+        })?;
         let events = page.events.iter().map(event_json).collect::<Result<Vec<_>, _>>()?;
         let mut answer = json!({ "events": events });
         add(&mut answer, "next", page.next.as_ref().map(Cursor::as_str));

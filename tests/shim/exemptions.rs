@@ -52,7 +52,7 @@ impl Node {
                 continue;
             }
             let terms = ExemptionTerms::new(module, FirstFactorKind::ApiKey, reason, until);
-            let terms = terms.map_err(|error| Failure::from(error).at("api_account"))?;
+            let terms = terms.map_err(|error| Failure::from(error).on("api_account"))?;
             let by = Authority::host_vouched("mfa-shim", "user.put");
             self.engine.exemption_grant(account, user, &terms, &by).await?;
         }

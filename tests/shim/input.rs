@@ -85,13 +85,13 @@ impl<'a> Input<'a> {
         self.fields.iter()
     }
 
-    /// Reads a text with a library's own parser.
+    /// Reads a text with a library's own parser. What it refuses is at this field, by whatever name it knows it.
     pub(crate) fn parsed<T, E: Into<Failure>>(
         &self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<T, Failure> {
-        parse(self.text(name)?).map_err(|error| error.into().at(self.path(name)))
+        parse(self.text(name)?).map_err(|error| error.into().on(&self.path(name)))
     }
 
     /// As [`Input::parsed`], for a field that may be missing.

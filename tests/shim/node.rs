@@ -147,9 +147,10 @@ fn policy(input: &Input<'_>) -> Result<Policy, Failure> {
         _ => return Err(input.mistyped("preset", "the name of a preset")),
     };
     match input.get("policy") {
-        Some(document) => {
-            policy.with_document(document).map_err(|errors| Failure::from(errors).within("policy"))
-        }
+        Some(document) => policy.with_document(document).map_err(|errors| {
+            let failure = Failure::from(errors);
+            if document.is_object() { failure.within("policy") } else { failure.on("policy") }
+        }),
         None => Ok(policy),
     }
 }

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::node::Node;
-use crate::settings::revision;
+use crate::settings::{refused, revision};
 
 impl Node {
     pub(crate) async fn provider_create(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "provider.create")?);
         let (profile, document) = (profile(input)?, input.required("document")?);
-        let made = self.engine.configuration_create(&owner, profile, document, &authority).await?;
-        self.written(&owner, &made, profile).await
+        let made = self.engine.configuration_create(&owner, profile, document, &authority).await;
+        self.written(&owner, &made.map_err(refused("document", document))?, profile).await
     }
 
     pub(crate) async fn provider_list(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
@@ -35,16 +35,16 @@ impl Node {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "provider.replace")?);
         let (profile, document) = (profile(input)?, input.required("document")?);
         let (at, id) = (revision(input)?, id(input)?);
-        let put = self.engine.configuration_replace(&owner, id, profile, document, at, &authority).await?;
-        self.written(&owner, &put, profile).await
+        let put = self.engine.configuration_replace(&owner, id, profile, document, at, &authority).await;
+        self.written(&owner, &put.map_err(refused("document", document))?, profile).await
     }
 
     pub(crate) async fn provider_patch(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "provider.patch")?);
         let (profile, patch) = (profile(input)?, input.required("patch")?);
         let (at, id) = (revision(input)?, id(input)?);
-        let put = self.engine.configuration_patch(&owner, id, profile, patch, at, &authority).await?;
-        self.written(&owner, &put, profile).await
+        let put = self.engine.configuration_patch(&owner, id, profile, patch, at, &authority).await;
+        self.written(&owner, &put.map_err(refused("patch", patch))?, profile).await
     }
 
     pub(crate) async fn provider_delete(&mut self, input: &Input<'_>) -> Result<Value, Failure> {

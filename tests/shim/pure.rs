@@ -2,7 +2,8 @@
 
 use mfa::audit::{Attempt, EventBuilder, EventId, Kind, MULTI_FACTOR, Outcome, Profile, parse_address};
 use mfa::totp::{
-    Algorithm, Digits, Match, OtpauthUri, Parameters, Period, TotpSecret, Window, code_at, matching_step,
+    Algorithm, Digits, Error, Match, OtpauthUri, Parameters, Period, TotpSecret, Window, code_at,
+    matching_step,
 };
 use mfa::{AccountId, Scope, UserId};
 use serde_json::{Value, json};
@@ -50,7 +51,12 @@ fn totp_check(input: &Input<'_>) -> Result<Value, Failure> {
 
 fn totp_uri(input: &Input<'_>) -> Result<Value, Failure> {
     let (issuer, account) = (input.text("issuer")?, input.text("account")?);
-    let uri = OtpauthUri::new(issuer, account, secret(input)?, parameters(input)?)?;
+    let uri = OtpauthUri::new(issuer, account, secret(input)?, parameters(input)?);
+    let uri = uri.map_err(|error| match error {
+        Error::InvalidIssuer { .. } => Failure::from(error).at("issuer"),
+        Error::InvalidLabel { .. } => Failure::from(error).at("account"),
+        other => other.into(),
+    })?;
     Ok(json!({ "uri": uri.to_uri().expose_secret() }))
 }
 
@@ -76,7 +82,7 @@ fn parameters(input: &Input<'_>) -> Result<Parameters, Failure> {
     let digits = input.optional_whole("digits")?.map(|digits| Digits::new(small(digits)));
     let seconds = |period| Period::from_seconds(u16::try_from(period).unwrap_or(u16::MAX));
     let period = input.optional_whole("period")?.map(seconds);
-    let at = |field: &'static str| move |error: mfa::totp::Error| Failure::from(error).at(field);
+    let at = |field: &'static str| move |error: Error| Failure::from(error).at(field);
     Ok(Parameters::new(
         algorithm.unwrap_or_default(),
         digits.transpose().map_err(at("digits"))?.unwrap_or_default(),
@@ -94,7 +100,7 @@ fn wire_attempt(input: &Input<'_>) -> Result<Value, Failure> {
     let asked = input.object("attempt")?;
     let (id, at) = (asked.parsed("id", str::parse::<EventId>)?, asked.time("timestamp")?);
     let scope = Scope::Account(asked.parsed("account", AccountId::parse)?);
-    let outcome = asked.parsed("status", str::parse::<Outcome>)?;
+    let outcome = status(&asked)?;
     let kind = if outcome == Outcome::Success { Kind::AnswerAccepted } else { Kind::AnswerRejected };
 
     let auth_type = asked.optional_text("auth_type")?.unwrap_or(MULTI_FACTOR).to_owned();
@@ -125,4 +131,11 @@ fn wire_attempt(input: &Input<'_>) -> Result<Value, Failure> {
     let event = event.build(id, [1; 16])?;
     let row = if input.flag("detail")? { profile.detail(&event) } else { profile.summary(&event) };
     Ok(json!({ "value": row }))
+}
+
+/// Reads how an attempt ended: those that are for information alone are none.
+fn status(asked: &Input<'_>) -> Result<Outcome, Failure> {
+    let name = asked.text("status")?;
+    let found = [Outcome::Success, Outcome::Failure].into_iter().find(|outcome| outcome.code() == name);
+    found.ok_or_else(|| asked.mistyped("status", "success or failed"))
 }

@@ -1,7 +1,7 @@
 //! The ops of what accounts set: settings of modules, and policies.
 
 use mfa::settings::{Owner, Resolved, Revision};
-use mfa::{Module, Policy};
+use mfa::{Error, Module, Policy};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
@@ -12,20 +12,20 @@ impl Node {
     pub(crate) async fn settings_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "settings.put")?);
         let document = input.required("document")?;
-        let put = self.engine.settings_put(&owner, document, revision(input)?, &authority).await?;
-        Ok(json!({ "revision": put.to_string() }))
+        let put = self.engine.settings_put(&owner, document, revision(input)?, &authority).await;
+        Ok(json!({ "revision": put.map_err(refused("document", document))?.to_string() }))
     }
 
     pub(crate) async fn settings_patch(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "settings.patch")?);
         let patch = input.required("document")?;
-        let put = self.engine.settings_patch(&owner, patch, revision(input)?, &authority).await?;
-        Ok(json!({ "revision": put.to_string() }))
+        let put = self.engine.settings_patch(&owner, patch, revision(input)?, &authority).await;
+        Ok(json!({ "revision": put.map_err(refused("document", patch))?.to_string() }))
     }
 
     pub(crate) async fn settings_get(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let Some(stored) = self.engine.settings(&input.scope()?).await? else {
-            return Err(mfa::Error::NoDocument.into());
+            return Err(Error::NoDocument.into());
         };
         Ok(json!({ "document": stored.document.to_json(), "revision": stored.revision.to_string() }))
     }
@@ -61,8 +61,8 @@ impl Node {
     pub(crate) async fn policy_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (owner, authority) = (self.owner(input).await?, self.authority(input, "policy.put")?);
         let document = input.required("document")?;
-        let put = self.engine.policy_put(&owner, document, revision(input)?, &authority).await?;
-        Ok(json!({ "revision": put.to_string() }))
+        let put = self.engine.policy_put(&owner, document, revision(input)?, &authority).await;
+        Ok(json!({ "revision": put.map_err(refused("document", document))?.to_string() }))
     }
 
     pub(crate) async fn policy_resolve(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
@@ -86,6 +86,14 @@ impl Node {
 
 pub(crate) fn revision(input: &Input<'_>) -> Result<Option<Revision>, Failure> {
     input.optional_parsed("revision", str::parse)
+}
+
+/// Names the field of the request where its document is no object, for which the library has names of its own.
+pub(crate) fn refused(field: &str, document: &Value) -> impl FnOnce(Error) -> Failure {
+    move |error| match error {
+        Error::InvalidDocument(_) if !document.is_object() => Failure::from(error).on(field),
+        other => other.into(),
+    }
 }
 
 fn shown<T>(resolved: &Resolved<T>, show: impl Fn(&T) -> Value) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::process::{Shim, error_of};
+use super::process::{Shim, error_of, open_request};
 
 const MIB: usize = 1 << 20;
 
@@ -95,6 +95,70 @@ fn an_unknown_op_a_missing_field_and_a_mistyped_one_are_named() {
 }
 
 #[test]
+fn a_field_at_fault_is_named_by_its_path_in_the_request() {
+    let mut shim = Shim::open("memory", 1_700_000_010);
+    shim.ok(json!({ "op": "account.put", "account": "acme" }));
+    let mut open = open_request("memory", 1_700_000_010);
+    open["policy"] = json!([]);
+    assert_eq!(Shim::start().error(open), ("type".to_owned(), "policy".to_owned()));
+
+    let attempt = |field: &str, value: Value| {
+        let mut attempt = json!({ "id": "201702-09a979346eff06746e445a8cc1e574c4", "account": "acme",
+            "timestamp": 1_487_814_038, "status": "failed", "message": "unauthorized" });
+        attempt[field] = value;
+        json!({ "op": "wire.attempt", "profile": "seed2017", "attempt": attempt })
+    };
+    for (field, value) in [
+        ("status", json!("info")),
+        ("status", json!("Failed")),
+        ("ip", json!("10.1.0")),
+        ("id", json!("201713-09a979346eff06746e445a8cc1e574c4")),
+        ("user", json!("bob ")),
+    ] {
+        let request = attempt(field, value);
+        assert_eq!(shim.error(request.clone()).1, format!("attempt.{field}"), "{request}");
+    }
+    for op in ["settings.put", "settings.patch", "policy.put", "provider.create"] {
+        for document in [json!([]), json!("{}"), json!(7)] {
+            let request = json!({ "op": op, "account": "acme", "profile": "seed2017", "document": document });
+            assert_eq!(shim.error(request.clone()), ("type".to_owned(), "document".to_owned()), "{request}");
+        }
+    }
+    let duo = json!({ "provider_name": "duo", "settings": {} });
+    let made = json!({ "op": "provider.create", "account": "acme", "profile": "seed2017", "document": duo });
+    let id = shim.ok(made)["data"]["id"].take();
+    for (op, field) in [("provider.replace", "document"), ("provider.patch", "patch")] {
+        let mut request = json!({ "op": op, "account": "acme", "profile": "seed2017", "config_id": id });
+        request[field] = json!([]);
+        assert_eq!(shim.error(request), ("type".to_owned(), field.to_owned()));
+    }
+    let secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    let uri = |issuer: &str, account: &str| json!({ "op": "totp.uri", "issuer": issuer, "account": account, "secret": secret });
+    let put = |field: &str, value: &str| {
+        let mut put = json!({ "op": "user.put", "account": "acme", "user": "bob" });
+        put[field] = json!(value);
+        put
+    };
+    for (request, field) in [
+        (json!({ "op": "audit.events", "account": "acme", "page_size": 0 }), "page_size"),
+        (json!({ "op": "audit.events", "account": "acme", "after": "x" }), "after"),
+        (
+            json!({ "op": "audit.attempts", "account": "acme", "profile": "kazoo4", "start_key": "x" }),
+            "start_key",
+        ),
+        (put("api_account", ""), "api_account"),
+        (put("mobile", "+0151234567"), "mobile"),
+        (uri("", "bob"), "issuer"),
+        (uri("Example:Ltd", "bob"), "issuer"),
+        (uri("Example", ""), "account"),
+    ] {
+        assert_eq!(shim.error(request.clone()).1, field, "{request}");
+    }
+    assert_eq!(shim.error(put("mobile", "+123456")).1, "mobile");
+    shim.ok(put("mobile", "+1234567"));
+}
+
+#[test]
 fn values_that_a_library_refuses_keep_its_code() {
     let mut shim = Shim::open("memory", 1_700_000_010);
     shim.ok(json!({ "op": "account.put", "account": "acme" }));
@@ -110,7 +174,7 @@ fn values_that_a_library_refuses_keep_its_code() {
         (json!({ "op": "account.put", "account": "b", "parent": "nobody" }), "unknown_user", "parent"),
         (json!({ "op": "user.put", "account": "umbrella", "user": "bob" }), "unknown_user", ""),
         (json!({ "op": "audit.events", "account": "~system" }), "invalid_account_id", "account"),
-        (json!({ "op": "audit.events", "account": "acme", "page_size": 0 }), "invalid", "limit"),
+        (json!({ "op": "audit.events", "account": "acme", "page_size": 0 }), "invalid", "page_size"),
         (json!({ "op": "audit.attempts", "account": "umbrella", "profile": "kazoo4" }), "unknown_user", ""),
         (json!({ "op": "time.gregorian", "unix": u64::MAX }), "time_out_of_range", "unix"),
     ];
