@@ -10,8 +10,8 @@ use mfa::recovery::Recovery;
 use mfa::settings::Modules;
 use mfa::totp::Totp;
 use mfa::{
-    AccountId, Directory, Engine, EngineBuilder, KeyId, KeyRing, Module, Policy, Runtime, SecretBytes,
-    Subject, Timestamp, Transport, UserId,
+    AccountId, Directory, Engine, EngineBuilder, KeyId, KeyRing, Module, Policy, ProviderName, Runtime,
+    SecretBytes, Subject, Timestamp, Transport, UserId,
 };
 use serde_json::{Value, json};
 
@@ -27,6 +27,8 @@ use crate::store::{self, Opened, TestStore};
 
 /// What authenticator apps show as the issuer.
 const ISSUER: &str = "mfa-shim";
+/// The provider whose configuration of the system is used by modules that name none.
+pub(crate) const DEFAULT_PROVIDER: &str = "duo";
 /// How often in an hour each user is let in while Duo is gone, under `danger_fail_open`.
 const FAIL_OPEN: u8 = 2;
 /// The danger that every engine of the shim has.
@@ -78,6 +80,7 @@ impl Node {
         let engine = Engine::builder(store.clone(), host.clone(), ring.clone(), clock)
             .policy(policy)
             .modules(modules(input)?)
+            .default_provider(ProviderName::parse(DEFAULT_PROVIDER)?)
             .provider(Totp::new(ISSUER)?)
             .provider(Recovery::new(ISSUER)?)
             .transport(transport)

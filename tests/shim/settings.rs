@@ -1,12 +1,12 @@
 //! The ops of what accounts set: settings of modules, and policies.
 
-use mfa::settings::{Owner, Resolved, Revision};
+use mfa::settings::{Effective, Origin, Owner, Resolved, Revision};
 use mfa::{Error, Module, Policy};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::input::Input;
-use crate::node::Node;
+use crate::node::{DEFAULT_PROVIDER, Node};
 
 impl Node {
     pub(crate) async fn settings_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
@@ -55,7 +55,23 @@ impl Node {
                 "include_subaccounts": shown(&found.include_subaccounts, |value| json!(value)),
             },
             "applies": found.applies,
+            "provider": self.provider(&found).await?,
         }))
+    }
+
+    /// Returns of which provider the configuration is that a module names, with whose it is; without one the system's
+    /// default.
+    async fn provider(&self, of: &Effective) -> Result<Value, Failure> {
+        let owner = of.account_id.value.clone().map_or(Origin::System, Origin::Account);
+        // Of an id without an owner the module names nothing, unless the system's document gives it.
+        let is_named = owner != Origin::System || of.configuration_id.origin == Origin::System;
+        let (Some(id), true, Some(scope)) = (of.configuration_id.value, is_named, owner.scope()) else {
+            return Ok(json!({ "value": DEFAULT_PROVIDER, "origin": "system" }));
+        };
+        let all = self.engine.configurations(&scope).await?;
+        let named = all.iter().find(|configuration| configuration.id == id);
+        let provider = named.map(|configuration| configuration.provider.as_str());
+        Ok(json!({ "value": provider, "origin": owner.to_string() }))
     }
 
     pub(crate) async fn policy_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {

@@ -233,6 +233,61 @@ fn a_malformed_request_for_a_configuration_uses_up_none_of_the_days_answers() {
     assert_eq!(shim.ok(about("provider.get"))["data"]["settings"], json!({ "secret_key": "s" }));
 }
 
+/// Opens a shim in which modules decide, with acme below root.
+fn with_modules(preset: &str) -> Shim {
+    let mut shim = Shim::start();
+    let mut open = open_request("memory", NOW);
+    open["preset"] = json!(preset);
+    shim.ok(open);
+    for (account, parent) in [("root", Value::Null), ("acme", json!("root"))] {
+        shim.ok(json!({ "op": "account.put", "account": account, "parent": parent }));
+    }
+    shim.ok(json!({ "op": "user.put", "account": "acme", "user": "bob" }));
+    shim
+}
+
+fn provider_of_module(shim: &mut Shim) -> Value {
+    shim.ok(json!({ "op": "settings.resolve", "account": "acme", "module": "user_auth" }))["provider"].take()
+}
+
+fn begun(shim: &mut Shim) -> Value {
+    shim.ok(json!({ "op": "login.begin", "account": "acme", "user": "bob", "module": "user_auth" }))
+}
+
+/// Makes a configuration of `totp`, and has the module of everybody below `owner` ask for it.
+fn ask_for_totp(shim: &mut Shim, owner: &str, account_id: Value) -> Value {
+    let id = shim.ok(json!({ "op": "provider.create", "account": owner, "profile": "seed2017",
+        "document": { "provider_name": "totp" } }))["data"]["id"]
+        .take();
+    let mut named = json!({ "enabled": true, "include_subaccounts": true, "configuration_id": id });
+    if !account_id.is_null() {
+        named["account_id"] = account_id;
+    }
+    shim.ok(json!({ "op": "settings.put", "account": owner,
+        "document": { "auth_modules": { "user_auth": { "multi_factor": named } } } }));
+    id
+}
+
+#[test]
+fn a_module_names_the_provider_that_its_logins_use() {
+    let mut shim = with_modules("kazoo");
+    assert_eq!(provider_of_module(&mut shim), json!({ "value": "duo", "origin": "system" }));
+    let id = ask_for_totp(&mut shim, "root", json!("root"));
+    assert_eq!(provider_of_module(&mut shim), json!({ "value": "totp", "origin": "root" }));
+    assert_eq!(begun(&mut shim)["offered"], json!(["totp"]));
+    shim.ok(json!({ "op": "provider.delete", "account": "root", "config_id": id }));
+    assert_eq!(provider_of_module(&mut shim), json!({ "value": null, "origin": "root" }));
+    assert_eq!(begun(&mut shim)["outcome"], "denied");
+
+    // Documents that hold whole need not say whose the configuration is.
+    for (owner, origin) in [("system", "system"), ("root", "root")] {
+        let mut shim = with_modules("kazoo_2017");
+        ask_for_totp(&mut shim, owner, Value::Null);
+        assert_eq!(provider_of_module(&mut shim), json!({ "value": "totp", "origin": origin }));
+        assert_eq!(begun(&mut shim)["offered"], json!(["totp"]));
+    }
+}
+
 #[test]
 fn an_older_copy_of_the_file_and_a_changed_event_are_found() {
     let file = file();
