@@ -25,6 +25,10 @@ impl Shim {
             }
         };
         let id = request.get("id").cloned().unwrap_or_default();
+        if !comes_back_as_it_is(&id) {
+            let message = "the numbers of an id must be whole and have 64 bits at most";
+            return error(&Value::Null, &Failure::bad_request(message).at("id"));
+        }
         match self.serve(&Input::new(&request)).await {
             Ok(answer) => json!({ "id": id, "ok": answer }),
             Err(failure) => error(&id, &failure),
@@ -149,6 +153,16 @@ engine_ops! {
 /// Answers a line past the limit.
 pub(crate) fn too_long() -> Value {
     error(&Value::Null, &Failure::bad_request(format!("the line is longer than {MAX_LINE_BYTES} bytes")))
+}
+
+/// Any other number was rounded, or is written in another way, when it comes back.
+fn comes_back_as_it_is(id: &Value) -> bool {
+    match id {
+        Value::Number(number) => number.is_u64() || number.is_i64(),
+        Value::Array(items) => items.iter().all(comes_back_as_it_is),
+        Value::Object(fields) => fields.values().all(comes_back_as_it_is),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
 }
 
 fn error(id: &Value, failure: &Failure) -> Value {

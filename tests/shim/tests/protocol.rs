@@ -95,6 +95,25 @@ fn an_unknown_op_a_missing_field_and_a_mistyped_one_are_named() {
 }
 
 #[test]
+fn an_id_that_would_come_back_as_another_is_refused() {
+    let mut shim = Shim::start();
+    let mut reply_to =
+        |id: &str| shim.line(format!(r#"{{"id":{id},"op":"time.gregorian","unix":0}}"#).as_bytes());
+    for id in ["18446744073709551616", "-9223372036854775809", "[{\"a\":18446744073709551616}]", "1.5", "1e3"]
+    {
+        let reply = reply_to(id);
+        assert_eq!((error_of(&reply), &reply["id"]), (bad_request("id"), &Value::Null), "{id}");
+    }
+    for id in
+        ["18446744073709551615", "-9223372036854775808", "[{\"a\":0}]", "\"18446744073709551616\"", "true"]
+    {
+        let reply = reply_to(id);
+        assert!(reply.get("ok").is_some(), "{reply}");
+        assert_eq!(reply["id"].to_string(), id);
+    }
+}
+
+#[test]
 fn a_field_at_fault_is_named_by_its_path_in_the_request() {
     let mut shim = Shim::open("memory", 1_700_000_010);
     shim.ok(json!({ "op": "account.put", "account": "acme" }));
