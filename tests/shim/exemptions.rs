@@ -37,22 +37,28 @@ impl Node {
         Ok(json!({ "exemptions": report.iter().map(shown).collect::<Vec<_>>() }))
     }
 
-    /// Exempts the programs of a user whose row says that it is an API account, unless they are.
-    pub(crate) async fn api_account(&self, subject: &Subject, reason: &str) -> Result<(), Failure> {
+    /// States the exemptions of the programs of a user whose row says that it is an API account.
+    pub(crate) fn terms_of_api_account(&self, reason: &str) -> Result<Vec<ExemptionTerms>, Failure> {
+        let until = self.now().plus(YEAR);
+        let terms = API_MODULES.into_iter().map(|name| {
+            let terms = ExemptionTerms::new(Module::parse(name)?, FirstFactorKind::ApiKey, reason, until);
+            terms.map_err(|error| Failure::from(error).on("api_account"))
+        });
+        terms.collect()
+    }
+
+    /// Exempts the programs of a user, those that are not exempt.
+    pub(crate) async fn exempt(&self, subject: &Subject, all: Vec<ExemptionTerms>) -> Result<(), Failure> {
         let (account, user) = (subject.account(), subject.user());
-        let there = self.engine.exemptions(account).await?;
-        for name in API_MODULES {
-            let (module, until) = (Module::parse(name)?, self.now().plus(YEAR));
-            let counts = |exemption: &&Exemption| {
+        for terms in all {
+            let counts = |exemption: &Exemption| {
                 exemption.user == *user
                     && exemption.state == ExemptionState::Live
-                    && *exemption.terms.module() == module
+                    && exemption.terms.module() == terms.module()
             };
-            if there.iter().any(|exemption| counts(&exemption)) {
+            if self.engine.exemptions(account).await?.iter().any(counts) {
                 continue;
             }
-            let terms = ExemptionTerms::new(module, FirstFactorKind::ApiKey, reason, until);
-            let terms = terms.map_err(|error| Failure::from(error).on("api_account"))?;
             let by = Authority::host_vouched("mfa-shim", "user.put");
             self.engine.exemption_grant(account, user, &terms, &by).await?;
         }

@@ -67,7 +67,8 @@ impl Node {
 
     pub(crate) async fn user_put(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let (account, user) = (input.account()?, input.user()?);
-        let api_account = input.optional_text("api_account")?;
+        let reason = input.optional_text("api_account")?;
+        let exemptions = reason.map(|reason| self.terms_of_api_account(reason)).transpose()?;
         input.flag("email_deliverable")?;
         let rank = input.optional_whole("rank")?.unwrap_or(0);
         let rank = u8::try_from(rank).map_err(|_| input.mistyped("rank", "a whole number from 0 to 255"))?;
@@ -81,9 +82,7 @@ impl Node {
             subject = subject.with_generation(generation)?;
         }
         self.host.put_user(&subject).await?;
-        if let Some(reason) = api_account {
-            self.api_account(&subject, reason).await?;
-        }
+        self.exempt(&subject, exemptions.unwrap_or_default()).await?;
         Ok(json!({}))
     }
 }

@@ -173,6 +173,8 @@ fn a_field_at_fault_is_named_by_its_path_in_the_request() {
     ] {
         assert_eq!(shim.error(request.clone()).1, field, "{request}");
     }
+    let nobody = json!({ "op": "login.begin", "account": "acme", "user": "bob", "module": "user_auth" });
+    assert_eq!(shim.error(nobody).0, "unknown_user");
     assert_eq!(shim.error(put("mobile", "+123456")).1, "mobile");
     shim.ok(put("mobile", "+1234567"));
 }
