@@ -9,6 +9,7 @@ use mfa_testkit::authenticator::SoftAuthenticator;
 use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::probe::failures_today;
 use mfa_tests::{host, on_stores, totp};
+use serde_json::json;
 
 const MALFORMED: [&str; 14] = [
     "",
@@ -143,6 +144,26 @@ on_stores! {
         let confirmed = world.engine.enrol_confirm(&begun.reference, &right).await.unwrap();
         assert!(matches!(confirmed, EnrolConfirm::Rejected(r) if r.reason == Reason::Exhausted));
         assert_eq!(world.events_of(Kind::EnrolmentRejected).await.len(), 2);
+    }
+}
+
+on_stores! {
+    // Else an app that is to be moved here is enrolled with a secret that it does not have.
+    async fn s33_what_is_chosen_in_another_form_is_refused_by_name_and_never_left_out(world) {
+        let bob = world.add("bob").await;
+        for (choice, field) in [
+            (json!({"secret": 5}), "choice.secret"),
+            (json!({"uri": ["otpauth://totp/x"]}), "choice.uri"),
+            (json!({"algorithm": {}}), "choice.algorithm"),
+            (json!("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), "choice"),
+            (json!([]), "choice"),
+        ] {
+            let (account, user) = (bob.account(), bob.user());
+            let refused = world.engine.enrol_begin(account, user, &totp(), &Choice::new(choice.clone()), &host()).await;
+            let mfa::Error::Invalid(error) = refused.unwrap_err() else { panic!("{choice}") };
+            assert_eq!((&*error.field, error.code), (field, "type"), "{choice}");
+        }
+        assert!(world.engine.methods(bob.account(), bob.user()).await.unwrap().is_empty());
     }
 }
 

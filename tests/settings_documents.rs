@@ -376,7 +376,7 @@ on_stores! {
 
     async fn no_change_hides_behind_others_of_the_same_document(world) {
         let names: Vec<_> = (0..12).map(|n| format!("module_{n:02}")).collect();
-        let modules = names.iter().fold(Modules::new(), |all, name| all.with(mfa::Module::parse(name).unwrap()));
+        let modules = names.iter().fold(Modules::new(), |all, name| all.with(Module::parse(name).unwrap()));
         let engine = world.node().modules(modules).build().await.unwrap();
         let acme = Owner::Account(acme().into());
         let all = |fields: Value| {

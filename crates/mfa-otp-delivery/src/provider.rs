@@ -9,9 +9,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use mfa_core::{
-    Answer, AnswerKind, Charge, Choice, Contact, Cx, Descriptor, Effect, EffectKind, FieldError, Held,
-    KeyedHash, LinkAct, LinkEvent, Message, NotDelivered, Provider, ProviderError, ProviderName, Purpose,
-    Reason, SecretText, Step, StepEvent, StepOf, Then,
+    Answer, AnswerKind, Charge, Contact, Cx, Descriptor, Effect, EffectKind, FieldError, Held, KeyedHash,
+    LinkAct, LinkEvent, Message, NotDelivered, Provider, ProviderError, ProviderName, Purpose, Reason,
+    SecretText, Step, StepEvent, StepOf, Then,
 };
 use serde_json::{Value, json};
 
@@ -127,13 +127,16 @@ impl Provider for Delivered {
         let settings = Settings::read(cx.settings).map_err(|_| ProviderError::Inappropriate)?;
         let (address, begins) = match (held.secret, &event) {
             (Some(address), _) => (address, false),
-            (None, StepEvent::Begin(choice)) => match self.chosen(cx.contacts, choice) {
-                Some(address) => (address, true),
-                None if self.is_unverified(cx.contacts, choice) => {
-                    return Err(ProviderError::Invalid(unverified()));
+            (None, StepEvent::Begin(choice)) => {
+                let named = choice.text("address")?;
+                match self.chosen(cx.contacts, named) {
+                    Some(address) => (address, true),
+                    None if self.is_unverified(cx.contacts, named) => {
+                        return Err(ProviderError::Invalid(unverified()));
+                    }
+                    None => return Ok(Step::then(Then::Reject(Reason::NotOffered))),
                 }
-                None => return Ok(Step::then(Then::Reject(Reason::NotOffered))),
-            },
+            }
             (None, _) => return Err(ProviderError::Inappropriate),
         };
         let mut sending = Sending { of: self, settings: &settings, address: &address, cx };
@@ -169,17 +172,15 @@ fn unverified() -> FieldError {
 
 impl Delivered {
     /// Finds the contact that an enrolment is for: the one that was named, or the first verified one.
-    fn chosen(&self, contacts: &[Contact], choice: &Choice) -> Option<Address> {
+    fn chosen(&self, contacts: &[Contact], named: Option<&str>) -> Option<Address> {
         let of_medium = contacts.iter().filter(|contact| contact.is_verified());
         let canonical = of_medium.filter_map(|contact| self.canonical(contact));
-        let named = choice.text("address");
         let mut fits = canonical.filter(|address| named.is_none_or(|named| named == address.expose_secret()));
         fits.next().map(Address::new)
     }
 
     /// Returns whether an enrolment could be for a contact, if that were verified.
-    fn is_unverified(&self, contacts: &[Contact], choice: &Choice) -> bool {
-        let named = choice.text("address");
+    fn is_unverified(&self, contacts: &[Contact], named: Option<&str>) -> bool {
         let mut canonical = contacts.iter().filter_map(|contact| self.canonical(contact));
         canonical.any(|address| named.is_none_or(|named| named == address.expose_secret()))
     }

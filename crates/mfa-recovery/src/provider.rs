@@ -183,7 +183,7 @@ enum Chosen {
 impl Chosen {
     fn of(choice: &Choice) -> Result<Self, ProviderError> {
         let given = |name: &str| choice.field(name).filter(|value| !value.is_null());
-        let form = given("form").map(|form| form.as_str().unwrap_or_default().parse());
+        let form = choice.text("form")?.map(str::parse);
         let form = form.transpose().map_err(|e| invalid("choice.form", &e))?.unwrap_or(Form::Codes);
         let count = given("count").map(|count| {
             let count = count.as_u64().and_then(|count| u8::try_from(count).ok());

@@ -95,21 +95,26 @@ impl Totp {
 
     /// Returns the secret and parameters that a choice imports, or new ones.
     fn chosen(&self, cx: &mut Cx<'_>, choice: &Choice) -> Result<(TotpSecret, Parameters), ProviderError> {
-        if let Some(uri) = choice.text("uri") {
+        if let Some(uri) = choice.text("uri")? {
             let uri = OtpauthUri::parse(uri).map_err(|e| invalid(&e))?;
             let parameters = uri.parameters();
             return Ok((uri.into_secret(), parameters));
         }
-        let parameters = self.chosen_parameters(choice).map_err(|e| invalid(&e))?;
-        let secret = match choice.text("secret") {
+        let parameters = self.chosen_parameters(choice)?;
+        let secret = match choice.text("secret")? {
             Some(text) => TotpSecret::from_base32(text).map_err(|e| invalid(&e))?,
             None => TotpSecret::from_entropy(cx.entropy.take()?),
         };
         Ok((secret, parameters))
     }
 
-    fn chosen_parameters(&self, choice: &Choice) -> Result<Parameters, Error> {
-        let algorithm = choice.text("algorithm").map(str::parse::<Algorithm>).transpose()?;
+    fn chosen_parameters(&self, choice: &Choice) -> Result<Parameters, ProviderError> {
+        let algorithm = choice.text("algorithm")?;
+        self.parameters_of(algorithm, choice).map_err(|error| invalid(&error))
+    }
+
+    fn parameters_of(&self, algorithm: Option<&str>, choice: &Choice) -> Result<Parameters, Error> {
+        let algorithm = algorithm.map(str::parse::<Algorithm>).transpose()?;
         let number = |name: &str| choice.field(name).filter(|value| !value.is_null());
         let digits = number("digits").map(|n| n.as_u64().and_then(|n| u8::try_from(n).ok()).unwrap_or(0));
         let period = number("period").map(|n| n.as_u64().and_then(|n| u16::try_from(n).ok()).unwrap_or(0));

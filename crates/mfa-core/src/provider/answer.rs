@@ -4,7 +4,8 @@ use core::fmt;
 
 use serde_json::Value;
 
-use crate::SecretText;
+use super::ProviderError;
+use crate::{FieldError, SecretText};
 
 /// The longest text of an answer, in bytes; longer text is malformed.
 const MAX_ANSWER_BYTES: usize = 4096;
@@ -118,10 +119,22 @@ impl Choice {
         Self(document)
     }
 
-    /// Returns a text field.
-    #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(Value::as_str)
+    /// Returns a text field; `None` where it is not there, or `null`.
+    ///
+    /// # Errors
+    /// [`ProviderError::Invalid`] of code `type` if it is something else, or if the choice is no object: what was chosen
+    /// is not left out in silence.
+    pub fn text(&self, name: &str) -> Result<Option<&str>, ProviderError> {
+        let wrong = |field: String, problem| ProviderError::Invalid(FieldError::new(field, "type", problem));
+        match &self.0 {
+            Value::Null => Ok(None),
+            Value::Object(fields) => match fields.get(name) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::String(text)) => Ok(Some(text)),
+                Some(_) => Err(wrong(format!("choice.{name}"), "must be a string")),
+            },
+            _ => Err(wrong("choice".to_owned(), "must be an object")),
+        }
     }
 
     /// Returns a field.

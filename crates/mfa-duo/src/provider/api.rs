@@ -89,7 +89,10 @@ impl Asking<'_, '_, '_> {
     /// Asks the user in the way that was chosen, of those that Duo named.
     fn start(&mut self, choice: &Choice) -> Result<DuoStep, ProviderError> {
         let Some(user) = self.user() else { return Ok(unknown()) };
-        let (kind, device) = (choice.text("factor").unwrap_or("push"), choice.text("device"));
+        let (Ok(kind), Ok(device)) = (choice.text("factor"), choice.text("device")) else {
+            return Ok(self.refuse(Reason::NotOffered));
+        };
+        let kind = kind.unwrap_or("push");
         let offered = self.kept.offers.iter().find(|(of, id)| of == kind && device.is_none_or(|d| d == id));
         let device = offered.and_then(|(_, device)| DeviceId::parse(device).ok());
         let Some(device) = device else { return Ok(self.refuse(Reason::NotOffered)) };
