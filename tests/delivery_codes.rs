@@ -142,6 +142,25 @@ on_stores! {
         assert_eq!(refused(answer(&mailed, &other, &other_code).await).reason, Reason::Expired);
     }
 
+    async fn a_challenge_says_when_anything_happened_to_it_last(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        let challenge = mailed.begin(&bob).await;
+        let code = mailed.code();
+        let status = async || mailed.engine.status(bob.account(), challenge.id).await.unwrap().unwrap();
+        world.clock.advance(Duration::from_secs(10));
+        assert_eq!(refused(answer(&mailed, &challenge, &another(&code)).await).reason, Reason::WrongCode);
+        let told = status().await;
+        assert_eq!((told.verify_attempts, told.updated_at), (1, world.now()));
+        world.clock.advance(Duration::from_secs(30));
+        let again = mailed.engine.resend(&challenge.reference).await.unwrap();
+        assert!(matches!(again, Changed::Done(_)), "{again:?}");
+        let told = status().await;
+        assert_eq!((told.send_attempts, told.updated_at), (2, world.now()));
+        assert!(told.created_at < told.updated_at);
+    }
+
     async fn no_message_promises_more_than_is_left_of_its_challenge(world) {
         // Ten minutes are set for codes, and a challenge has five.
         let mailed = Mailed::new(&world, json!({"ttl_s": 600})).await;

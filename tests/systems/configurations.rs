@@ -423,6 +423,25 @@ on_duo! {
         assert!(matches!(site.log_in(&bob).await, Verify::Verified(_)));
     }
 
+    [memory, sqlite] async fn b16_each_of_several_reasons_in_one_minute_is_a_row(world) {
+        let site = bare(world).await;
+        let bob = site.add("bob").await;
+        let id = asks_by_own(&site).await;
+        site.enrol(&bob).await;
+        patch(&site, &own(), id, json!({"enabled": false})).await;
+        denied(&site, &bob).await;
+        site.engine.configuration_delete(&own(), id, None, &host()).await.unwrap();
+        // The same again is the same row.
+        for _ in 0..2 {
+            let begun = site.engine.begin(login(&bob)).await.unwrap();
+            assert!(matches!(begun, Begin::Denied(_)), "{begun:?}");
+        }
+        let events = site.world.events_of(Kind::LoginDenied).await;
+        let mut told: Vec<_> = events.iter().map(|event| &*event.attempt().unwrap().message).collect();
+        told.sort_unstable();
+        assert_eq!(told, ["no multi factor authentication provider is configured", "provider duo is disabled"]);
+    }
+
     [memory, sqlite] async fn b16_one_that_is_disabled_while_a_challenge_is_open_ends_it(world) {
         let site = bare(world).await;
         let bob = site.add("bob").await;

@@ -41,15 +41,16 @@ impl Contact {
         Ok(Self { channel: Channel::Email, address, verified: false })
     }
 
-    /// Takes a telephone number in the form of E.164: `+` and 7 to 15 digits. Not verified yet.
+    /// Takes a telephone number in the form of E.164: `+` and 7 to 15 digits, the first no zero. Not verified yet.
     ///
     /// # Errors
     /// [`FieldError`] for any other form.
     pub fn phone(number: impl Into<String>) -> Result<Self, FieldError> {
         let number = checked("contact.phone", number.into())?;
         let digits = number.expose_secret().strip_prefix('+').unwrap_or_default();
-        if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            let problem = "must be + and 7 to 15 digits (E.164)";
+        let is_number = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if !is_number || digits.starts_with('0') {
+            let problem = "must be + and 7 to 15 digits, the first no zero (E.164)";
             return Err(FieldError::new("contact.phone", "invalid", problem));
         }
         Ok(Self { channel: Channel::Phone, address: number, verified: false })

@@ -1,6 +1,7 @@
 //! Begin: what a login needs, and the challenge if it needs one.
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use audit_model::{EventBuilder, Kind, Outcome, Timestamp};
@@ -189,12 +190,17 @@ impl Beginning<'_> {
             Verdict::Denied(denied) => {
                 let code = denied.reason.code();
                 let mut event = self.event(Kind::LoginDenied, Outcome::Failure).reason(code);
+                let mut alike = Cow::Borrowed(code);
                 if denied.reason == DeniedReason::ModuleDisabled {
                     event = self.rules.disabled(event, &self.login.module);
                 } else if denied.reason == DeniedReason::Unavailable && self.rules.asks_in_vain() {
                     event = self.rules.rejected(event, Reason::Unavailable, &self.login.module);
+                    // Each of the sentences that say why is told.
+                    if let Some(why) = self.rules.documents.unusable() {
+                        alike = format!("{code} {why}").into();
+                    }
                 }
-                self.merged(event, code);
+                self.merged(event, &alike);
                 Begin::Denied(*denied)
             }
             // A challenge needs the record it was decided from, a ticket its draw; without them nothing is given.

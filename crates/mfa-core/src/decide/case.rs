@@ -308,6 +308,10 @@ impl<'a> Case<'a> {
         } else {
             plan.events(events);
         }
+        if self.challenge.changed {
+            let challenge = &mut self.challenge.value;
+            challenge.updated_at = challenge.updated_at.max(self.at);
+        }
         let gone_at = self.challenge.value.gone_at();
         hold(&mut plan, *self.challenge, Some(gone_at), grants)?;
         hold(&mut plan, self.login, None, grants)?;
