@@ -210,11 +210,6 @@ fn contacts(input: &Input<'_>) -> Result<Vec<Contact>, Failure> {
         let Some(address) = input.optional_text(field)? else { continue };
         let contact = if field == "email" { Contact::email(address) } else { Contact::phone(address) };
         let contact = contact.map_err(|error| Failure::from(error).on(field))?;
-        // No country code begins with a zero, which a contact alone does not look at.
-        if address.starts_with("+0") {
-            let message = "mobile must be +, a digit from 1 to 9, and 6 to 14 more (E.164)";
-            return Err(Failure::new("invalid", message).at(field));
-        }
         contacts.push(if is_verified { contact.verified() } else { contact });
     }
     Ok(contacts)
