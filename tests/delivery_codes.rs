@@ -142,6 +142,47 @@ on_stores! {
         assert_eq!(refused(answer(&mailed, &other, &other_code).await).reason, Reason::Expired);
     }
 
+    async fn whom_nobody_asked_is_asked_by_the_channel_that_comes_first(world) {
+        let inbox = Inbox::new();
+        let on = async |policy: mfa::Policy| {
+            let node = Mailed::node(&world, &inbox, Delivered::email(texts()).unwrap(), Value::Null).policy(policy);
+            Mailed { engine: node.build().await.unwrap(), inbox: inbox.clone() }
+        };
+        let by = |order: &str| {
+            let document = json!({"offered": ["email", "sms"], "channel_order": order});
+            mfa::Policy::recommended().with_document(&document).unwrap()
+        };
+        let mailed = on(by("as_enrolled")).await;
+        let (bob, ann) = (mailed.add(&world, "bob").await, mailed.add(&world, "ann").await);
+        for (user, methods) in [(&bob, ["email", "sms"]), (&ann, ["sms", "email"])] {
+            for by in methods {
+                mailed.enrol(&world, user, by).await;
+            }
+        }
+        let first = async |policy: mfa::Policy, user: &mfa::Subject| {
+            world.clock.advance(Duration::from_secs(3600));
+            let mailed = on(policy).await;
+            let challenge = mailed.begin(user).await;
+            // One message, by that channel alone.
+            let to = mailed.message().to;
+            assert_eq!(to.starts_with('+'), challenge.method.provider.as_str() == "sms", "{to}");
+            challenge.method.provider.as_str().to_owned()
+        };
+        for (policy, of_bob, of_ann) in [
+            (by("as_enrolled"), "email", "sms"),
+            (by("phone_first"), "sms", "sms"),
+            (by("email_first"), "email", "email"),
+            (mfa::Policy::total_uptime(), "sms", "sms"),
+        ] {
+            assert_eq!(first(policy.clone(), &bob).await, of_bob);
+            assert_eq!(first(policy, &ann).await, of_ann);
+        }
+        assert_eq!(mfa::Policy::kount().channel_order(), mfa::ChannelOrder::EmailFirst);
+        // The user's own choice comes before it.
+        mailed.engine.method_prefer(bob.account(), bob.user(), &method("email"), &mfa_tests::host()).await.unwrap();
+        assert_eq!(first(by("phone_first"), &bob).await, "email");
+    }
+
     async fn a_challenge_says_when_anything_happened_to_it_last(world) {
         let mailed = Mailed::new(&world, Value::Null).await;
         let bob = mailed.add(&world, "bob").await;

@@ -270,7 +270,7 @@ on_stores! {
         let methods = company.engine.methods(bob.account(), bob.user()).await.unwrap();
         assert!(methods.iter().all(|method| !method.preferred));
         let challenge = company.begin(&bob).await;
-        assert_eq!(challenge.method.provider.as_str(), "email");
+        assert_eq!(challenge.method.provider.as_str(), "sms");
         is_let_in(&company, &challenge, &company.code()).await;
     }
 

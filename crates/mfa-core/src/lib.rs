@@ -94,7 +94,8 @@ pub use outcome::{
     Pending, Proven, Rejected, Resealed, Unlocked, Verify,
 };
 pub use policy::{
-    EffectivePolicy, KnobClass, KnobInfo, Policy, PolicyDocument, RecoveryForm, Stronger, Trigger,
+    ChannelOrder, EffectivePolicy, KnobClass, KnobInfo, Policy, PolicyDocument, RecoveryForm, Stronger,
+    Trigger,
 };
 pub use provider::{
     Aal, Amr, Answer, AnswerKind, Change, Channel, Charge, Choice, Cx, Descriptor, Effect, EffectKind,

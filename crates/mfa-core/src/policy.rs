@@ -40,6 +40,18 @@ pub enum RecoveryForm {
     Key,
 }
 
+/// Which of the methods by e-mail and telephone a user is asked for first, where neither the user nor the login names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChannelOrder {
+    /// The one that was enrolled first.
+    AsEnrolled,
+    /// One by telephone; one by e-mail for a user whose own choice cannot be used.
+    PhoneFirst,
+    /// One by e-mail.
+    EmailFirst,
+}
+
 /// Who may set a knob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -206,6 +218,12 @@ impl Policy {
     #[must_use]
     pub const fn first_enrolment_needs_invitation(&self) -> bool {
         self.first_enrolment_needs_invitation
+    }
+
+    /// Returns which of the methods by e-mail and telephone is asked for first.
+    #[must_use]
+    pub const fn channel_order(&self) -> ChannelOrder {
+        self.channel_order
     }
 
     /// Returns what is issued with a first method.

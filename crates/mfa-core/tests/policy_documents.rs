@@ -16,7 +16,13 @@ fn value(knob: &'static KnobInfo) -> BoxedStrategy<Value> {
         (Stronger::Subset, None) => prop::sample::subsequence(vec!["duo", "email", "sms", "totp"], 0..=4)
             .prop_map(Value::from)
             .boxed(),
-        _ => prop::sample::select(vec!["codes", "key", "none"]).prop_map(Value::from).boxed(),
+        _ => {
+            let words = match knob.name {
+                "channel_order" => ["as_enrolled", "phone_first", "email_first"],
+                _ => ["codes", "key", "none"],
+            };
+            prop::sample::select(words.to_vec()).prop_map(Value::from).boxed()
+        }
     }
 }
 

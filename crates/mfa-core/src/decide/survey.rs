@@ -15,8 +15,8 @@ use crate::driver::Read;
 use crate::record::login::{Enrolment, Login};
 use crate::record::vault::{Place, Vault};
 use crate::{
-    Denied, DeniedReason, EnrolmentId, ExemptionId, Intent, MethodSelector, NotRequired, RiskDecision, Role,
-    Rule, SecretBytes, Subject, Trigger,
+    Channel, ChannelOrder, Denied, DeniedReason, EnrolmentId, ExemptionId, Intent, MethodSelector,
+    NotRequired, RiskDecision, Role, Rule, SecretBytes, Subject, Trigger,
 };
 
 /// What a login needs.
@@ -264,8 +264,14 @@ impl Survey {
             let wait = wait_for(rules, login, enrolment, at, known);
             if wait == Duration::ZERO { open.push(enrolment.id) } else { waits.push(wait) }
         }
+        let later = later_channel(rules, login.preferred.is_some_and(|id| !open.contains(&id)));
         // A way back in is asked for only where nothing else can be.
-        open.sort_by_key(|id| !login.enrolment(*id).is_some_and(|enrolment| rules.is_factor(enrolment)));
+        open.sort_by_key(|id| {
+            let enrolment = login.enrolment(*id);
+            let provider = enrolment.and_then(|enrolment| rules.providers.get(&enrolment.provider));
+            let comes_later = provider.is_some_and(|p| Some(p.code.describe().channel) == later);
+            (!enrolment.is_some_and(|enrolment| rules.is_factor(enrolment)), comes_later)
+        });
         if open.is_empty() {
             self.note("locked", "every usable method", "budget");
             self.verdict = denied(DeniedReason::Locked, waits.into_iter().min());
@@ -280,6 +286,15 @@ impl Survey {
             open.sort_by_key(|id| *id != active);
             self.open = open;
         }
+    }
+}
+
+/// Returns the channel that comes behind the other one; `lost` where the method that the user prefers cannot be used.
+const fn later_channel(rules: &Rules, lost: bool) -> Option<Channel> {
+    match (rules.policy.channel_order(), lost) {
+        (ChannelOrder::AsEnrolled, _) => None,
+        (ChannelOrder::PhoneFirst, false) => Some(Channel::Email),
+        (ChannelOrder::PhoneFirst, true) | (ChannelOrder::EmailFirst, _) => Some(Channel::Phone),
     }
 }
 

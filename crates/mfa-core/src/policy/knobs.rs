@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::value::Knob;
-use super::{KnobClass, KnobInfo, RecoveryForm, Stronger, Trigger};
+use super::{ChannelOrder, KnobClass, KnobInfo, RecoveryForm, Stronger, Trigger};
 use crate::FieldError;
 use crate::settings::{Inheritance, short};
 
@@ -131,6 +131,8 @@ knobs! {
         "Pushes to one user since the last success.";
     stronger_hides_delivered: bool = true, Tenant, True, None, "true",
         "Codes by e-mail and telephone are not offered to whoever holds a stronger method.";
+    channel_order: ChannelOrder = ChannelOrder::AsEnrolled, Tenant, Neither, None, "as_enrolled",
+        "Which of the methods by e-mail and telephone is asked for first: as_enrolled, phone_first or email_first.";
     first_enrolment_needs_invitation: bool = true, Tenant, True, None, "true",
         "Where a method is enforced, a first one needs an administrator's invitation besides the first factor.";
     recovery: RecoveryForm = RecoveryForm::Codes, Tenant, Neither, None, "codes",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Policy, RecoveryForm, Trigger};
+use super::{ChannelOrder, Policy, RecoveryForm, Trigger};
 use crate::settings::Inheritance;
 
 impl Policy {
@@ -26,25 +26,27 @@ impl Policy {
         Self { inheritance: Inheritance::FirstDocument, ..Self::kazoo() }
     }
 
-    /// As Kount Control: a link by e-mail or SMS for those logins that the host decided to challenge.
+    /// As Kount Control: a link by e-mail, or else by SMS, for those logins that the host decided to challenge.
     #[must_use]
     pub fn kount() -> Self {
         Self {
             trigger: Trigger::OnDecision,
+            channel_order: ChannelOrder::EmailFirst,
             offered: Some(names(&["email", "sms"])),
             recovery: RecoveryForm::None,
             ..Self::recommended()
         }
     }
 
-    /// As Total Uptime: a company asks all its users, who choose among codes by SMS or e-mail, an authenticator app
-    /// and Duo, and have two minutes. API users may be exempt, each by an administrator. SMS and e-mail stay the
+    /// As Total Uptime: a company asks all its users, who choose among codes by SMS, or else e-mail, an
+    /// authenticator app and Duo, and have two minutes. API users may be exempt, each by an administrator. SMS and e-mail stay the
     /// fallback of every user, whatever else they chose, and whatever else the company offers.
     #[must_use]
     pub fn total_uptime() -> Self {
         Self {
             offered: Some(names(&["duo", "email", "sms", "totp"])),
             always_offered: Some(names(&["email", "sms"])),
+            channel_order: ChannelOrder::PhoneFirst,
             challenge_ttl_s: 120,
             exemptions: true,
             stronger_hides_delivered: false,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{RecoveryForm, Stronger, Trigger};
+use super::{ChannelOrder, RecoveryForm, Stronger, Trigger};
 use crate::settings::Inheritance;
 use crate::{FieldError, ProviderName};
 
@@ -104,6 +104,9 @@ macro_rules! words {
 
 words!(RecoveryForm, "must be codes, key or none":
     "codes" = RecoveryForm::Codes, "key" = RecoveryForm::Key, "none" = RecoveryForm::None);
+words!(ChannelOrder, "must be as_enrolled, phone_first or email_first":
+    "as_enrolled" = ChannelOrder::AsEnrolled, "phone_first" = ChannelOrder::PhoneFirst,
+    "email_first" = ChannelOrder::EmailFirst);
 words!(Trigger, "must be opt_in, per_module or on_decision":
     "opt_in" = Trigger::OptIn, "per_module" = Trigger::PerModule, "on_decision" = Trigger::OnDecision);
 words!(Inheritance, "must be nearest_wins or first_document":
