@@ -36,7 +36,8 @@ fn ten_codes_are_issued_unless_chosen_otherwise() {
 fn a_choice_that_is_not_possible_names_its_field_and_limit() {
     for (choice, field, code, limit) in [
         (json!({"form": "keys"}), "choice.form", "invalid_form", "codes or key"),
-        (json!({"form": 7}), "choice.form", "invalid_form", "codes or key"),
+        (json!({"form": 7}), "choice.form", "type", "a string"),
+        (json!(["key"]), "choice", "type", "an object"),
         (json!({"count": 4}), "choice.count", "invalid_count", "5 to 12"),
         (json!({"count": 13}), "choice.count", "invalid_count", "5 to 12"),
         (json!({"count": 266}), "choice.count", "invalid_count", "5 to 12"),
