@@ -293,6 +293,10 @@ impl<'a> Case<'a> {
 
     /// Writes down what changed. A decision that grants holds every record it read.
     pub(crate) fn finish(mut self: Box<Self>, grants: bool, draw: &mut Draw) -> Result<Plan, Error> {
+        if self.challenge.changed {
+            let challenge = &mut self.challenge.value;
+            challenge.updated_at = challenge.updated_at.max(self.at);
+        }
         if self.is_decoy {
             return self.finish_decoy();
         }
@@ -307,10 +311,6 @@ impl<'a> Case<'a> {
             plan.events(events.into_iter().zip(streams).map(|(event, stream)| event.stream(stream)));
         } else {
             plan.events(events);
-        }
-        if self.challenge.changed {
-            let challenge = &mut self.challenge.value;
-            challenge.updated_at = challenge.updated_at.max(self.at);
         }
         let gone_at = self.challenge.value.gone_at();
         hold(&mut plan, *self.challenge, Some(gone_at), grants)?;
