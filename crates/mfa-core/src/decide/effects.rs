@@ -217,7 +217,7 @@ fn resume_charged(
     if matches!(result, EffectResult::NeverStarted | EffectResult::OverLimit(_)) {
         refund(case, &effect, result);
         if matches!(result, EffectResult::OverLimit(_))
-            && let Some(judged) = fall_back(case, Next::Any, draw)?
+            && let Some(judged) = fall_back(case, Next::NeedsNone, draw)?
         {
             return Ok(judged);
         }

@@ -1,5 +1,5 @@
 //! Fallback: a destination that is refused for good, before anything left, leads to the next method that sends; one that
-//! gets no more messages leads to any method that is left, as it does where that is known before.
+//! gets no more messages leads to a method that needs none, as it does where that is known before.
 
 use audit_model::{Kind, Outcome};
 
@@ -16,8 +16,9 @@ use crate::{Choice, Draw, EffectKind, EnrolmentId, Error, ProviderName, StepEven
 pub(super) enum Next {
     /// Those that send. What needs no message is the user's to choose.
     Sends,
-    /// Any: whoever used up the messages keeps nobody from a method that needs none.
-    Any,
+    /// Those that do not: whoever used up the messages of one channel brings about none by another, and keeps nobody from
+    /// a method that needs none.
+    NeedsNone,
 }
 
 /// Goes on with the next method, once a challenge and never after an answer was judged. `None` where there is none.
@@ -57,8 +58,8 @@ fn next(case: &Case<'_>, which: Next) -> Option<(EnrolmentId, ProviderName)> {
     let challenge = &case.challenge.value;
     let may_come = |enrolment: &Enrolment| {
         let provider = case.rules.usable_for(enrolment);
-        provider
-            .is_some_and(|p| which == Next::Any || p.code.describe().effects.contains(&EffectKind::Deliver))
+        let sends = provider.map(|p| p.code.describe().effects.contains(&EffectKind::Deliver));
+        sends.is_some_and(|sends| sends == (which == Next::Sends))
     };
     let open = |e: &&Enrolment| {
         e.id != challenge.method

@@ -264,7 +264,8 @@ impl Survey {
             let wait = wait_for(rules, login, enrolment, at, known);
             if wait == Duration::ZERO { open.push(enrolment.id) } else { waits.push(wait) }
         }
-        let later = later_channel(rules, login.preferred.is_some_and(|id| !open.contains(&id)));
+        let is_usable = |id: EnrolmentId| self.usable.iter().any(|(of, _)| *of == id);
+        let later = later_channel(rules, login.preferred.is_some_and(|id| !is_usable(id)));
         // A way back in is asked for only where nothing else can be.
         open.sort_by_key(|id| {
             let enrolment = login.enrolment(*id);

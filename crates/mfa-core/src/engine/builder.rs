@@ -231,7 +231,8 @@ impl EngineBuilder {
     /// first four digits of a number, a country and mostly its network. Messages of set-ups and those of logins are counted
     /// apart, over all accounts of the store; those of the last quarter of an hour, and up to half an hour, are not judged
     /// yet. Messages go out again as those that were not answered grow old. A login whose prefix is stopped goes as one
-    /// whose destination had its messages of the day: by another method, or denied.
+    /// whose destination had its messages of the day: by a method that needs no message, or denied as `send_limit`; begin
+    /// it by another channel by name, if the user has one.
     ///
     /// Somebody who is paid for the messages to a range of numbers has your sign-ups send codes that nobody types. But so
     /// looks a carrier that loses messages; whoever fills your sign-up form with other people's numbers stops it for
