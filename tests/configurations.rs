@@ -136,6 +136,18 @@ on_stores! {
         assert_eq!(refused.unwrap_err().code(), "too_often");
         let told = world.events_of(Kind::ChangeRefused).await.remove(0);
         assert_eq!((told.reason(), told.field("operation")), (Some("too_often"), Some("show_configuration")));
+        // So is the host's own code, about what is the system's.
+        let of_system = create(&engine, &Owner::System).await;
+        for _ in 0..10 {
+            engine.configuration_show(&Owner::System, of_system.id, &host()).await.unwrap();
+        }
+        let refused = engine.configuration_show(&Owner::System, of_system.id, &host()).await;
+        assert_eq!(refused.unwrap_err().code(), "too_often");
+        let all = mfa::audit::Query::new(Scope::System);
+        let told = mfa::audit::all(&*world.store, &all, 100).await.unwrap();
+        let refusals: Vec<_> = told.iter().filter(|event| event.kind() == Kind::ChangeRefused).collect();
+        let [told] = refusals[..] else { panic!("{refusals:?}") };
+        assert_eq!((told.reason(), told.field("operation")), (Some("too_often"), Some("show_configuration")));
         // Writing it anew does not begin the day anew; another one has its own; being shown changes no revision.
         engine.configuration_show(&own(), other.id, &host()).await.unwrap();
         engine.configuration_patch(&own(), made.id, FORM, &json!({"enabled": false}), Some(made.revision), &host()).await.unwrap();

@@ -192,13 +192,6 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Sets when the challenge ends, for tests of a provider.
-    #[must_use]
-    pub const fn with_end(mut self, ends_at: Timestamp) -> Self {
-        self.ends_at = ends_at;
-        self
-    }
-
     /// Sets the user's contacts, for tests of a provider.
     #[must_use]
     pub const fn with_contacts(mut self, contacts: &'a [Contact]) -> Self {

@@ -235,8 +235,7 @@ impl<'a> Case<'a> {
 
     /// Moves the challenge along the machine's table.
     pub(crate) fn step(&mut self, by: Move) -> Result<(), Error> {
-        let at = self.at;
-        Ok(self.challenge.change().apply(by, at)?)
+        Ok(self.challenge.change().apply(by)?)
     }
 
     /// Starts an event about this challenge and its active method.

@@ -150,9 +150,8 @@ impl Versioned for Challenge {
 
 impl Challenge {
     /// Moves along the table of the machine.
-    pub(crate) fn apply(&mut self, by: Move, now: Timestamp) -> Result<(), IllegalMove> {
+    pub(crate) fn apply(&mut self, by: Move) -> Result<(), IllegalMove> {
         self.status = self.status.after(by)?;
-        self.updated_at = self.updated_at.max(now);
         Ok(())
     }
 
