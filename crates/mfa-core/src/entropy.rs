@@ -131,9 +131,9 @@ pub struct Draw {
 impl Draw {
     /// How many bytes one step may use.
     pub const BYTES: usize = 256;
-    /// How many bytes are drawn first: judging an answer uses 48. The next 64 would take the operating system as
-    /// long as a MAC takes us.
-    const USUAL: usize = 64;
+    /// How many bytes are drawn first: judging an answer uses the version of its commit and the salt of its event. The
+    /// next 64 would take the operating system as long as a MAC takes us.
+    const USUAL: usize = 32;
 
     /// Takes a draw for a provider's test from `source`.
     ///
@@ -231,11 +231,11 @@ mod tests {
     fn a_step_that_needs_more_draws_once_more_and_hands_out_each_byte_once() {
         let (source, mut draw) = draw(usize::MAX);
         let mut taken = Vec::new();
-        taken.extend(draw.take::<48>().unwrap());
+        taken.extend(draw.take::<24>().unwrap());
         assert_eq!(source.draws.load(Ordering::SeqCst), 1);
         // From the end of the first draw into the second.
         taken.extend(draw.take::<32>().unwrap());
-        taken.extend(draw.take::<160>().unwrap());
+        taken.extend(draw.take::<184>().unwrap());
         taken.extend(draw.take::<16>().unwrap());
         assert_eq!(taken, (0..Draw::BYTES).map(nth).collect::<Vec<_>>());
         assert_eq!(draw.take::<1>().unwrap_err(), EntropyError::Exhausted);
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_second_draw_that_fails_hands_out_nothing() {
         let (_, mut draw) = draw(1);
-        draw.take::<64>().unwrap();
+        draw.take::<32>().unwrap();
         for _ in 0..2 {
             assert_eq!(draw.take::<16>().unwrap_err(), EntropyError::Unavailable);
         }

@@ -1,6 +1,5 @@
 //! What a decision wants written: plain bodies and unfinished events. The driver wraps and commits it.
 
-use arrayvec::ArrayVec;
 use audit_model::{Event, EventBuilder, EventId, Scope, Timestamp};
 
 use crate::keyring::Label;
@@ -21,9 +20,6 @@ pub(crate) struct Plan {
 
 /// What each record that a commit changes is after it: the new body and from when on it reads as absent, or nothing.
 pub(crate) type Changes = Vec<(Key, Option<(Vec<u8>, Option<Timestamp>)>)>;
-
-/// The most events of one commit: each takes an id of the step's draw.
-const MAX_EVENTS: usize = Draw::BYTES / 16;
 
 #[derive(Debug)]
 enum Planned {
@@ -158,14 +154,9 @@ impl Plan {
                 Planned::CheckAbsent { key } => Write::Delete { key, expect: Expect::Absent },
             });
         }
-        // Ids in ascending order keep the order of events that share a millisecond.
-        let ids: Result<ArrayVec<[u8; 16], MAX_EVENTS>, _> =
-            self.events.iter().map(|_| draw.take()).collect();
-        let mut ids = ids?;
-        ids.sort_unstable();
         commit.events.reserve_exact(self.events.len().saturating_add(self.merged.len()));
-        for (event, id) in self.events.into_iter().zip(ids) {
-            commit.events.push(build(event, id, draw.take()?)?);
+        for (n, event) in self.events.into_iter().enumerate() {
+            commit.events.push(build(event, nth_id(version, n)?, draw.take()?)?);
         }
         for (event, alike) in self.merged {
             let mac = ring.mac(ring.active().as_str(), Label::MacMerge, &[&alike])?;
@@ -176,6 +167,14 @@ impl Plan {
         commit.erase = self.erase;
         Ok((commit, changes))
     }
+}
+
+/// Makes the random part of the id of a commit's `n`th event: the version of the commit, which is as random, counted up
+/// in its last byte. Ids in ascending order keep the order of events that share a millisecond.
+fn nth_id(version: Version, n: usize) -> Result<[u8; 16], Error> {
+    let mut id = version.to_bytes();
+    id[15] = u8::try_from(n).map_err(|_| Error::Unavailable("a step with too many events"))?;
+    Ok(id)
 }
 
 fn build(event: EventBuilder, random: [u8; 16], salt: [u8; 16]) -> Result<Event, Error> {

@@ -30,8 +30,8 @@ use crate::{
 
 /// How many tickets of a user there are at most.
 const TICKETS: u8 = 64;
-/// The random bytes of a challenge: ids, binder, version, nonce, salt.
-const RANDOM_BYTES: usize = 128;
+/// The random bytes of a challenge whose method sends nothing: id, binder, version, salt.
+const RANDOM_BYTES: usize = 80;
 /// Of the open challenges, one in so many is kept for devices that succeeded before, as long as there may be one.
 const KEPT: usize = 3;
 

@@ -49,7 +49,6 @@ impl Beginning<'_> {
         };
         let secret = secret.as_ref().or(opened.as_ref());
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let effect_id = draw.take()?;
         let at = record.effective(self.now);
         let mut cx = Cx {
             now: self.now,
@@ -72,7 +71,7 @@ impl Beginning<'_> {
         };
         let held = ErasedHeld { state: None, enrolment: enrolment.data.as_deref(), secret };
         let step = registered.code.handle(&mut cx, &held, StepEvent::Begin(&Choice::none()))?;
-        let mut started = Started::from_step(step, effect_id, &self.rules.policy)?;
+        let mut started = Started::from_step(step, &self.rules.policy, cx.entropy)?;
         if started.queued {
             let held = ErasedHeld { state: started.state.as_deref(), ..held };
             let asked = registered.code.handle(&mut cx, &held, StepEvent::Queued);
@@ -193,7 +192,7 @@ pub(super) struct Started {
 }
 
 impl Started {
-    fn from_step(step: ErasedStep, effect_id: [u8; 16], policy: &Policy) -> Result<Self, Error> {
+    fn from_step(step: ErasedStep, policy: &Policy, draw: &mut Draw) -> Result<Self, Error> {
         let state = match step.state {
             Change::Set(state) => Some(state),
             Change::Same | Change::Clear => None,
@@ -207,7 +206,7 @@ impl Started {
             }
             Then::Run(effect, charge) => {
                 let queued = message::by_outbox(policy, &effect, charge).is_some();
-                Ok(Self { prompt: Value::Null, state, effect: Some((effect, effect_id, charge)), queued })
+                Ok(Self { prompt: Value::Null, state, effect: Some((effect, draw.take()?, charge)), queued })
             }
             Then::Reject(Reason::Unavailable) => Err(Error::Unavailable("the provider")),
             Then::Reveal(..) | Then::Accept(_) | Then::Reject(_) | Then::Unproven(_) => {
