@@ -1,7 +1,8 @@
 //! What a host sees of the steps: spans, and counters through the `metrics` facade where the feature asks for them.
 //! Never a secret, never an address.
 
-use core::future::Future;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
 use core::time::Duration;
 
 use tracing::Span;
@@ -21,6 +22,15 @@ macro_rules! span {
     };
 }
 pub(crate) use span;
+
+/// Runs a step within its span, where the step lies: its future is large, and a wrapper would move it.
+pub(crate) async fn within<F: Future>(span: &Span, mut step: Pin<&mut F>) -> F::Output {
+    poll_fn(|cx| {
+        let _entered = span.enter();
+        step.as_mut().poll(cx)
+    })
+    .await
+}
 
 /// Counts a commit that lost a race.
 pub(crate) fn conflict() {

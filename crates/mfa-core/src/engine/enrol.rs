@@ -1,8 +1,9 @@
 //! The calls of an enrolment: begin, resend, acknowledge and confirm.
 
+use core::pin::pin;
+
 use audit_model::{AccountId, UserId};
 use serde_json::Value;
-use tracing::Instrument;
 
 use super::Engine;
 use super::act::Acted;
@@ -17,6 +18,7 @@ use crate::decide::recovery::Hashing;
 use crate::decide::sends::Sends;
 use crate::decide::{confirm, enrol};
 use crate::driver::{Read, Records, Turn};
+use crate::observe::within;
 use crate::record::login::Login;
 use crate::record::pending::Administrator;
 use crate::record::prefix::SentFor;
@@ -100,7 +102,7 @@ impl Engine {
             }
             Ok(started)
         };
-        let begun = begun.instrument(span).await;
+        let begun = within(&span, pin!(begun)).await;
         crate::observe::step("enrol_begin", begun.as_ref().map_or_else(Error::code, |_| "begun"));
         begun
     }
@@ -138,9 +140,8 @@ impl Engine {
         response: &Response,
     ) -> Result<EnrolConfirm, Error> {
         let span = crate::observe::span!("mfa.enrol");
-        let confirmed =
-            async { self.confirming(reference, Ask::Respond(&response.act), &response.request).await };
-        let confirmed: Result<_, Error> = confirmed.instrument(span).await;
+        let confirmed = self.confirming(reference, Ask::Respond(&response.act), &response.request);
+        let confirmed = within(&span, pin!(confirmed)).await;
         crate::observe::step("enrol_confirm", outcome(&confirmed));
         confirmed
     }
@@ -170,7 +171,7 @@ impl Engine {
         request: &RequestFacts,
     ) -> Result<EnrolConfirm, Error> {
         let span = crate::observe::span!("mfa.enrol");
-        let confirmed = self.confirming(reference, Ask::Acknowledge, request).instrument(span).await;
+        let confirmed = within(&span, pin!(self.confirming(reference, Ask::Acknowledge, request))).await;
         crate::observe::step("enrol_acknowledge", outcome(&confirmed));
         confirmed
     }
@@ -201,7 +202,7 @@ impl Engine {
         request: &RequestFacts,
     ) -> Result<EnrolConfirm, Error> {
         let span = crate::observe::span!("mfa.enrol");
-        let again = self.confirming(reference, Ask::Resend, request).instrument(span).await;
+        let again = within(&span, pin!(self.confirming(reference, Ask::Resend, request))).await;
         crate::observe::step("enrol_resend", outcome(&again));
         again
     }

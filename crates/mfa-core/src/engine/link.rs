@@ -1,8 +1,9 @@
 //! The calls of a secure link: open, confirm, and "this was not me".
 
+use core::pin::pin;
+
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
-use tracing::Instrument;
 
 use super::Engine;
 use crate::decide::judge::{Ask, Judged, refused};
@@ -10,6 +11,7 @@ use crate::decide::link::{Asked, Linked as Asking};
 use crate::driver::Read;
 use crate::keyring::Label;
 use crate::link::{LinkAct, Linked};
+use crate::observe::within;
 use crate::record::challenge::Challenge;
 use crate::record::challenge_key;
 use crate::reference::{Claims, Handle};
@@ -131,7 +133,7 @@ impl Engine {
         self.complete(&mut claims).await?;
         let ask = Ask::Link(Asking { method: linked.method, secret: &linked.secret, ask: asked });
         let span = crate::observe::span!("mfa.link");
-        let judged = self.ask(&claims, request, ask).instrument(span).await?.into_judged();
+        let judged = within(&span, pin!(self.ask(&claims, request, ask))).await?.into_judged();
         match judged {
             Judged::Changed(shown) => Ok(Ok(shown)),
             Judged::Pending(_) => Ok(Err(refused(Reason::NotOffered))),

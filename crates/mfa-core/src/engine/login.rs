@@ -1,7 +1,8 @@
 //! The calls of a login: begin, verify, claim, status, resend, switch, cancel, explain.
 
+use core::pin::pin;
+
 use audit_model::AccountId;
-use tracing::Instrument;
 
 use super::Engine;
 use super::step::not_found;
@@ -12,6 +13,7 @@ use crate::decide::survey::{Verdict, survey};
 use crate::decide::{begin, decoy};
 use crate::driver::Read;
 use crate::machine::Status;
+use crate::observe::within;
 use crate::record::challenge::Challenge as ChallengeRecord;
 use crate::record::challenge_key;
 use crate::reference::{Claims, Handle};
@@ -51,7 +53,7 @@ impl Engine {
     /// second factor is never let through by an error: without an answer there is no login.
     pub async fn begin(&self, login: Login) -> Result<Begin, Error> {
         let span = crate::observe::span!("mfa.begin");
-        let begun = self.begin_unobserved(&login, None).instrument(span.clone()).await;
+        let begun = within(&span, pin!(self.begin_unobserved(&login, None))).await;
         observe_begin("begin", &span, &begun);
         begun
     }
@@ -106,7 +108,7 @@ impl Engine {
             let rules = self.inner.rules.held(lineage, Some(&login.module), records)?;
             decoy::begin(&rules, &login, now, draw)
         };
-        Ok(self.inner.driver.run(&turn, None, decide).instrument(span).await?.value)
+        Ok(within(&span, pin!(self.inner.driver.run(&turn, None, decide))).await?.value)
     }
 
     /// Begins a step-up: a challenge whose completion yields a [`Proof`](crate::Proof) for the one change that
@@ -139,7 +141,7 @@ impl Engine {
     /// As [`Engine::begin`]. A user without a method gets [`Begin::NotRequired`]: a first method needs no proof.
     pub async fn step_up_begin(&self, login: Login, intent: &Intent) -> Result<Begin, Error> {
         let span = crate::observe::span!("mfa.begin");
-        let begun = self.begin_unobserved(&login, Some(intent)).instrument(span.clone()).await;
+        let begun = within(&span, pin!(self.begin_unobserved(&login, Some(intent)))).await;
         observe_begin("step_up_begin", &span, &begun);
         begun
     }
@@ -172,7 +174,7 @@ impl Engine {
     pub async fn verify(&self, target: impl Into<Target>, response: Response) -> Result<Verify, Error> {
         let span = crate::observe::span!("mfa.verify");
         let target = target.into();
-        let verified = self.verify_unobserved(&target, &response).instrument(span.clone()).await;
+        let verified = within(&span, pin!(self.verify_unobserved(&target, &response))).await;
         observe_verify("verify", &span, &verified);
         verified
     }
@@ -205,7 +207,7 @@ impl Engine {
             };
             self.ask(&claims, &RequestFacts::new(), Ask::Claim).await?.into_verify()
         };
-        let claimed = claimed.instrument(span.clone()).await;
+        let claimed = within(&span, pin!(claimed)).await;
         observe_verify("claim", &span, &claimed);
         claimed
     }
@@ -239,7 +241,8 @@ impl Engine {
         let span = crate::observe::span!("mfa.status");
         let key = challenge_key(account, id);
         let now = self.inner.driver.runtime.now();
-        let records = self.inner.driver.load(core::slice::from_ref(&key), now).instrument(span).await?;
+        let load = self.inner.driver.load(core::slice::from_ref(&key), now);
+        let records = within(&span, pin!(load)).await?;
         crate::observe::step("status", "done");
         match records.read::<ChallengeRecord>(&key) {
             Read::Absent => Ok(None),

@@ -1,8 +1,9 @@
 //! Running the decisions of a login and the effects they ask for.
 
+use core::pin::pin;
+
 use audit_model::{AccountId, Timestamp};
 use serde_json::Value;
-use tracing::Instrument;
 
 use super::Engine;
 use super::act::Acted;
@@ -12,6 +13,7 @@ use crate::decide::case;
 use crate::decide::effects::EffectResult;
 use crate::decide::judge::{self, Acting, Ask, Judged, judge, refused};
 use crate::driver::{Decision, Read, Records, Turn};
+use crate::observe::within;
 use crate::record::challenge::Challenge as ChallengeRecord;
 use crate::record::open::Open;
 use crate::record::prefix::SentFor;
@@ -140,7 +142,7 @@ impl Engine {
         let Some(claims) = Claims::read(self.ring(), reference, Handle::Challenge) else {
             return Ok(Changed::Rejected(refused(Reason::NotFound)));
         };
-        match self.ask(&claims, &RequestFacts::new(), ask).instrument(span).await?.judged {
+        match within(&span, pin!(self.ask(&claims, &RequestFacts::new(), ask))).await?.judged {
             Judged::Changed(prompt) => Ok(Changed::Done(prompt)),
             Judged::Rejected(rejected) => Ok(Changed::Rejected(rejected)),
             Judged::Pending(pending) => Ok(Changed::Done(pending.prompt)),
