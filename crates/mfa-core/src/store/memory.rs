@@ -6,7 +6,7 @@ use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::fmt;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use audit_model::{
     AuditError, AuditLog, Event, EventId, Order, Position, Query, Scope, StoredEvent, Timestamp,
 };
+use foldhash::HashMap;
 
 use super::{Commit, Committed, Erase, Key, Record, RecordKind, Store, StoreError, Version, Write};
 
@@ -42,15 +43,21 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct State {
+    records: Records,
     ledger: checkpoints::Ledger,
-    scopes: BTreeMap<Scope, Shelf>,
+    shelves: BTreeMap<Scope, Shelf>,
 }
 
-/// What one scope holds.
+/// The records, found by their keys and listed in the order of their ids.
+#[derive(Debug, Default)]
+struct Records {
+    all: HashMap<Key, Stored>,
+    ids: BTreeMap<RecordKind, BTreeMap<Scope, BTreeSet<Id>>>,
+}
+
+/// The events of one scope.
 #[derive(Debug, Default)]
 struct Shelf {
-    /// By kind, of which there are few, then by id.
-    records: Vec<(RecordKind, BTreeMap<Id, Stored>)>,
     events: BTreeMap<Position, Event>,
     /// When each event happened.
     times: HashMap<EventId, Timestamp>,
@@ -87,8 +94,8 @@ impl MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        let records: usize = state.scopes.values().flat_map(|s| &s.records).map(|(_, ids)| ids.len()).sum();
-        let events: usize = state.scopes.values().map(|shelf| shelf.events.len()).sum();
+        let records = state.records.all.len();
+        let events: usize = state.shelves.values().map(|shelf| shelf.events.len()).sum();
         f.debug_struct("MemoryStore").field("records", &records).field("events", &events).finish()
     }
 }
@@ -131,45 +138,45 @@ impl Stored {
 
 impl State {
     fn event(&self, scope: &Scope, position: Position) -> Option<&Event> {
-        self.scopes.get(scope)?.events.get(&position)
+        self.shelves.get(scope)?.events.get(&position)
     }
 }
 
-impl Shelf {
-    fn of_kind(&self, kind: RecordKind) -> Option<&BTreeMap<Id, Stored>> {
-        self.records.iter().find(|(of, _)| *of == kind).map(|(_, ids)| ids)
-    }
-
-    fn of_kind_mut(&mut self, kind: RecordKind) -> Option<&mut BTreeMap<Id, Stored>> {
-        self.records.iter_mut().find(|(of, _)| *of == kind).map(|(_, ids)| ids)
-    }
-
+impl Records {
     fn live(&self, key: &Key, now: Timestamp) -> Option<&Stored> {
-        let id = Id::new(Arc::clone(&key.id));
-        self.of_kind(key.kind)?.get(&id).filter(|stored| stored.is_live(now))
+        self.all.get(key).filter(|stored| stored.is_live(now))
     }
 
     fn put(&mut self, key: Key, stored: Stored) {
-        let id = Id::new(key.id);
-        match self.of_kind_mut(key.kind) {
-            Some(ids) => {
-                ids.insert(id, stored);
+        match self.all.entry(key) {
+            Entry::Occupied(mut there) => drop(there.insert(stored)),
+            Entry::Vacant(place) => {
+                let Key { scope, kind, id } = place.key().clone();
+                self.ids.entry(kind).or_default().entry(scope).or_default().insert(Id::new(id));
+                place.insert(stored);
             }
-            None => self.records.push((key.kind, BTreeMap::from([(id, stored)]))),
         }
     }
 
-    /// Lists live records of a kind from a bound on.
+    fn delete(&mut self, key: &Key) {
+        if self.all.remove(key).is_some()
+            && let Some(ids) = self.ids.get_mut(&key.kind).and_then(|of_kind| of_kind.get_mut(&key.scope))
+        {
+            ids.remove(&*key.id);
+        }
+    }
+
+    /// Lists live records of a kind and scope from a bound on.
     fn range<'a>(
         &'a self,
-        scope: &'a Scope,
-        kind: RecordKind,
+        (kind, scope): (RecordKind, &'a Scope),
+        ids: &'a BTreeSet<Id>,
         from: Bound<&[u8]>,
         now: Timestamp,
     ) -> impl Iterator<Item = Record> + 'a {
-        let range = self.of_kind(kind).map(|ids| ids.range::<[u8], _>((from, Bound::Unbounded)));
-        let live = range.into_iter().flatten().filter(move |(_, stored)| stored.is_live(now));
-        live.map(move |(id, stored)| stored.to_record(Key::new(scope.clone(), kind, Arc::clone(&id.bytes))))
+        let keys = ids.range::<[u8], _>((from, Bound::Unbounded));
+        let keys = keys.map(move |id| Key::new(scope.clone(), kind, Arc::clone(&id.bytes)));
+        keys.filter_map(move |key| self.live(&key, now).map(|stored| stored.to_record(key)))
     }
 }
 
@@ -177,17 +184,8 @@ impl Shelf {
 impl Store for MemoryStore {
     async fn get(&self, keys: &[Key], now: Timestamp) -> Result<Vec<Option<Record>>, StoreError> {
         let state = self.lock();
-        let mut shelf: Option<(&Scope, Option<&Shelf>)> = None;
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            let shelf = match shelf {
-                Some((scope, shelf)) if *scope == key.scope => shelf,
-                _ => shelf.insert((&key.scope, state.scopes.get(&key.scope))).1,
-            };
-            let live = shelf.and_then(|shelf| shelf.live(key, now));
-            found.push(live.map(|stored| stored.to_record(key.clone())));
-        }
-        Ok(found)
+        let found = |key: &Key| state.records.live(key, now).map(|stored| stored.to_record(key.clone()));
+        Ok(keys.iter().map(found).collect())
     }
 
     async fn list(
@@ -203,11 +201,10 @@ impl Store for MemoryStore {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        let state = self.lock();
-        let Some(shelf) = state.scopes.get(scope) else { return Ok(Vec::new()) };
-        let of_prefix =
-            shelf.range(scope, kind, from, now).take_while(|record| record.key.id.starts_with(prefix));
-        Ok(of_prefix.take(limit).collect())
+        let State { records, .. } = &*self.lock();
+        let ids = records.ids.get(&kind).and_then(|scopes| scopes.get(scope));
+        let from_there = ids.into_iter().flat_map(|ids| records.range((kind, scope), ids, from, now));
+        Ok(from_there.take_while(|record| record.key.id.starts_with(prefix)).take(limit).collect())
     }
 
     async fn scan(
@@ -217,29 +214,31 @@ impl Store for MemoryStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
-        let state = self.lock();
+        let State { records, .. } = &*self.lock();
         let from = after.map_or(Bound::Unbounded, |after| Bound::Included(&after.scope));
-        let of_kind = state.scopes.range::<Scope, _>((from, Bound::Unbounded)).flat_map(|(scope, shelf)| {
+        let scopes = records.ids.get(&kind).map(|scopes| scopes.range::<Scope, _>((from, Bound::Unbounded)));
+        let live = scopes.into_iter().flatten().flat_map(|(scope, ids)| {
             let behind = after.filter(|after| after.scope == *scope).map(|after| &*after.id);
-            shelf.range(scope, kind, behind.map_or(Bound::Unbounded, Bound::Excluded), now)
+            let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+            records.range((kind, scope), ids, from, now)
         });
-        Ok(of_kind.take(limit).collect())
+        Ok(live.take(limit).collect())
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         commit.check()?;
         let mut state = self.lock();
-        let State { scopes, ledger } = &mut *state;
-        let shelf = match scopes.get_mut(&commit.scope) {
-            Some(shelf) => shelf,
-            None => scopes.entry(commit.scope.clone()).or_default(),
-        };
+        let State { records, ledger, shelves } = &mut *state;
         for write in &commit.writes {
-            let current = shelf.live(write.key(), commit.now).map(|stored| stored.version);
+            let current = records.live(write.key(), commit.now).map(|stored| stored.version);
             if !write.expect().holds(current) {
                 return Ok(Committed::Conflict(write.key().clone()));
             }
         }
+        let shelf = match shelves.get_mut(&commit.scope) {
+            Some(shelf) => shelf,
+            None => shelves.entry(commit.scope.clone()).or_default(),
+        };
         if let Some(whose) = &commit.erase {
             let is_theirs = |event: &&mut Event| match whose {
                 Erase::User(user) => event.user() == Some(user),
@@ -252,12 +251,9 @@ impl Store for MemoryStore {
         for write in commit.writes {
             match write {
                 Write::Put { key, body, expires_at, .. } => {
-                    let stored = Stored { version: commit.version, body, expires_at };
-                    shelf.put(key, stored);
+                    records.put(key, Stored { version: commit.version, body, expires_at });
                 }
-                Write::Delete { key, .. } => {
-                    shelf.of_kind_mut(key.kind).and_then(|ids| ids.remove(&*key.id));
-                }
+                Write::Delete { key, .. } => records.delete(&key),
                 Write::Check { .. } => {}
             }
         }
@@ -273,16 +269,14 @@ impl Store for MemoryStore {
     }
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
-        let mut left = limit;
         let mut state = self.lock();
-        for (_, ids) in state.scopes.values_mut().flat_map(|shelf| &mut shelf.records) {
-            ids.retain(|_, stored| {
-                let goes = left > 0 && stored.expires_at.is_some_and(|at| at < before);
-                left = left.saturating_sub(usize::from(goes));
-                !goes
-            });
-        }
-        Ok(u64::try_from(limit.saturating_sub(left)).unwrap_or(u64::MAX))
+        let gone = |(key, stored): (&Key, &Stored)| {
+            stored.expires_at.is_some_and(|at| at < before).then(|| key.clone())
+        };
+        let gone: Vec<_> = state.records.all.iter().filter_map(gone).take(limit).collect();
+        let count = u64::try_from(gone.len()).unwrap_or(u64::MAX);
+        gone.iter().for_each(|key| state.records.delete(key));
+        Ok(count)
     }
 }
 
@@ -305,7 +299,7 @@ impl AuditLog for MemoryStore {
             return Ok(Vec::new());
         }
         let state = self.lock();
-        let Some(shelf) = state.scopes.get(&query.scope) else { return Ok(Vec::new()) };
+        let Some(shelf) = state.shelves.get(&query.scope) else { return Ok(Vec::new()) };
         let range = shelf.events.range((low, high)).map(|(_, event)| event);
         let matching = |event: &&Event| query.matches(event);
         Ok(match query.order {
@@ -316,7 +310,7 @@ impl AuditLog for MemoryStore {
 
     async fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>, AuditError> {
         let state = self.lock();
-        let Some(shelf) = state.scopes.get(scope) else { return Ok(None) };
+        let Some(shelf) = state.shelves.get(scope) else { return Ok(None) };
         let at = shelf.times.get(&id).copied();
         Ok(at.and_then(|at| shelf.events.get(&Position::new(at, id))).cloned())
     }

@@ -68,7 +68,7 @@ impl State {
     }
 
     fn drop_events(&mut self, order: &Retention, key: &CheckpointKey) -> Result<u64, AuditError> {
-        let told = self.scopes.get(order.told_in()).and_then(|shelf| {
+        let told = self.shelves.get(order.told_in()).and_then(|shelf| {
             let at = shelf.times.get(&order.id()).copied()?;
             shelf.events.get(&Position::new(at, order.id()))
         });
@@ -85,7 +85,7 @@ impl State {
         }
         let told = order.event(taken.len())?;
         for (place, scope, at) in &taken {
-            let Some(shelf) = self.scopes.get_mut(scope) else { continue };
+            let Some(shelf) = self.shelves.get_mut(scope) else { continue };
             let Some(event) = shelf.events.remove(at) else { continue };
             shelf.times.remove(&at.id);
             let dropped = Dropped::of(&event, *place, &told, key);
@@ -96,7 +96,7 @@ impl State {
         }
         let (scope, at) = (order.told_in().clone(), Position::new(told.at(), told.id()));
         self.ledger.append(scope.clone(), at);
-        let shelf = self.scopes.entry(scope).or_default();
+        let shelf = self.shelves.entry(scope).or_default();
         shelf.times.insert(at.id, at.at);
         shelf.events.insert(at, told);
         Ok(u64::try_from(taken.len()).unwrap_or(u64::MAX))
