@@ -92,7 +92,17 @@ impl<'a> Arriving<'a> {
     pub(crate) fn about(&self, seen: &Seen, exempt: &Exempt, explain: bool) -> About<'_> {
         let Login { subject, decision, method, .. } = self.login;
         let (wanted, known, exempt) = (method.as_ref(), seen.is_known(), exempt.id());
-        About { subject, decision: *decision, wanted, intent: self.intent, known, exempt, explain }
+        let first_channel = self.login.first_factor.channel;
+        About {
+            subject,
+            decision: *decision,
+            wanted,
+            intent: self.intent,
+            first_channel,
+            known,
+            exempt,
+            explain,
+        }
     }
 }
 

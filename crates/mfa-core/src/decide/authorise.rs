@@ -51,7 +51,7 @@ pub(crate) fn authorise(
     let has_method = target.login.is_some_and(|login| rules.has_method(login, at));
     match permission(intent.operation(), right) {
         Permission::Never(why) => return Ok(Err(why)),
-        Permission::UnlessEnforced if rules.policy.enforced() => return Ok(Err(Forbidden::PolicyForbids)),
+        Permission::UnlessEnforced if rules.keeps_methods() => return Ok(Err(Forbidden::PolicyForbids)),
         Permission::FirstMethodOnly if has_method => return Ok(Err(Forbidden::StepUpRequired)),
         Permission::Always | Permission::UnlessEnforced | Permission::FirstMethodOnly => {}
     }
@@ -273,7 +273,10 @@ impl Asking<'_> {
         of_this_person
             && match self.target.login {
                 Some(login) if held.fence.is_some() => is_alive(held, login, self.target.now),
-                _ => self.target.now < held.expires_at,
+                _ => {
+                    let made_in_the_future = held.made_at.since(self.target.now) > TOLERATED_SKEW;
+                    self.target.now < held.expires_at && !made_in_the_future
+                }
             }
     }
 

@@ -6,13 +6,14 @@ use super::{Rules, event, notice};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
 use crate::record::device::{Device, Standing, slot_keys};
+use crate::record::envelope::UNKNOWN_KEY;
 use crate::record::login::Login;
 use crate::record::vault::Vault;
 use crate::record::{LOGIN, VAULT, user_key};
-use crate::{Contact, Draw, Error, Expect, FieldError, NoticeKind, bypass};
+use crate::{Contact, Draw, Error, Expect, FieldError, KeyRingError, NoticeKind, bypass};
 
 /// Ends what is open, refuses codes from before, and removes devices, the recovery set and a bypass code. A record that
-/// cannot be trusted stays as it is: nothing is accepted by it.
+/// was changed stays as it is: nothing is accepted by it.
 pub(crate) fn bar(
     rules: &Rules,
     (account, user): (&AccountId, &UserId),
@@ -22,8 +23,11 @@ pub(crate) fn bar(
     draw: &mut Draw,
 ) -> Result<Decision<()>, Error> {
     let key = user_key(account, LOGIN, user);
-    let Read::Live(mut login, version) = records.read::<Login>(&key) else {
-        return Ok(Decision::only(()));
+    let (mut login, version) = match records.read::<Login>(&key) {
+        Read::Live(login, version) => (login, version),
+        // Nodes that have its key accept by it.
+        Read::Refused(UNKNOWN_KEY) => return Err(KeyRingError::Unknown.into()),
+        Read::Refused(_) | Read::Absent => return Ok(Decision::only(())),
     };
     let unknown = login.enrolments.iter().find(|e| !rules.providers.contains_key(&e.provider));
     if let Some(unknown) = unknown {

@@ -11,8 +11,11 @@ use crate::{ChallengeId, Change, Cx, Draw, Error, SecretBytes, StepEvent};
 
 /// Returns the active method's provider, if the method can be used as things are now.
 pub(super) fn ready<'a>(case: &Case<'a>) -> Option<&'a Registered> {
-    let enrolment = case.login.value.enrolment(case.challenge.value.method)?;
-    case.rules.usable_for(enrolment)
+    let (rules, login) = (case.rules, &case.login.value);
+    let enrolment = login.enrolment(case.challenge.value.method)?;
+    // Something stronger may have been bound since the challenge began.
+    let is_hidden = rules.is_delivered(enrolment) && rules.hides_delivered(login);
+    rules.usable_for(enrolment).filter(|_| !is_hidden)
 }
 
 /// Calls the provider and keeps what it says to keep. `None` if the method's secret does not open.

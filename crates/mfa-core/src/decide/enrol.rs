@@ -21,8 +21,21 @@ use crate::record::{LOGIN, PENDING, user_key, users_key};
 use crate::reference::{Claims, Handle};
 use crate::{
     ChallengeId, Change, Charge, Choice, Cx, Draw, EnrolmentId, EnrolmentStarted, Error, Expect, FieldError,
-    Forbidden, Intent, KeyRing, Purpose, Reason, Role, StepEvent, Version,
+    Forbidden, Intent, Key, KeyRing, Purpose, Reason, Role, StepEvent, Version,
 };
+
+/// Counts the pending enrolments of a user that can still be confirmed; `login` is where the user's record is.
+pub(crate) fn pending(records: &Records, keys: &[Key], login: &Key, now: Timestamp) -> usize {
+    let Read::Live(login, _) = records.read::<Login>(login) else { return keys.len() };
+    let at = login.effective(now);
+    let is_open = |key: &&Key| match records.read::<PendingEnrolment>(key) {
+        Read::Live(pending, _) => {
+            !pending.confirmed && pending.fence == login.fence && at < pending.expires_at
+        }
+        Read::Absent | Read::Refused(_) => false,
+    };
+    keys.iter().filter(is_open).count()
+}
 
 /// What became of the begin of an enrolment.
 pub(crate) enum Enrol {

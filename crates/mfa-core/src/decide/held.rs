@@ -86,8 +86,11 @@ impl Rules {
         let inheritance = effective.policy.inheritance();
         let resolve = |module| Effective::resolve(module, &self.modules, inheritance, lineage, of);
         let known = module.filter(|module| self.modules.contains(module));
-        // A change comes through no module: what any of them asks for counts.
-        let some_module_asks = module.is_none() && self.modules.iter().any(|module| resolve(module).applies);
+        // A change comes through no module: what any of them asks for counts. One that is not known here does.
+        let some_module_asks = match module {
+            None => self.modules.iter().any(|module| resolve(module).applies),
+            Some(module) => !self.modules.contains(module),
+        };
         let module = known.map(|module| Arc::new(resolve(module)));
         let named = match &module {
             Some(module) => Named::by(module),
@@ -144,7 +147,10 @@ impl Rules {
     pub(crate) fn is_enforced(&self, now: Timestamp) -> bool {
         let by_module = match &self.documents.module {
             Some(module) => module.applies,
-            None => self.policy.trigger() == Trigger::PerModule,
+            None => {
+                let may_ask = self.modules.is_empty() || self.documents.some_module_asks;
+                self.policy.trigger() == Trigger::PerModule && may_ask
+            }
         };
         self.policy.enforces_at(now) || by_module
     }
@@ -155,6 +161,12 @@ impl Rules {
         self.is_enforced(now)
             || self.documents.some_module_asks
             || (self.policy.enforced() && self.policy.first_enrolment_needs_invitation())
+    }
+
+    /// Returns whether users may not give up their second factor by themselves: what is asked for in any module, or will be
+    /// from a day on, counts already.
+    pub(crate) fn keeps_methods(&self) -> bool {
+        self.policy.enforced() || self.documents.some_module_asks
     }
 
     /// Returns whether the module that a login comes through asks for a second factor; one whose settings are not kept

@@ -17,6 +17,16 @@ use crate::{
     Operation, Subject, Version,
 };
 
+/// The id of no enrolment: for a change to a method that the user has not.
+pub(crate) const NOBODYS: EnrolmentId = EnrolmentId::from_bytes([0; 16]);
+
+/// A change to one method: whether it may be made, and the user's record with the method, if there is such a one.
+struct AskedOfOne {
+    intent: Intent,
+    allowed: Result<Allowed, Forbidden>,
+    found: Option<(Login, Version, Enrolment)>,
+}
+
 /// What a change comes to; a refusal may be an event, so it is committed like a change.
 pub(crate) type Managed<T> = Result<Decision<Result<T, Forbidden>>, Error>;
 
@@ -49,18 +59,17 @@ pub(crate) struct Changing<'a> {
 impl Changing<'_> {
     /// Makes a method the one that is asked for first.
     pub(crate) fn prefer(&mut self, selector: &MethodSelector) -> Managed<EnrolmentId> {
-        let (mut login, version) = self.login()?.ok_or_else(no_such_method)?;
-        let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
+        let mut plan = Plan::default();
+        let asked = self.change_one(Intent::prefer_method, selector, &mut plan)?;
+        let allowed = match asked.allowed {
+            Ok(allowed) => allowed,
+            Err(why) => return Ok(self.refused(&asked.intent, why)),
+        };
+        let (mut login, version, enrolment) = asked.found.ok_or_else(no_such_method)?;
         if !self.rules.is_factor(&enrolment) {
             let problem = "is a way back in, not a method to ask for first";
             return Err(FieldError::new("method", "not_a_factor", problem).into());
         }
-        let mut plan = Plan::default();
-        let intent = Intent::prefer_method(self.subject, enrolment.id);
-        let allowed = match self.authorise(&intent, Some(&login), &mut plan)? {
-            Ok(allowed) => allowed,
-            Err(why) => return Ok(self.refused(&intent, why)),
-        };
         login.preferred = Some(enrolment.id);
         let event = self.about(Kind::MethodPreferred, &enrolment, &allowed);
         self.put(&mut plan, login, version, vec![event])?;
@@ -69,14 +78,13 @@ impl Changing<'_> {
 
     /// Removes a method and ends every open challenge of the user. With the last second factor go the ways back.
     pub(crate) fn remove(&mut self, selector: &MethodSelector) -> Managed<EnrolmentId> {
-        let (mut login, version) = self.login()?.ok_or_else(no_such_method)?;
-        let enrolment = select(&login, selector).ok_or_else(no_such_method)?.clone();
         let mut plan = Plan::default();
-        let intent = Intent::remove_method(self.subject, enrolment.id);
-        let allowed = match self.authorise(&intent, Some(&login), &mut plan)? {
+        let asked = self.change_one(Intent::remove_method, selector, &mut plan)?;
+        let allowed = match asked.allowed {
             Ok(allowed) => allowed,
-            Err(why) => return Ok(self.refused(&intent, why)),
+            Err(why) => return Ok(self.refused(&asked.intent, why)),
         };
+        let (mut login, version, enrolment) = asked.found.ok_or_else(no_such_method)?;
         let kept = |kept: &Enrolment| kept.id != enrolment.id;
         let factor_left = login.enrolments.iter().any(|e| kept(e) && self.rules.is_factor(e));
         let (staying, going): (Vec<_>, Vec<_>) =
@@ -105,6 +113,7 @@ impl Changing<'_> {
         {
             event = event.field("exemptions", ended);
         }
+        plan.delete_once(invitation_key(self.subject.account(), self.subject.user()));
         let Some((mut login, version)) = read else {
             plan.events([event]);
             return Ok(Decision { plan, value: Ok(()) });
@@ -113,11 +122,25 @@ impl Changing<'_> {
         let methods: Vec<_> = gone.iter().map(|gone| format!("{}:{}", gone.provider, gone.id)).collect();
         let events = vec![event.field("methods", methods.join(" "))];
         self.drop_secrets(&mut plan, &gone)?;
-        plan.delete_once(invitation_key(self.subject.account(), self.subject.user()));
         self.tell(&mut login, told, &mut plan)?;
         self.end_all(&mut login);
         self.put(&mut plan, login, version, events)?;
         Ok(Decision { plan, value: Ok(()) })
+    }
+
+    /// Asks who may change the method that is named, before anybody is told whether the user has it.
+    fn change_one(
+        &self,
+        intent: fn(&Subject, EnrolmentId) -> Intent,
+        selector: &MethodSelector,
+        plan: &mut Plan,
+    ) -> Result<AskedOfOne, Error> {
+        let read = self.login()?;
+        let enrolment = read.as_ref().and_then(|(login, _)| select(login, selector).cloned());
+        let intent = intent(self.subject, enrolment.as_ref().map_or(NOBODYS, |enrolment| enrolment.id));
+        let allowed = self.authorise(&intent, read.as_ref().map(|(login, _)| login), plan)?;
+        let found = read.zip(enrolment).map(|((login, version), enrolment)| (login, version, enrolment));
+        Ok(AskedOfOne { found, intent, allowed })
     }
 
     /// Asks who may do what.

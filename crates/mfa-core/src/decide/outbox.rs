@@ -8,6 +8,7 @@ use super::effects::Limit;
 use super::{Rules, event, notice};
 use crate::driver::{Decision, Read, Records};
 use crate::plan::Plan;
+use crate::record::login::TOLERATED_SKEW;
 use crate::record::notice::{NOTICE_LIFE, Notice};
 use crate::{Contact, Error, Expect, Key, NoticeKind};
 
@@ -57,7 +58,8 @@ pub(crate) fn take(
     let Read::Live(mut record, version) = records.read::<Notice>(key) else {
         return Ok(Decision::only(None));
     };
-    if now < record.due_at {
+    // One that was queued by a clock that ran ahead is due: it may be late already.
+    if now < record.due_at && record.at.since(now) <= TOLERATED_SKEW {
         return Ok(Decision::only(None));
     }
     let id = id_of(key)?;

@@ -187,12 +187,15 @@ impl Changing<'_> {
         intent: &Intent,
         plan: &mut Plan,
     ) -> Result<Result<super::authorise::Allowed, Forbidden>, Error> {
-        let (login, _) = self.login()?.ok_or_else(no_factor)?;
-        let same = login.generation == self.subject.generation();
-        if !same || !login.enrolments.iter().any(|enrolment| self.rules.is_factor(enrolment)) {
+        let read = self.login()?;
+        let login = read.as_ref().map(|(login, _)| login);
+        let allowed = self.authorise(intent, login, plan)?;
+        let same = login.filter(|login| login.generation == self.subject.generation());
+        let has_factor = same.is_some_and(|login| login.enrolments.iter().any(|e| self.rules.is_factor(e)));
+        if allowed.is_ok() && !has_factor {
             return Err(no_factor());
         }
-        self.authorise(intent, Some(&login), plan)
+        Ok(allowed)
     }
 }
 

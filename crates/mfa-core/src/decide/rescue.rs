@@ -50,16 +50,17 @@ impl Changing<'_> {
             return Err(FieldError::new("life", "clamp", "must be from one second to 24 hours").into());
         }
         let intent = Intent::bypass(self.subject);
-        let (mut login, version) = self.login()?.ok_or_else(nothing_to_bypass)?;
+        let read = self.login()?;
+        let mut plan = Plan::default();
+        let allowed = match self.authorise(&intent, read.as_ref().map(|(login, _)| login), &mut plan)? {
+            Ok(allowed) => allowed,
+            Err(why) => return Ok(self.refused(&intent, why)),
+        };
+        let (mut login, version) = read.ok_or_else(nothing_to_bypass)?;
         let at = login.effective(self.now);
         if login.generation != self.subject.generation() || !self.rules.has_method(&login, at) {
             return Err(nothing_to_bypass());
         }
-        let mut plan = Plan::default();
-        let allowed = match self.authorise(&intent, Some(&login), &mut plan)? {
-            Ok(allowed) => allowed,
-            Err(why) => return Ok(self.refused(&intent, why)),
-        };
         let (mut vault, expect) = self.vault()?;
         for old in login.enrolments.iter().filter(|e| e.provider == bypass::NAME) {
             vault.remove(old.id);

@@ -29,6 +29,19 @@ impl Rules {
         enrolment.provider != bypass::NAME || bypass::is_live(enrolment.data.as_deref(), at)
     }
 
+    /// Returns whether an enrolment's messages go by e-mail or telephone.
+    pub(crate) fn is_delivered(&self, enrolment: &Enrolment) -> bool {
+        self.providers.get(&enrolment.provider).is_some_and(|p| p.code.describe().is_delivered())
+    }
+
+    /// Returns whether nothing is asked for by e-mail or telephone, as the user holds something stronger: whether that
+    /// can be used now or not, so that making it unusable leads nowhere.
+    pub(crate) fn hides_delivered(&self, login: &Login) -> bool {
+        let asked = |e: &Enrolment| self.providers.get(&e.provider).is_none_or(|p| self.is_asked_for(p));
+        let stronger = |e: &Enrolment| self.is_factor(e) && !self.is_delivered(e) && asked(e);
+        self.policy.stronger_hides_delivered() && login.enrolments.iter().any(stronger)
+    }
+
     /// Returns the level of the strongest second factor of the user, as a proof for `operation` must reach it; one of a provider that this process
     /// does not know may be of the highest.
     pub(crate) fn strongest(&self, login: &Login, operation: Operation) -> Aal {
@@ -44,11 +57,11 @@ impl Rules {
     }
 
     /// Returns whether evidence of an enrolment can prove what `intent` needs: it is a factor as strong as the
-    /// strongest, not itself what is to be changed, and not stopped since. A recovery code can only prove the way to
+    /// strongest, not itself what is to be changed, not stopped since, and offered still. A recovery code can only prove the way to
     /// a new method.
     pub(crate) fn may_prove(&self, login: &Login, enrolment: &Enrolment, intent: &Intent) -> bool {
         let Some(provider) = self.providers.get(&enrolment.provider) else { return false };
-        if enrolment.is_stopped() {
+        if enrolment.is_stopped() || !self.offers(provider) {
             return false;
         }
         let descriptor = provider.code.describe();

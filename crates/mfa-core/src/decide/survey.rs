@@ -55,6 +55,8 @@ pub(crate) struct About<'a> {
     pub(crate) wanted: Option<&'a MethodSelector>,
     /// The change that a proof is asked for, where one is.
     pub(crate) intent: Option<&'a Intent>,
+    /// The way the first factor came.
+    pub(crate) first_channel: Channel,
     /// A token of a device was shown that succeeded before.
     pub(crate) known: bool,
     /// The exemption that it meets.
@@ -92,7 +94,7 @@ fn by_records(
     (login, vault): (&Read<Login>, &Read<Vault>),
     now: Timestamp,
 ) -> Survey {
-    let About { subject, wanted, intent, known, explain, .. } = about;
+    let About { subject, wanted, intent, first_channel, known, explain, .. } = about;
     let mut survey = Survey {
         verdict: denied(DeniedReason::Unavailable, None),
         usable: Vec::new(),
@@ -130,9 +132,14 @@ fn by_records(
     }
     survey.look_at_each(rules, subject, login, vault, at);
     if let Some(intent) = intent {
-        survey
-            .usable
-            .retain(|(id, _)| login.enrolment(*id).is_some_and(|e| rules.may_prove(login, e, intent)));
+        let may_prove = |e: &Enrolment| {
+            rules.may_prove(login, e, intent)
+                && rules
+                    .providers
+                    .get(&e.provider)
+                    .is_some_and(|p| p.code.describe().channel.adds_to(first_channel))
+        };
+        survey.usable.retain(|(id, _)| login.enrolment(*id).is_some_and(may_prove));
         survey.note("proves", survey.usable.len(), "policy");
     }
     survey.hide_delivered(rules, login);
@@ -231,16 +238,10 @@ impl Survey {
         }
     }
 
-    /// Leaves out what goes by e-mail or telephone where the user holds something stronger: whether that can be used
-    /// now or not, so that making it unusable leads nowhere.
+    /// Leaves out what goes by e-mail or telephone where the user holds something stronger.
     fn hide_delivered(&mut self, rules: &Rules, login: &Login) {
-        let delivered = |e: &Enrolment| {
-            rules.providers.get(&e.provider).is_some_and(|p| p.code.describe().is_delivered())
-        };
-        let asked = |e: &Enrolment| rules.providers.get(&e.provider).is_none_or(|p| rules.is_asked_for(p));
-        let stronger = login.enrolments.iter().any(|e| rules.is_factor(e) && !delivered(e) && asked(e));
-        if stronger && rules.policy.stronger_hides_delivered() {
-            self.usable.retain(|(id, _)| !login.enrolment(*id).is_some_and(delivered));
+        if rules.hides_delivered(login) {
+            self.usable.retain(|(id, _)| !login.enrolment(*id).is_some_and(|e| rules.is_delivered(e)));
             self.note("delivered_methods", "hidden", "policy");
         }
     }

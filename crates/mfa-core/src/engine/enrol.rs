@@ -29,7 +29,7 @@ use crate::{
     Reason, Reference, Rejected, RequestFacts, Response, Subject,
 };
 
-/// The most pending enrolments of a user, those of the last day that ended included.
+/// The most pending enrolments of a user.
 const MAX_PENDING: usize = 64;
 
 impl Engine {
@@ -73,11 +73,7 @@ impl Engine {
             let rules = &self.inner.rules;
             let method = rules.providers.get(provider).ok_or_else(not_offered)?;
             self.check_handles(authority)?;
-            if self.records_of(subject.account(), subject.user(), PENDING).await?.len() >= MAX_PENDING {
-                let problem =
-                    format!("has {MAX_PENDING} pending enrolments of the last day, the most there may be");
-                return Err(FieldError::new("user", "too_many_pending", problem).into());
-            }
+            self.has_room(&subject).await?;
             enrol::is_enrolled_by_answer(method)?;
             let intent = Intent::add_method(&subject, provider);
             let sends = [Sends::key(subject.account(), subject.user())];
@@ -205,6 +201,24 @@ impl Engine {
         let again = within(&span, pin!(self.confirming(reference, Ask::Resend, request))).await;
         crate::observe::step("enrol_resend", outcome(&again));
         again
+    }
+
+    /// Refuses another pending enrolment of a user who has as many as there may be.
+    async fn has_room(&self, subject: &Subject) -> Result<(), Error> {
+        let mut keys = self.records_of(subject.account(), subject.user(), PENDING).await?;
+        if keys.len() < MAX_PENDING {
+            return Ok(());
+        }
+        let login = user_key(subject.account(), LOGIN, subject.user());
+        keys.push(login.clone());
+        let driver = &self.inner.driver;
+        let now = driver.runtime.now();
+        let records = driver.load(&keys, now).await?;
+        if enrol::pending(&records, &keys, &login, now) < MAX_PENDING {
+            return Ok(());
+        }
+        let problem = format!("has {MAX_PENDING} pending enrolments, the most there may be");
+        Err(FieldError::new("user", "too_many_pending", problem).into())
     }
 
     /// Runs the effect that an enrolment begins with, and returns what to show.
@@ -409,7 +423,7 @@ impl Engine {
         let in_tree = whom.lineage().iter().any(|ancestor| ancestor.account == *account);
         let known = self.inner.directory.subject(account, user).await?;
         let may = known.is_some_and(|known| {
-            known.generation() == generation && (known.rank() == 0 || known.rank() >= whom.rank())
+            known.generation() == generation && known.rank() > 0 && known.rank() >= whom.rank()
         });
         if !in_tree || !may {
             return Ok(Standing::Gone);

@@ -392,7 +392,8 @@ impl Engine {
     }
 }
 
-/// Says what change to the named method is meant.
+/// Says what change to the named method is meant. For none of the user's it is one that nobody has a proof for: what they
+/// have is not told before it is known who asks.
 fn named(
     records: &Records,
     subject: &Subject,
@@ -400,7 +401,6 @@ fn named(
     intent: fn(&Subject, EnrolmentId) -> Intent,
 ) -> Result<Intent, Error> {
     let read = crate::decide::enrol::read_login(records, subject.account(), subject.user())?;
-    let (login, _) = read.ok_or_else(manage::no_such_method)?;
-    let enrolment = select(&login, method).ok_or_else(manage::no_such_method)?;
-    Ok(intent(subject, enrolment.id))
+    let found = read.as_ref().and_then(|(login, _)| select(login, method));
+    Ok(intent(subject, found.map_or(manage::NOBODYS, |enrolment| enrolment.id)))
 }

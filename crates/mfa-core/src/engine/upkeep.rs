@@ -39,7 +39,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Invalid`] with code `not_registered` if a user has a method of a provider that this process does not
-    /// know: call it where every provider is registered. Errors with code `unavailable`; call it again.
+    /// know: call it where every provider is registered. [`Error::KeyRing`] if a user's record is under a key that this
+    /// process does not have: call it where every key is. Errors with code `unavailable`; call it again.
     pub async fn restore_barrier(&self, actor: &str, reason: &str) -> Result<u64, Error> {
         let mut users: u64 = 0;
         let mut after: Option<Key> = None;

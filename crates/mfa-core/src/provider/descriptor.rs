@@ -186,6 +186,13 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// Returns whether an answer that came this way proves a change after a first factor that came by `first`: whoever
+    /// has a mailbox, a telephone or an authenticator has it for both. What is typed into the page is another thing each
+    /// time.
+    pub(crate) fn adds_to(self, first: Self) -> bool {
+        self != first || self == Self::Direct
+    }
+
     /// Returns the stable name, as in `direct`.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -7,6 +7,9 @@
 use crate::keyring::Label;
 use crate::{Key, KeyRing, KeyRingError, Version};
 
+/// The problem of a body under a key that this process does not have; others may.
+pub(crate) const UNKNOWN_KEY: &str = "unknown_key";
+
 const FORMAT: u8 = 1;
 const MAC_BYTES: usize = 32;
 
@@ -48,7 +51,7 @@ pub(crate) fn unwrap<'a>(
     match ring.mac_holds(id, Label::MacRecord, &parts(key, &version, payload), claimed) {
         Ok(true) => Ok(payload),
         Ok(false) => Err("not_authentic"),
-        Err(_) => Err("unknown_key"),
+        Err(_) => Err(UNKNOWN_KEY),
     }
 }
 

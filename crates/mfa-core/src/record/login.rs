@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::{DELAYS_FROM, Failures, STOP_AT, delay_after};
 use crate::record::device::KNOWN_LIFE;
-use crate::{ConfigurationId, EnrolmentId, Policy, ProviderName, Versioned};
+use crate::{ConfigurationId, EnrolmentId, Policy, ProviderName, Versioned, bypass};
 
 /// The most enrolments a user may hold.
 pub(crate) const MAX_ENROLMENTS: usize = 8;
@@ -113,8 +113,8 @@ impl Login {
     }
 
     /// Notes the time of a decision. After a step back past the tolerated skew every open challenge ends,
-    /// delays start again and no count is lost, so that nothing comes back to life and nobody is locked out
-    /// by a clock that ran ahead.
+    /// delays start again, a bypass code that was issued in the future is gone and no count is lost, so that nothing
+    /// comes back to life and nobody is locked out by a clock that ran ahead.
     pub(crate) fn mark(&mut self, now: Timestamp) {
         if self.stepped_back(now) > TOLERATED_SKEW {
             self.raise_fence();
@@ -127,6 +127,8 @@ impl Login {
             }
             self.barrier = self.barrier.min(now);
             self.devices_until = self.devices_until.min(now.plus(KNOWN_LIFE));
+            self.recovered_at = self.recovered_at.map(|at| at.min(now));
+            self.enrolments.retain(|e| e.provider != bypass::NAME || e.created_at <= now);
             self.latest = now;
         } else {
             self.latest = self.latest.max(now);

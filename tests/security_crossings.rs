@@ -1,0 +1,216 @@
+//! What one feature must not undo of another: rights, proofs, invitations and methods whose ground has changed.
+#![cfg(test)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit_model::Kind;
+use mfa::settings::{Modules, Owner};
+use mfa::{
+    Account, Authority, Begin, Channel, Choice, Denied, DeniedReason, Engine, EnrolConfirm, Error,
+    FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, KeyRingError, Login, Module, Policy, Reason,
+    RecoveryForm, Rejected, Response, Store, Subject, Verify,
+};
+use mfa_testkit::entropy::SeededEntropy;
+use mfa_tests::mailed::Mailed;
+use mfa_tests::rights::{enrol_by, first_factor, in_session_of, prove_on, scan, subject_of};
+use mfa_tests::{STEP, World, acme, host, login, on_stores, session, totp};
+use serde_json::{Value, json};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A login whose first factor came so.
+fn over(whom: &Subject, kind: FirstFactorKind, channel: Channel) -> Login {
+    let first = FirstFactor::verified_now(kind, channel, Some(&session(whom)));
+    Login::new(whom.clone(), first, Module::parse("user_auth").unwrap())
+}
+
+/// An engine whose policy asks every user for a method.
+async fn enforcing(world: &World, more: &Value) -> Engine {
+    let policy = Policy::recommended().with_document(&json!({"enforced": true})).unwrap();
+    world.node().policy(policy.with_document(more).unwrap()).build().await.unwrap()
+}
+
+async fn ticket(engine: &Engine, whom: &Subject) -> mfa::Ticket {
+    match engine.begin(login(whom)).await.unwrap() {
+        Begin::EnrolmentRequired(required) => required.ticket,
+        other => panic!("a ticket was expected: {other:?}"),
+    }
+}
+
+/// What beginning to enrol an app came to, in a word.
+async fn begun(engine: &Engine, whom: &Subject, by: &Authority) -> &'static str {
+    let begun = engine.enrol_begin(whom.account(), whom.user(), &totp(), &Choice::none(), by).await;
+    begun.map_or_else(|error| error.code(), |_| "begun")
+}
+
+on_stores! {
+    async fn s10_whoever_has_the_channel_of_the_first_factor_proves_no_change(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        let cases = [
+            ("ann", "email", FirstFactorKind::EmailLink, Channel::Email),
+            ("bob", "sms", FirstFactorKind::Password, Channel::Phone),
+        ];
+        let (carl, _app) = world.enrol("carl").await;
+        for (name, provider, kind, channel) in cases {
+            let user = mailed.add(&world, name).await.with_rank(5);
+            world.directory.put(&user).await.unwrap();
+            mailed.enrol(&world, &user, provider).await;
+            world.clock.advance(HOUR);
+            for intent in [Intent::add_method(&user, &totp()), Intent::reset(&carl)] {
+                let same = mailed.engine.step_up_begin(over(&user, kind, channel), &intent).await.unwrap();
+                assert!(matches!(same, Begin::Denied(Denied { reason: DeniedReason::Unavailable, .. })), "{provider}: {same:?}");
+                // After a password that was typed it is a second factor.
+                let other = mailed.engine.step_up_begin(login(&user), &intent).await.unwrap();
+                assert!(matches!(other, Begin::Challenge(_)), "{provider}: {other:?}");
+                drop(mailed.inbox.take());
+                world.clock.advance(HOUR);
+            }
+        }
+    }
+
+    async fn s14_a_challenge_of_before_lets_nobody_in_by_e_mail_once_something_stronger_is_bound(world) {
+        let mailed = Mailed::new(&world, Value::Null).await;
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "email").await;
+        world.clock.advance(HOUR);
+        let eves = mailed.begin(&bob).await;
+        let code = mailed.code();
+        enrol_by(&mailed.engine, &world, &bob, &host()).await;
+        let told = mailed.answer(&eves, &code).await;
+        assert!(matches!(told, Verify::Rejected(Rejected { reason: Reason::Unavailable, .. })), "{told:?}");
+        let sent = mailed.inbox.take().len();
+        let again = mailed.engine.resend(&eves.reference).await.unwrap();
+        assert!(!matches!(again, mfa::Changed::Done(_)), "{again:?}");
+        assert_eq!((sent, mailed.inbox.take().len()), (0, 0));
+    }
+
+    async fn s29_an_administrator_who_is_none_any_more_sets_nobody_up(world) {
+        let ann = subject_of("acme", "ann").with_rank(5);
+        world.directory.put(&ann).await.unwrap();
+        let app = world.enrol_again(&ann).await;
+        let bob = world.add("bob").await;
+        let proof = prove_on(&world.engine, &world, login(&ann), &app, &Intent::add_method(&bob, &totp())).await;
+        let right = in_session_of(&ann, &proof);
+        let started =
+            world.engine.enrol_begin(bob.account(), bob.user(), &totp(), &Choice::none(), &right).await.unwrap();
+        world.directory.put(&ann.clone().with_rank(0)).await.unwrap();
+        let code = Response::code(&scan(&started).code_at(world.now()));
+        let refused = world.engine.enrol_confirm(&started.reference, &code).await.unwrap();
+        assert!(
+            matches!(refused, EnrolConfirm::Rejected(Rejected { reason: Reason::Superseded, .. })),
+            "{refused:?}"
+        );
+    }
+
+    async fn s29_a_reset_ends_the_invitation_of_a_user_without_a_record(world) {
+        let strict = enforcing(&world, &json!({})).await;
+        let bob = world.add("bob").await;
+        let invited = strict.user_invite(bob.account(), bob.user(), &totp(), &host()).await.unwrap();
+        strict.user_reset(bob.account(), bob.user(), &host()).await.unwrap();
+        let right = Authority::invited(ticket(&strict, &bob).await, Some(&session(&bob)), invited.invitation);
+        assert_eq!(begun(&strict, &bob, &right).await, "invitation_required");
+        // Another one is good.
+        let invited = strict.user_invite(bob.account(), bob.user(), &totp(), &host()).await.unwrap();
+        let right = Authority::invited(ticket(&strict, &bob).await, Some(&session(&bob)), invited.invitation);
+        assert_eq!(begun(&strict, &bob, &right).await, "begun");
+    }
+
+    async fn s29_set_ups_that_were_begun_with_a_password_keep_nobody_out_once_they_are_ended(world) {
+        let strict = enforcing(&world, &json!({"first_enrolment_needs_invitation": false})).await;
+        let bob = world.add("bob").await;
+        let by_ticket = |ticket| Authority::ticket(ticket, Some(&session(&bob)));
+        for _ in 0..64 {
+            assert_eq!(begun(&strict, &bob, &by_ticket(ticket(&strict, &bob).await)).await, "begun");
+        }
+        let one_more = by_ticket(ticket(&strict, &bob).await);
+        assert_eq!(begun(&strict, &bob, &one_more).await, "too_many_pending");
+        // The password is changed, and the host ends what was begun with the other one.
+        strict.revoke(bob.account(), bob.user(), &host()).await.unwrap();
+        assert_eq!(begun(&strict, &bob, &by_ticket(ticket(&strict, &bob).await)).await, "begun");
+    }
+
+    async fn s09_a_proof_ends_with_the_offer_of_the_method_that_made_it(world) {
+        let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+        let engine = world.node().modules(modules).build().await.unwrap();
+        let (bob, app) = world.enrol("bob").await;
+        let proof = prove_on(&engine, &world, login(&bob), &app, &Intent::disable(&bob)).await;
+        let owner = Owner::Account(Account::new(acme()));
+        engine.policy_put(&owner, &json!({"offered": ["duo"]}), None, &host()).await.unwrap();
+        let refused = engine.disable(bob.account(), bob.user(), &in_session_of(&bob, &proof)).await;
+        assert_eq!(refused.unwrap_err().code(), "step_up_required");
+    }
+
+    async fn s08_nobody_gives_up_what_a_module_asks_for(world) {
+        let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+        let engine = world.node().modules(modules).build().await.unwrap();
+        let owner = Owner::Account(Account::new(acme()));
+        let (bob, app) = world.enrol("bob").await;
+        for (asks, told) in [(true, "policy_forbids"), (false, "done")] {
+            let settings = json!({"auth_modules":
+                {"user_auth": {"enabled": true, "multi_factor": {"enabled": asks}}}});
+            engine.settings_put(&owner, &settings, None, &host()).await.unwrap();
+            world.clock.advance(STEP);
+            let proof = prove_on(&engine, &world, login(&bob), &app, &Intent::disable(&bob)).await;
+            let disabled = engine.disable(bob.account(), bob.user(), &in_session_of(&bob, &proof)).await;
+            assert_eq!(disabled.map_or_else(|error| error.code(), |()| "done"), told, "asks: {asks}");
+        }
+    }
+
+    async fn s08_where_no_module_asks_a_first_method_takes_a_first_factor(world) {
+        let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+        let engine = world.node().policy(Policy::kazoo()).modules(modules).build().await.unwrap();
+        let bob = world.add("bob").await;
+        let owner = Owner::Account(Account::new(acme()));
+        for (asks, told) in [(false, "begun"), (true, "policy_forbids")] {
+            let settings = json!({"auth_modules":
+                {"user_auth": {"enabled": true, "multi_factor": {"enabled": asks}}}});
+            engine.settings_put(&owner, &settings, None, &host()).await.unwrap();
+            assert_eq!(begun(&engine, &bob, &first_factor(&bob)).await, told, "asks: {asks}");
+        }
+    }
+
+    async fn s30_who_has_a_method_is_told_to_nobody_without_a_right(world) {
+        let (eve, app) = world.enrol("eve").await;
+        let (bob, _app) = world.enrol("bob").await;
+        let carl = world.add("carl").await;
+        // A proof of her own, for another change.
+        let proof = prove_on(&world.engine, &world, login(&eve), &app, &Intent::disable(&eve)).await;
+        let (by_eve, method) = (in_session_of(&eve, &proof), "totp".parse().unwrap());
+        for whom in [&bob, &carl] {
+            let (engine, account, user) = (&world.engine, whom.account(), whom.user());
+            let before = world.events_of(Kind::ChangeRefused).await.len();
+            let told = [
+                engine.bypass_issue(account, user, HOUR, &by_eve).await.map(drop),
+                engine.recovery_issue(account, user, RecoveryForm::Key, &by_eve).await.map(drop),
+                engine.method_prefer(account, user, &method, &by_eve).await.map(drop),
+                engine.method_remove(account, user, &method, &by_eve).await.map(drop),
+            ];
+            for told in told {
+                assert_eq!(told.unwrap_err().code(), "step_up_required", "{user}");
+            }
+            assert_eq!(world.events_of(Kind::ChangeRefused).await.len(), before + 4, "{user}");
+        }
+        // Whoever may is told.
+        let unknown = world.engine.method_remove(carl.account(), carl.user(), &method, &host()).await;
+        assert_eq!(unknown.unwrap_err().code(), "unknown_method");
+        let nothing = world.engine.bypass_issue(carl.account(), carl.user(), HOUR, &host()).await;
+        assert_eq!(nothing.unwrap_err().code(), "no_method");
+    }
+
+    async fn s16_a_barrier_that_cannot_read_a_user_says_so(world) {
+        world.enrol("bob").await;
+        let ring = KeyRing::new(KeyId::parse("k9").unwrap(), [0x99; 32]).unwrap();
+        let (store, clock): (Arc<dyn Store>, _) = (world.store.clone(), Arc::new(world.clock.clone()));
+        let other = Engine::builder(store, world.directory.clone(), ring, clock)
+            .entropy(Arc::new(SeededEntropy::new(77_777)))
+            .provider(mfa::totp::Totp::new("Example").unwrap())
+            .danger_test_doubles()
+            .build()
+            .await
+            .unwrap();
+        let refused = other.restore_barrier("ops", "a backup came back").await.unwrap_err();
+        assert!(matches!(refused, Error::KeyRing(KeyRingError::Unknown)), "{refused:?}");
+        assert_eq!(world.engine.restore_barrier("ops", "a backup came back").await.unwrap(), 1);
+    }
+}
