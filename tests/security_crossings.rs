@@ -171,25 +171,29 @@ on_stores! {
     }
 
     async fn s30_who_has_a_method_is_told_to_nobody_without_a_right(world) {
-        let (eve, app) = world.enrol("eve").await;
         let (bob, _app) = world.enrol("bob").await;
         let carl = world.add("carl").await;
-        // A proof of her own, for another change.
-        let proof = prove_on(&world.engine, &world, login(&eve), &app, &Intent::disable(&eve)).await;
-        let (by_eve, method) = (in_session_of(&eve, &proof), "totp".parse().unwrap());
-        for whom in [&bob, &carl] {
-            let (engine, account, user) = (&world.engine, whom.account(), whom.user());
-            let before = world.events_of(Kind::ChangeRefused).await.len();
-            let told = [
-                engine.bypass_issue(account, user, HOUR, &by_eve).await.map(drop),
-                engine.recovery_issue(account, user, RecoveryForm::Key, &by_eve).await.map(drop),
-                engine.method_prefer(account, user, &method, &by_eve).await.map(drop),
-                engine.method_remove(account, user, &method, &by_eve).await.map(drop),
-            ];
-            for told in told {
-                assert_eq!(told.unwrap_err().code(), "step_up_required", "{user}");
+        let method = "totp".parse().unwrap();
+        for eve in [subject_of("acme", "eve"), subject_of("other", "eve")] {
+            world.directory.put(&eve).await.unwrap();
+            let app = world.enrol_again(&eve).await;
+            // A proof of her own, for another change.
+            let proof = prove_on(&world.engine, &world, login(&eve), &app, &Intent::disable(&eve)).await;
+            let by_eve = in_session_of(&eve, &proof);
+            for whom in [&bob, &carl] {
+                let (engine, account, user) = (&world.engine, whom.account(), whom.user());
+                let before = world.events_of(Kind::ChangeRefused).await.len();
+                let told = [
+                    engine.bypass_issue(account, user, HOUR, &by_eve).await.map(drop),
+                    engine.recovery_issue(account, user, RecoveryForm::Key, &by_eve).await.map(drop),
+                    engine.method_prefer(account, user, &method, &by_eve).await.map(drop),
+                    engine.method_remove(account, user, &method, &by_eve).await.map(drop),
+                ];
+                for told in told {
+                    assert_eq!(told.unwrap_err().code(), "step_up_required", "{eve:?}: {user}");
+                }
+                assert_eq!(world.events_of(Kind::ChangeRefused).await.len(), before + 4, "{eve:?}: {user}");
             }
-            assert_eq!(world.events_of(Kind::ChangeRefused).await.len(), before + 4, "{user}");
         }
         // Whoever may is told.
         let unknown = world.engine.method_remove(carl.account(), carl.user(), &method, &host()).await;
