@@ -9,10 +9,11 @@ use std::time::Duration;
 use audit_model::export::to_line;
 use futures::executor::block_on;
 use mfa::{
-    Authority, Begin, Channel, Choice, Contact, Engine, EnrolConfirm, Intent, NoticeKind, Policy, Reason,
-    RecoveryForm, Rejected, RequestFacts, Response, SecretText, Subject, Verify,
+    Authority, Begin, Channel, Choice, Contact, Drained, Engine, EnrolConfirm, Intent, NoticeKind, Policy,
+    Reason, RecoveryForm, Rejected, RequestFacts, Response, SecretText, Subject, Verify,
 };
 use mfa_testkit::authenticator::SoftAuthenticator;
+use mfa_testkit::host::recovery;
 use mfa_testkit::inbox::Inbox;
 use mfa_testkit::race::race;
 use mfa_testkit::runtime::VirtualRuntime;
@@ -152,6 +153,18 @@ async fn replay(world: &World, engine: &Engine, user: &Subject, app: &SoftAuthen
 }
 
 on_stores! {
+    async fn a_node_that_cannot_send_does_not_say_that_nothing_waits(base) {
+        let (world, inbox) = base.with_recovery().await;
+        let silent = world.node().provider(recovery()).build().await.unwrap();
+        assert_eq!(silent.drain_outbox(10).await.unwrap(), Drained::default());
+        let bob = world.add_reachable("bob").await;
+        world.enrol_with_recovery(&bob).await;
+        assert_eq!(silent.drain_outbox(10).await.unwrap_err().code(), "unavailable");
+        world.engine.drain_outbox(10).await.unwrap();
+        assert!(!inbox.take().is_empty());
+        assert_eq!(silent.drain_outbox(10).await.unwrap(), Drained::default());
+    }
+
     async fn s30_each_kind_of_notice_is_written_by_what_it_names(base) {
         let (world, inbox) = base.with_recovery().await;
         let plain = world.node().build().await.unwrap();

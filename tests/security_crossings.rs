@@ -1,19 +1,25 @@
 //! What one feature must not undo of another: rights, proofs, invitations and methods whose ground has changed.
 #![cfg(test)]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use audit_model::Kind;
+use mfa::delivery::Delivered;
 use mfa::settings::{Modules, Owner};
 use mfa::{
     Account, Authority, Begin, Channel, Choice, Denied, DeniedReason, Engine, EnrolConfirm, Error,
-    FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, KeyRingError, Login, Module, Policy, Reason,
-    RecoveryForm, Rejected, Response, Store, Subject, Verify,
+    FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, KeyRingError, LinkConfirm, LinkOpen, LinkProof,
+    LinkToken, Login, Message, Module, NotDelivered, Policy, Reason, Receipt, RecoveryForm, Reference,
+    Rejected, RequestFacts, Response, RiskDecision, Store, Subject, Transport, Verify,
 };
 use mfa_testkit::entropy::SeededEntropy;
-use mfa_tests::mailed::Mailed;
-use mfa_tests::rights::{enrol_by, first_factor, in_session_of, prove_on, scan, subject_of};
+use mfa_testkit::inbox::Inbox;
+use mfa_tests::attack::{overwrite, records};
+use mfa_tests::devices::{from, trusted, with_trust};
+use mfa_tests::exempt::{answer, by_key, exempting_node, grant};
+use mfa_tests::mailed::{Mailed, links, texts};
+use mfa_tests::rights::{enrol_by, exemption, first_factor, in_session_of, prove_on, scan, subject_of};
 use mfa_tests::{STEP, World, acme, host, login, on_stores, session, totp};
 use serde_json::{Value, json};
 
@@ -216,5 +222,106 @@ on_stores! {
         let refused = other.restore_barrier("ops", "a backup came back").await.unwrap_err();
         assert!(matches!(refused, Error::KeyRing(KeyRingError::Unknown)), "{refused:?}");
         assert_eq!(world.engine.restore_barrier("ops", "a backup came back").await.unwrap(), 1);
+    }
+
+    async fn s37_whom_the_host_wants_asked_is_asked_on_a_trusted_device(world) {
+        let by_decision = json!({"trigger": "on_decision"});
+        let engine = with_trust(world.recovery_node(&Inbox::new()), &by_decision).build().await.unwrap();
+        let (bob, app) = world.enrol("bob").await;
+        let kept = trusted(&engine, &world, &bob, &app).await;
+        let from_there = |decision| from(&bob, Some(&kept.token)).with_decision(decision);
+        let explained = engine.explain(&from_there(RiskDecision::Challenge)).await.unwrap();
+        assert_eq!(explained.outcome.code(), "challenge");
+        let asked = engine.begin(from_there(RiskDecision::Challenge)).await.unwrap();
+        assert!(matches!(asked, Begin::Challenge(_)), "{asked:?}");
+        // Where the policy asks by itself, a device that is trusted is not asked.
+        let other = with_trust(world.recovery_node(&Inbox::new()), &json!({})).build().await.unwrap();
+        let let_in = other.begin(from_there(RiskDecision::Challenge)).await.unwrap();
+        assert!(matches!(let_in, Begin::TrustedDevice(_)), "{let_in:?}");
+    }
+
+    async fn s21_an_exemption_is_nothing_beside_a_record_of_another_person_or_one_that_was_changed(world) {
+        let engine = exempting_node(&world).await;
+        let (export, _app) = world.enrol("export").await;
+        grant(&engine, &export, &exemption()).await;
+        assert_eq!(answer(&engine, by_key(&export)).await, "exempted");
+        let next = export.clone().with_generation("another person").unwrap();
+        world.directory.put(&next).await.unwrap();
+        grant(&engine, &next, &exemption()).await;
+        assert_eq!(answer(&engine, by_key(&next)).await, "generation");
+        for mut record in records(&world).await.into_iter().filter(|r| r.key.kind.as_str() == "login") {
+            *record.body.last_mut().unwrap() ^= 1;
+            overwrite(&world, &record).await;
+        }
+        assert_eq!(answer(&engine, by_key(&export)).await, "unavailable");
+    }
+
+    async fn s21_who_has_the_id_next_is_not_locked_by_the_failures_of_the_former_person(world) {
+        let (bob, app) = world.enrol("bob").await;
+        for _ in 0..20 {
+            let challenge = world.begin(&bob).await;
+            let wrong = world.answer(&challenge, &app.wrong_code_at(world.now(), 3)).await;
+            assert!(matches!(wrong, Verify::Rejected(_)), "{wrong:?}");
+            world.clock.advance(Duration::from_secs(901));
+        }
+        let locked = world.engine.begin(login(&bob)).await.unwrap();
+        assert!(matches!(locked, Begin::Denied(Denied { reason: DeniedReason::Locked, .. })), "{locked:?}");
+        world.engine.user_reset(bob.account(), bob.user(), &host()).await.unwrap();
+        // The same person is: a new method is no way around the count.
+        enrol_by(&world.engine, &world, &bob, &host()).await;
+        let locked = world.engine.begin(login(&bob)).await.unwrap();
+        assert!(matches!(locked, Begin::Denied(Denied { reason: DeniedReason::Locked, .. })), "{locked:?}");
+        world.engine.user_reset(bob.account(), bob.user(), &host()).await.unwrap();
+        let next = bob.clone().with_generation("another person").unwrap();
+        world.directory.put(&next).await.unwrap();
+        let app = enrol_by(&world.engine, &world, &next, &host()).await;
+        let verified = world.answer(&world.begin(&next).await, &app.code_at(world.now())).await;
+        assert!(matches!(verified, Verify::Verified(_)), "{verified:?}");
+    }
+
+    async fn s03_a_link_that_was_confirmed_before_it_was_refused_stays_what_was_proven(world) {
+        let gateway = Arc::new(Gateway::default());
+        let email = Delivered::email(texts()).unwrap();
+        let node = Mailed::node(&world, &Inbox::new(), email, links()).transport(Arc::<Gateway>::clone(&gateway));
+        let mailed = Mailed { engine: node.build().await.unwrap(), inbox: gateway.inbox.clone() };
+        let bob = mailed.add(&world, "bob").await;
+        mailed.enrol(&world, &bob, "sms").await;
+        mailed.enrol(&world, &bob, "email").await;
+        world.clock.advance(HOUR);
+        let by_sms = login(&bob).with_method("sms".parse().unwrap());
+        let Begin::Challenge(challenge) = mailed.engine.begin(by_sms).await.unwrap() else { panic!() };
+        world.clock.advance(STEP);
+        gateway.reference.set(challenge.reference.clone()).unwrap();
+        gateway.engine.set(mailed.engine.clone()).unwrap();
+        drop(mailed.engine.switch(&challenge.reference, &"email".parse().unwrap()).await);
+        let claimed = mailed.engine.claim(&challenge.reference).await.unwrap();
+        let Verify::Verified(grant) = claimed else { panic!("a grant was expected: {claimed:?}") };
+        assert_eq!(grant.evidence().provider.as_str(), "email");
+        assert_eq!(grant.evidence().strength.channel, Channel::Email);
+    }
+}
+
+/// A gateway that opens and confirms the links it is given, and then refuses the message for good.
+#[derive(Debug, Default)]
+struct Gateway {
+    engine: OnceLock<Engine>,
+    reference: OnceLock<Reference>,
+    inbox: Inbox,
+}
+
+#[async_trait::async_trait]
+impl Transport for Gateway {
+    async fn send(&self, message: &Message, deadline: Duration) -> Result<Receipt, NotDelivered> {
+        let (Some(engine), Some(reference)) = (self.engine.get(), self.reference.get()) else {
+            return self.inbox.send(message, deadline).await;
+        };
+        let body = message.body.expose_secret();
+        let (_, token) = body.split_whitespace().find_map(|word| word.split_once('#')).unwrap();
+        let (token, facts) = (LinkToken::from_text(token), RequestFacts::new());
+        let LinkOpen::Valid(view) = engine.link_open(&token, &facts).await.unwrap() else { panic!() };
+        let proof = LinkProof::SameBrowser(reference.clone());
+        let confirmed = engine.link_confirm(&token, &view.nonce, &proof, &facts).await.unwrap();
+        assert!(matches!(confirmed, LinkConfirm::Confirmed(_)), "{confirmed:?}");
+        Err(NotDelivered::Permanent)
     }
 }

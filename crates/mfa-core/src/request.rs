@@ -66,7 +66,8 @@ impl Login {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RiskDecision {
-    /// To be challenged. Whatever is not known to be harmless is this.
+    /// To be challenged. Whatever is not known to be harmless is this. Where a policy has the host decide
+    /// (`on_decision`), a trusted device is asked too.
     #[default]
     Challenge,
     /// To be let in by the first factor alone, where nothing enforces a second one.

@@ -15,7 +15,8 @@ use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, VAULT, user_key};
 use crate::reference::Claims;
 use crate::{
-    Begin, DeviceId, Draw, Error, Expect, Intent, Key, KeyRing, Login, NoticeKind, TrustedDevice, Version,
+    Begin, DeviceId, Draw, Error, Expect, Intent, Key, KeyRing, Login, NoticeKind, RiskDecision, Trigger,
+    TrustedDevice, Version,
 };
 
 /// A login that begins, with what was read of its token.
@@ -66,7 +67,11 @@ impl<'a> Arriving<'a> {
     ) -> Result<Seen, Error> {
         let (Some(claims), Read::Live(record, _)) = (&self.device, login) else { return Ok(Seen::Nothing) };
         let whom = (&self.login.subject, record, self.login.first_factor.kind);
-        look(rules, claims, whom, records, record.effective(now))
+        let seen = look(rules, claims, whom, records, record.effective(now))?;
+        // Whom the host's own judgement wants asked is asked on every device.
+        let by_decision = rules.policy.trigger() == Trigger::OnDecision;
+        let is_asked = by_decision && self.login.decision == RiskDecision::Challenge;
+        Ok(if is_asked { seen.untrusted() } else { seen })
     }
 
     /// Looks whether the login is exempt, once the user's record is read.
@@ -80,7 +85,14 @@ impl<'a> Arriving<'a> {
         if !self.may_be_exempt() {
             return Exempt::No;
         }
-        let at = if let Read::Live(record, _) = login { record.effective(now) } else { now };
+        let at = match login {
+            Read::Live(record, _) if record.generation == self.login.subject.generation() => {
+                record.effective(now)
+            }
+            Read::Absent => now,
+            // Another person's, or nobody can tell whose.
+            Read::Live(..) | Read::Refused(_) => return Exempt::No,
+        };
         exempt::look(rules, self.login, records, at)
     }
 

@@ -252,10 +252,13 @@ impl<'a> Case<'a> {
         self.request.describe(event)
     }
 
-    /// Goes back to what was waited for, where nothing leaves that would take its place.
+    /// Goes back to what was waited for, where nothing leaves that would take its place. What was proven meanwhile is what
+    /// proved it.
     pub(super) fn go_back(&mut self, before: Waiting) {
         let provider = self.login.value.enrolment(before.method).map(|enrolment| enrolment.provider.clone());
-        let Some(provider) = provider else { return };
+        let Some(provider) = provider.filter(|_| self.challenge.value.status != Status::Verified) else {
+            return;
+        };
         let from = self.provider_name().clone();
         let challenge = self.challenge.change();
         challenge.state = before.state;

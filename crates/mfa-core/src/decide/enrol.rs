@@ -69,10 +69,7 @@ impl Changing<'_> {
         let of_another = login.generation != subject.generation();
         if of_another {
             // The id belongs to another person now, and nothing of the former one is left but this record.
-            subject.generation().clone_into(&mut login.generation);
-            login.raise_fence();
-            login.noticed.clear();
-            login.devices_until = Timestamp::MIN;
+            login.pass_on(subject.generation());
         }
         let at = login.effective(now);
         let id = EnrolmentId::from_random(self.draw.take()?);

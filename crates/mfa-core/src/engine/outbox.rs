@@ -58,12 +58,16 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// An error of the store with code `unavailable`; what was not settled is tried again.
+    /// With code `unavailable`: an error of the store, after which what was not settled is tried again; and an engine
+    /// without a [transport](crate::EngineBuilder::transport), if something waits.
     pub async fn drain_outbox(&self, limit: usize) -> Result<Drained, Error> {
         let mut round = Round { drained: Drained::default(), tried: 0, limit };
-        if self.inner.transport.is_some() {
-            self.drain_kind(MESSAGE, &mut round).await?;
-            self.drain_kind(NOTICE, &mut round).await?;
+        for kind in [MESSAGE, NOTICE] {
+            if self.inner.transport.is_some() {
+                self.drain_kind(kind, &mut round).await?;
+            } else if self.next_page(kind, &mut None).await?.is_some_and(|page| !page.is_empty()) {
+                return Err(Error::Unavailable("a transport: messages wait, and this engine has none"));
+            }
         }
         Ok(round.drained)
     }

@@ -229,6 +229,15 @@ impl Login {
         }
     }
 
+    /// Gives the record to the person who has the user's id now. Of the former one stays what keeps old things ended, and
+    /// the place in the stream; no count and no method.
+    pub(crate) fn pass_on(&mut self, generation: &str) {
+        let Self { fence, trust_epoch, latest, stream, events, revoked, barrier, .. } = *self;
+        let kept = Self { fence, trust_epoch, latest, stream, events, revoked, barrier, ..Self::default() };
+        *self = Self { generation: generation.to_owned(), ..kept };
+        self.raise_fence();
+    }
+
     /// Gives the next `count` events their places in this record's stream.
     pub(crate) fn take_stream(&mut self, count: usize) -> impl Iterator<Item = Stream> + use<> {
         let id = self.stream;
