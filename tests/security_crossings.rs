@@ -176,7 +176,7 @@ on_stores! {
         }
     }
 
-    async fn s30_who_has_a_method_is_told_to_nobody_without_a_right(world) {
+    async fn s29_who_has_a_method_is_told_to_nobody_without_a_right(world) {
         let (bob, _app) = world.enrol("bob").await;
         let carl = world.add("carl").await;
         let method = "totp".parse().unwrap();

@@ -68,7 +68,29 @@ impl Ancestor {
 }
 
 impl Subject {
-    /// Names a user of an account that has no parents; the label is the user's id.
+    /// Names a user of `account`, with its ancestors; the label is the user's id.
+    ///
+    /// ```
+    /// use mfa_core::{Account, AccountId, Ancestor, Subject, UserId};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (branch, hq) = (AccountId::parse("branch")?, AccountId::parse("hq")?);
+    /// let account =
+    ///     Account::new(branch.clone()).with_lineage(vec![Ancestor::new(branch), Ancestor::new(hq)])?;
+    /// let subject = Subject::of(&account, UserId::parse("17")?);
+    /// assert_eq!(subject.lineage(), account.lineage());
+    /// // Without its ancestors an account inherits nothing, and nobody above it may change it.
+    /// let alone = Subject::new(account.id().clone(), UserId::parse("17")?);
+    /// assert_ne!(alone, subject);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn of(account: &Account, user: UserId) -> Self {
+        Self { lineage: account.lineage.clone(), ..Self::new(account.id().clone(), user) }
+    }
+
+    /// Names a user of an account that has no parents; the label is the user's id. Where accounts have parents name the
+    /// user by [`Subject::of`], or say them by [`Subject::with_lineage`]: without them nothing that was set above the
+    /// account is enforced in it.
     #[must_use]
     pub fn new(account: AccountId, user: UserId) -> Self {
         let label = user.as_str().to_owned();
@@ -126,7 +148,8 @@ impl Subject {
     }
 
     /// Sets the user's rank among administrators: 0, as without this call, is none. An administrator changes
-    /// users of the same or a lower rank, in their own account and those below it.
+    /// users of the same or a lower rank, in their own account and those below it. The login of an administrator says it,
+    /// and the directory, which is asked again where what they began is confirmed later.
     #[must_use]
     pub const fn with_rank(mut self, rank: u8) -> Self {
         self.rank = rank;
@@ -211,7 +234,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// Names an account that has no parents.
+    /// Names an account that has no parents. For one that has, say them by [`Account::with_lineage`]: without them it
+    /// inherits nothing.
     #[must_use]
     pub fn new(account: AccountId) -> Self {
         Self { lineage: vec![Ancestor::new(account)] }
@@ -242,10 +266,11 @@ impl Account {
     /// Returns it in the place of whom a change is about, under a name that is nobody's.
     pub(crate) fn as_subject(&self) -> Result<Subject, Error> {
         let nobody = UserId::parse("~account").map_err(|_| Error::Unavailable("a name for nobody"))?;
-        Ok(Subject { lineage: self.lineage.clone(), ..Subject::new(self.id().clone(), nobody) })
+        Ok(Subject::of(self, nobody))
     }
 }
 
+/// An account that has no parents.
 impl From<AccountId> for Account {
     fn from(account: AccountId) -> Self {
         Self::new(account)
