@@ -8,15 +8,14 @@ use audit_model::Kind;
 use mfa::delivery::Delivered;
 use mfa::settings::{Modules, Owner};
 use mfa::{
-    Account, Authority, Begin, Channel, Choice, Denied, DeniedReason, Engine, EnrolConfirm, Error,
-    FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, KeyRingError, LinkConfirm, LinkOpen, LinkProof,
-    LinkToken, Login, Message, Module, NotDelivered, Policy, Reason, Receipt, RecoveryForm, Reference,
-    Rejected, RequestFacts, Response, RiskDecision, Store, Subject, Transport, Verify,
+    Account, AccountId, Ancestor, Authority, Begin, Channel, Choice, Denied, DeniedReason, Engine,
+    EnrolConfirm, Error, FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, KeyRingError, LinkConfirm,
+    LinkOpen, LinkProof, LinkToken, Login, Message, Module, NotDelivered, Policy, Reason, Receipt,
+    RecoveryForm, Reference, Rejected, RequestFacts, Response, Store, Subject, Transport, UserId, Verify,
 };
 use mfa_testkit::entropy::SeededEntropy;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{overwrite, records};
-use mfa_tests::devices::{from, trusted, with_trust};
 use mfa_tests::exempt::{answer, by_key, exempting_node, grant};
 use mfa_tests::mailed::{Mailed, links, texts};
 use mfa_tests::rights::{enrol_by, exemption, first_factor, in_session_of, prove_on, scan, subject_of};
@@ -224,20 +223,48 @@ on_stores! {
         assert_eq!(world.engine.restore_barrier("ops", "a backup came back").await.unwrap(), 1);
     }
 
-    async fn s37_whom_the_host_wants_asked_is_asked_on_a_trusted_device(world) {
-        let by_decision = json!({"trigger": "on_decision"});
-        let engine = with_trust(world.recovery_node(&Inbox::new()), &by_decision).build().await.unwrap();
-        let (bob, app) = world.enrol("bob").await;
-        let kept = trusted(&engine, &world, &bob, &app).await;
-        let from_there = |decision| from(&bob, Some(&kept.token)).with_decision(decision);
-        let explained = engine.explain(&from_there(RiskDecision::Challenge)).await.unwrap();
-        assert_eq!(explained.outcome.code(), "challenge");
-        let asked = engine.begin(from_there(RiskDecision::Challenge)).await.unwrap();
-        assert!(matches!(asked, Begin::Challenge(_)), "{asked:?}");
-        // Where the policy asks by itself, a device that is trusted is not asked.
-        let other = with_trust(world.recovery_node(&Inbox::new()), &json!({})).build().await.unwrap();
-        let let_in = other.begin(from_there(RiskDecision::Challenge)).await.unwrap();
-        assert!(matches!(let_in, Begin::TrustedDevice(_)), "{let_in:?}");
+    async fn s12_a_login_that_leaves_out_what_is_above_its_account_is_an_error_where_accounts_decide(world) {
+        let modules = Modules::new().with(Module::parse("user_auth").unwrap());
+        let engine = world.node().modules(modules).build().await.unwrap();
+        let (branch, hq) = (AccountId::parse("branch").unwrap(), AccountId::parse("hq").unwrap());
+        engine.policy_put(&Owner::Account(Account::new(hq.clone())), &json!({"enforced": true}), None, &host())
+            .await
+            .unwrap();
+        let forgotten = Subject::new(branch.clone(), UserId::parse("fred").unwrap());
+        let refused = [
+            engine.begin(login(&forgotten)).await.map(drop),
+            engine.begin_decoy(login(&forgotten)).await.map(drop),
+            engine.explain(&login(&forgotten)).await.map(drop),
+            engine.step_up_begin(login(&forgotten), &Intent::disable(&forgotten)).await.map(drop),
+        ];
+        for refused in refused {
+            let refused = refused.unwrap_err();
+            assert!(matches!(&refused, Error::Invalid(field) if field.field == "lineage"), "{refused:?}");
+        }
+        let lineage = vec![Ancestor::new(branch.clone()), Ancestor::new(hq)];
+        let account = Account::new(branch).with_lineage(lineage).unwrap();
+        let fred = Subject::of(&account, forgotten.user().clone());
+        let asked = engine.begin(login(&fred)).await.unwrap();
+        assert!(matches!(asked, Begin::EnrolmentRequired(_)), "{asked:?}");
+        // Where accounts decide nothing there is nothing to say.
+        let let_in = world.engine.begin(login(&forgotten)).await.unwrap();
+        assert!(matches!(let_in, Begin::NotRequired(_)), "{let_in:?}");
+    }
+
+    async fn s08_a_flood_of_logins_takes_no_ticket_from_another_session_and_is_one_event_a_minute(world) {
+        let strict = enforcing(&world, &json!({"first_enrolment_needs_invitation": false})).await;
+        let bob = world.add("bob").await;
+        let bobs = ticket(&strict, &bob).await;
+        let from = |session: &str| {
+            let first = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(session));
+            Login::new(bob.clone(), first, Module::parse("user_auth").unwrap())
+        };
+        for _ in 0..400 {
+            let begun = strict.begin(from("eve's session")).await.unwrap();
+            assert!(matches!(begun, Begin::EnrolmentRequired(_)), "{begun:?}");
+        }
+        assert_eq!(world.events_of(Kind::EnrolmentRequired).await.len(), 1);
+        assert_eq!(begun(&strict, &bob, &Authority::ticket(bobs, Some(&session(&bob)))).await, "begun");
     }
 
     async fn s21_an_exemption_is_nothing_beside_a_record_of_another_person_or_one_that_was_changed(world) {

@@ -73,8 +73,7 @@ impl Site {
     /// Adds a user with a verified mailbox.
     pub(crate) async fn user(&self, name: &str) -> Result<Subject, Failure> {
         let mailbox = Contact::email(format!("{name}@acme.example"))?.verified();
-        let subject = Subject::new(self.account.id().clone(), UserId::parse(name)?);
-        let subject = subject.with_lineage(self.account.lineage().to_vec())?.with_contacts(vec![mailbox])?;
+        let subject = Subject::of(&self.account, UserId::parse(name)?).with_contacts(vec![mailbox])?;
         self.directory.put(&subject).await?;
         Ok(subject)
     }

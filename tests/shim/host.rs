@@ -73,7 +73,8 @@ impl Node {
         let rank = input.optional_whole("rank")?.unwrap_or(0);
         let rank = u8::try_from(rank).map_err(|_| input.mistyped("rank", "a whole number from 0 to 255"))?;
         let password_epoch = input.optional_whole("password_epoch")?.unwrap_or(0);
-        let subject = Subject::new(account, user).with_rank(rank).with_password_epoch(password_epoch);
+        let subject =
+            Subject::of(&Account::new(account), user).with_rank(rank).with_password_epoch(password_epoch);
         let mut subject = subject.with_contacts(contacts(input)?)?;
         if let Some(email) = input.optional_text("email")? {
             subject = subject.with_label(email).map_err(|error| Failure::from(error).at("email"))?;
@@ -133,7 +134,7 @@ impl Host {
     async fn put_account(&self, account: &AccountId, row: &AccountRow) -> Result<(), Failure> {
         // Judged by the library's own rules for a lineage before anything is kept.
         let lineage = self.lineage_from(account, row).await?;
-        Subject::new(account.clone(), UserId::parse("anyone")?)
+        Account::new(account.clone())
             .with_lineage(lineage)
             .map_err(|error| Failure::from(error).on("parent"))?;
 

@@ -23,7 +23,8 @@ impl Node {
     /// The user may be anybody: a decoy is for those whom the directory does not know.
     pub(crate) async fn login_decoy(&mut self, input: &Input<'_>) -> Result<Value, Failure> {
         let module = input.parsed("module", Module::parse)?;
-        let subject = Subject::new(input.account()?, input.user()?);
+        let account = self.host.known_account(&input.account()?).await?;
+        let subject = Subject::of(&account, input.user()?);
         let (login, holder) = login_fields(input)?.of(subject, module);
         let challenge = self.engine.begin_decoy(login).await?;
         Ok(self.challenge_begun(&challenge, holder))

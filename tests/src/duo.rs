@@ -413,7 +413,7 @@ pub fn granted(verify: Verify) -> Evidence {
 #[must_use]
 pub fn user_of(account: &str, user: &str) -> Subject {
     let ids = (mfa::AccountId::parse(account), mfa::UserId::parse(user));
-    Subject::new(ids.0.expect("an id"), ids.1.expect("an id"))
+    Subject::of(&mfa::Account::new(ids.0.expect("an id")), ids.1.expect("an id"))
 }
 
 /// Another world, in a file if this one is.

@@ -338,8 +338,8 @@ pub async fn enrolments(world: &World, whom: &Subject) -> Vec<EnrolmentId> {
 /// If one is no id.
 #[must_use]
 pub fn subject_of(account: &str, user: &str) -> Subject {
-    Subject::new(AccountId::parse(account).expect("an id"), UserId::parse(user).expect("an id"))
-        .with_password_epoch(0)
+    let account = Account::new(AccountId::parse(account).expect("an id"));
+    Subject::of(&account, UserId::parse(user).expect("an id")).with_password_epoch(0)
 }
 
 /// The right of `whom` who passed a first factor, in the session that [`session`] names.

@@ -212,7 +212,7 @@ on_stores! {
         let owner = Owner::Account(account.clone());
         let intent = Intent::change_settings(&account, Change::Put(&document));
         for (of, expected) in [("beta", Some("not_permitted")), ("acme", None)] {
-            let ann = Subject::new(AccountId::parse(of).unwrap(), UserId::parse("ann").unwrap()).with_rank(1);
+            let ann = Subject::of(&Account::new(AccountId::parse(of).unwrap()), UserId::parse("ann").unwrap()).with_rank(1);
             world.directory.put(&ann).await.unwrap();
             let app = world.enrol_again(&ann).await;
             let proof = prove_on(&engine, &world, login(&ann), &app, &intent).await;

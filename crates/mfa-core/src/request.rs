@@ -66,8 +66,8 @@ impl Login {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RiskDecision {
-    /// To be challenged. Whatever is not known to be harmless is this. Where a policy has the host decide
-    /// (`on_decision`), a trusted device is asked too.
+    /// To be challenged. Whatever is not known to be harmless is this. A trusted device is not asked all the
+    /// same, and no more is an exempt program: for one that you want asked leave out its token, or deny it.
     #[default]
     Challenge,
     /// To be let in by the first factor alone, where nothing enforces a second one.

@@ -34,6 +34,8 @@ pub struct Subject {
     label: String,
     generation: String,
     lineage: Vec<Ancestor>,
+    /// The host has said what the lineage is, be it the account alone.
+    has_lineage: bool,
     contacts: Vec<Contact>,
     rank: u8,
     password_epoch: Option<u64>,
@@ -85,7 +87,7 @@ impl Subject {
     /// ```
     #[must_use]
     pub fn of(account: &Account, user: UserId) -> Self {
-        Self { lineage: account.lineage.clone(), ..Self::new(account.id().clone(), user) }
+        Self { lineage: account.lineage.clone(), has_lineage: true, ..Self::new(account.id().clone(), user) }
     }
 
     /// Names a user of an account that has no parents; the label is the user's id. Where accounts have parents name the
@@ -99,6 +101,7 @@ impl Subject {
             label,
             generation: String::new(),
             lineage: vec![Ancestor::new(account)],
+            has_lineage: false,
             contacts: Vec::new(),
             rank: 0,
             password_epoch: None,
@@ -131,7 +134,15 @@ impl Subject {
     /// than 32.
     pub fn with_lineage(mut self, lineage: Vec<Ancestor>) -> Result<Self, FieldError> {
         self.lineage = checked_lineage(self.account(), lineage)?;
+        self.has_lineage = true;
         Ok(self)
+    }
+
+    /// Refuses a user of whose account nobody has said what is above it: what is enforced there would not hold.
+    pub(crate) fn check_lineage(&self) -> Result<(), FieldError> {
+        let problem = "is not known: name the user by `Subject::of`, or say it by `Subject::with_lineage`, the account \
+            alone where it has no parents";
+        if self.has_lineage { Ok(()) } else { Err(FieldError::new("lineage", "required", problem)) }
     }
 
     /// Sets where the user is told of changes. Notices go to the verified ones.

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use audit_model::{AccountId, AuditLog, Event, Query, Scope, Timestamp, UserId};
 use mfa_core::settings::Modules;
 use mfa_core::{
-    Answer, Authority, Begin, Challenge, Channel, Choice, Contact, Engine, EngineBuilder, EnrolConfirm,
-    FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, Login, MemoryStore, Module, Proof, ProviderName,
-    RequestFacts, Response, Runtime, Store, StoredDirectory, Subject, Verify,
+    Account, Answer, Authority, Begin, Challenge, Channel, Choice, Contact, Engine, EngineBuilder,
+    EnrolConfirm, FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, Login, MemoryStore, Module, Proof,
+    ProviderName, RequestFacts, Response, Runtime, Store, StoredDirectory, Subject, Verify,
 };
 use mfa_recovery::{Cost, Recovery};
 use mfa_totp::Totp;
@@ -243,7 +243,7 @@ pub fn acme() -> AccountId {
 /// A user of account `acme`, whose password has not been changed yet.
 #[must_use]
 pub fn subject(name: &str) -> Subject {
-    Subject::new(acme(), UserId::parse(name).expect("an id")).with_password_epoch(0)
+    Subject::of(&Account::new(acme()), UserId::parse(name).expect("an id")).with_password_epoch(0)
 }
 
 /// The provider of recovery codes, at the least cost there may be.

@@ -15,8 +15,7 @@ use crate::record::vault::Vault;
 use crate::record::{LOGIN, OPEN, VAULT, user_key};
 use crate::reference::Claims;
 use crate::{
-    Begin, DeviceId, Draw, Error, Expect, Intent, Key, KeyRing, Login, NoticeKind, RiskDecision, Trigger,
-    TrustedDevice, Version,
+    Begin, DeviceId, Draw, Error, Expect, Intent, Key, KeyRing, Login, NoticeKind, TrustedDevice, Version,
 };
 
 /// A login that begins, with what was read of its token.
@@ -67,11 +66,7 @@ impl<'a> Arriving<'a> {
     ) -> Result<Seen, Error> {
         let (Some(claims), Read::Live(record, _)) = (&self.device, login) else { return Ok(Seen::Nothing) };
         let whom = (&self.login.subject, record, self.login.first_factor.kind);
-        let seen = look(rules, claims, whom, records, record.effective(now))?;
-        // Whom the host's own judgement wants asked is asked on every device.
-        let by_decision = rules.policy.trigger() == Trigger::OnDecision;
-        let is_asked = by_decision && self.login.decision == RiskDecision::Challenge;
-        Ok(if is_asked { seen.untrusted() } else { seen })
+        look(rules, claims, whom, records, record.effective(now))
     }
 
     /// Looks whether the login is exempt, once the user's record is read.

@@ -403,30 +403,31 @@ impl Beginning<'_> {
     }
 
     /// Makes the ticket of a login that must enrol a method first. A user has at most 64 of them, of which a new
-    /// one may take the place of an old one.
+    /// one takes the place of an old one: of its own session, or of another in one case of 64.
     fn ticket(&mut self, fence: Option<u64>, draw: &mut Draw) -> Result<Begin, Error> {
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let [slot]: [u8; 1] = draw.take()?;
-        let mut id = [0; 16];
-        id[15] = slot % TICKETS;
         let ring = &self.rules.ring;
-        let mut claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, (id, draw.take()?));
-        let ticket = crate::Ticket(claims.issue_text(ring)?);
+        let secrets = ([0; 16], draw.take()?);
+        let mut claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, secrets);
         let hash = |session| session_hash(ring, &claims.key, account, user, session);
+        let session = self.login.first_factor.session.as_ref().map(hash).transpose()?;
+        let [slot, ..] = session.map_or_else(|| draw.take(), Ok)?;
+        claims.id[15] = slot % TICKETS;
+        let ticket = crate::Ticket(claims.issue_text(ring)?);
         let expires_at = self.now.plus(TICKET_LIFE);
         let held = Held {
             generation: self.login.subject.generation().to_owned(),
             fence,
             key: claims.key.clone(),
             binder: claims.binder_hash()?,
-            session: self.login.first_factor.session.as_ref().map(hash).transpose()?,
+            session,
             made_at: self.now,
             expires_at,
         };
-        let key = users_key(account, TICKET, user, &id);
+        let key = users_key(account, TICKET, user, &claims.id);
         self.plan.put(key, Expect::Any, &TicketRecord { held }, Some(expires_at))?;
         let event = self.event(Kind::EnrolmentRequired, Outcome::Info);
-        self.plan.events([event]);
+        self.merged(event, "enrolment_required");
         let is_factor = |p: &&Registered| p.code.describe().role == Role::Factor && self.rules.can_use(p);
         let offered = self.rules.providers.values().filter(is_factor).map(|p| p.name.clone()).collect();
         Ok(Begin::EnrolmentRequired(EnrolmentRequired {

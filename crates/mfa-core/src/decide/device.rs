@@ -51,15 +51,7 @@ impl Seen {
     /// than what its trust was given for.
     pub(crate) fn within<T>(self, usable: &[(EnrolmentId, T)]) -> Self {
         match self {
-            Self::Trusted { ref device, .. } if !device.is_backed_by(usable) => self.untrusted(),
-            seen => seen,
-        }
-    }
-
-    /// Returns it as a device that has succeeded before and is asked all the same.
-    pub(crate) fn untrusted(self) -> Self {
-        match self {
-            Self::Trusted { device, .. } => Self::Known(device.id),
+            Self::Trusted { device, .. } if !device.is_backed_by(usable) => Self::Known(device.id),
             seen => seen,
         }
     }

@@ -16,7 +16,7 @@ use crate::policy::Trigger;
 use crate::record::configurations::{CONFIGURATIONS, Configurations};
 use crate::record::document::{Document, POLICY, SETTINGS, document_key};
 use crate::settings::{Effective, Origin, Settings, visible};
-use crate::{Ancestor, Error, Key, Module, Policy, PolicyDocument, RecordKind, Subject, Version};
+use crate::{Ancestor, Error, FieldError, Key, Module, Policy, PolicyDocument, RecordKind, Subject, Version};
 
 /// How many documents are kept parsed.
 const MOST_PARSED: usize = 4096;
@@ -41,6 +41,11 @@ pub(crate) struct Documents {
 }
 
 impl Rules {
+    /// Refuses a user whose account's lineage nobody has said, where documents of accounts decide.
+    pub(crate) fn check_lineage(&self, subject: &Subject) -> Result<(), FieldError> {
+        if self.modules.is_empty() { Ok(()) } else { subject.check_lineage() }
+    }
+
     /// Returns what a step of this lineage reads of documents: nothing where the engine has no modules.
     pub(crate) fn document_keys(&self, lineage: &[Ancestor]) -> Vec<Key> {
         if self.modules.is_empty() {

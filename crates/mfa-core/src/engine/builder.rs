@@ -132,7 +132,7 @@ impl EngineBuilder {
     /// Names the modules that accounts may have settings for. From then on each step reads, in the same read as the
     /// user's records, what the accounts of the user's lineage and the system have set for modules and of the policy.
     /// A login through another module goes by the policy alone, and where modules decide it is asked for a second
-    /// factor.
+    /// factor. A user of whose account nobody has said what is [above it](crate::Subject::of) is an error.
     pub fn modules(mut self, modules: Modules) -> Self {
         self.modules = modules;
         self

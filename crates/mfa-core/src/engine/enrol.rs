@@ -444,7 +444,9 @@ impl Engine {
 
     /// Asks the directory for the user that somebody named, and goes on with the directory's own ids.
     pub(super) async fn subject(&self, account: &AccountId, user: &UserId) -> Result<Subject, Error> {
-        self.inner.directory.subject(account, user).await?.ok_or(Error::UnknownUser)
+        let subject = self.inner.directory.subject(account, user).await?.ok_or(Error::UnknownUser)?;
+        self.inner.rules.check_lineage(&subject)?;
+        Ok(subject)
     }
 }
 

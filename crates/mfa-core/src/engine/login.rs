@@ -49,7 +49,9 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Contention`], or an error of the store or a provider with code `unavailable`. A user with a
+    /// [`Error::Contention`]; [`Error::Invalid`] for a subject of which nobody has said what is
+    /// [above its account](crate::Subject::of), where the engine has
+    /// [modules](crate::EngineBuilder::modules); or an error of the store or a provider with code `unavailable`. A user with a
     /// second factor is never let through by an error: without an answer there is no login.
     pub async fn begin(&self, login: Login) -> Result<Begin, Error> {
         let span = crate::observe::span!("mfa.begin");
@@ -101,6 +103,7 @@ impl Engine {
     /// As [`Engine::begin`].
     pub async fn begin_decoy(&self, login: Login) -> Result<Challenge, Error> {
         let span = crate::observe::span!("mfa.begin");
+        self.inner.rules.check_lineage(&login.subject)?;
         let lineage = login.subject.lineage();
         let mut turn = super::step::turn_of(&login, Arriving::new(self.ring(), &login, None).keys());
         turn.keys.extend(self.inner.rules.document_keys(lineage));
@@ -356,6 +359,7 @@ impl Engine {
     pub async fn explain(&self, login: &Login) -> Result<Explanation, Error> {
         let now = self.inner.driver.runtime.now();
         let (rules, lineage) = (&self.inner.rules, login.subject.lineage());
+        rules.check_lineage(&login.subject)?;
         let arriving = Arriving::new(self.ring(), login, None);
         let keys: Vec<_> = arriving.keys().into_iter().chain(rules.document_keys(lineage)).collect();
         let records = self.inner.driver.load(&keys, now).await?;

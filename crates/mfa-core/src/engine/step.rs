@@ -34,6 +34,7 @@ impl Engine {
         intent: Option<&Intent>,
     ) -> Result<Begin, Error> {
         let driver = &self.inner.driver;
+        self.inner.rules.check_lineage(&login.subject)?;
         let lineage = login.subject.lineage();
         let arriving = Arriving::new(self.ring(), login, intent);
         let mut turn = turn_of(login, arriving.keys());
