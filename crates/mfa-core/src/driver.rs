@@ -164,6 +164,21 @@ impl Driver {
         Ok(self.store().commit(commit).await?)
     }
 
+    /// Writes an event down that goes with no change.
+    pub(crate) async fn say(&self, scope: Scope, event: EventBuilder, now: Timestamp) -> Result<(), Error> {
+        let mut plan = Plan::default();
+        plan.events([event]);
+        self.write_down(scope, plan, now).await
+    }
+
+    /// Commits a plan that nothing is in the way of.
+    async fn write_down(&self, scope: Scope, plan: Plan, now: Timestamp) -> Result<(), Error> {
+        match self.commit_once(scope, plan, now).await? {
+            Committed::Done => Ok(()),
+            Committed::Conflict(_) => Err(Error::Contention),
+        }
+    }
+
     /// Returns no records, for a step that reads none.
     pub(crate) fn none(&self) -> Records {
         Records::of(&self.ring, &[], Vec::new())
@@ -197,14 +212,8 @@ impl Driver {
         if plan.is_empty() {
             return error;
         }
-        let told = async {
-            match self.commit_once(scope.clone(), plan, now).await? {
-                Committed::Done => Ok(()),
-                Committed::Conflict(_) => Err(Error::Contention),
-            }
-        };
         // What cannot be written down is not answered as if it were.
-        told.await.err().unwrap_or(error)
+        self.write_down(scope.clone(), plan, now).await.err().unwrap_or(error)
     }
 
     /// Returns whether a commit of unknown outcome is there: every record it puts carries its version.

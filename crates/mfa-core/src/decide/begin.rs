@@ -403,16 +403,16 @@ impl Beginning<'_> {
     }
 
     /// Makes the ticket of a login that must enrol a method first. A user has at most 64 of them, of which a new
-    /// one takes the place of an old one: of its own session, or of another in one case of 64.
+    /// one may take the place of an old one.
     fn ticket(&mut self, fence: Option<u64>, draw: &mut Draw) -> Result<Begin, Error> {
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
         let ring = &self.rules.ring;
-        let secrets = ([0; 16], draw.take()?);
-        let mut claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, secrets);
+        let [slot]: [u8; 1] = draw.take()?;
+        let mut id = [0; 16];
+        id[15] = slot % TICKETS;
+        let mut claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, (id, draw.take()?));
         let hash = |session| session_hash(ring, &claims.key, account, user, session);
         let session = self.login.first_factor.session.as_ref().map(hash).transpose()?;
-        let [slot, ..] = session.map_or_else(|| draw.take(), Ok)?;
-        claims.id[15] = slot % TICKETS;
         let ticket = crate::Ticket(claims.issue_text(ring)?);
         let expires_at = self.now.plus(TICKET_LIFE);
         let held = Held {
@@ -424,7 +424,7 @@ impl Beginning<'_> {
             made_at: self.now,
             expires_at,
         };
-        let key = users_key(account, TICKET, user, &claims.id);
+        let key = users_key(account, TICKET, user, &id);
         self.plan.put(key, Expect::Any, &TicketRecord { held }, Some(expires_at))?;
         let event = self.event(Kind::EnrolmentRequired, Outcome::Info);
         self.merged(event, "enrolment_required");

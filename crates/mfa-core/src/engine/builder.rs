@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope};
+use audit_model::{EventBuilder, Kind, Outcome, Scope};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -20,9 +20,8 @@ use crate::entropy::CheckedEntropy;
 use crate::provider::AnyProvider;
 use crate::settings::Modules;
 use crate::{
-    Commit, Committed, Contact, Directory, EffectKind, Entropy, EntropyError, FieldError, HttpClient,
-    KeyRing, Message, OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport,
-    Version,
+    Contact, Directory, EffectKind, Entropy, EntropyError, Error, FieldError, HttpClient, KeyRing, Message,
+    OsEntropy, Policy, Provider, ProviderName, Runtime, Store, StoreError, Transport,
 };
 
 /// Collects the parts of an [`Engine`].
@@ -378,15 +377,11 @@ impl Engine {
             .field("clock", kind(driver.runtime.is_test_double()))
             .field("entropy", kind(driver.entropy.is_test_double()))
             .field("ring", driver.ring.ids().join(" "));
-        let mut draw = driver.entropy.draw();
-        let mut commit = Commit::new(Scope::System, Version::from_bytes(draw.take()?), now);
-        let id = EventId::new(now, draw.take()?);
-        let event = event.build(id, draw.take()?).map_err(|_| BuildError::Event)?;
-        commit.events.push(event);
-        match driver.store.commit(commit).await? {
-            Committed::Done => Ok(()),
-            Committed::Conflict(_) => Err(BuildError::Event),
-        }
+        driver.say(Scope::System, event, now).await.map_err(|error| match error {
+            Error::Entropy(error) => error.into(),
+            Error::Store(error) => error.into(),
+            _ => BuildError::Event,
+        })
     }
 }
 

@@ -1,11 +1,11 @@
 //! Keys in life: activating another one, moving records to it, retiring the old one.
 
-use audit_model::{EventBuilder, EventId, Kind, Outcome, Scope, UserId};
+use audit_model::{EventBuilder, Kind, Outcome, Scope, UserId};
 
 use super::Engine;
 use crate::decide::reseal::{needs_of, plain_user, reseal};
 use crate::record::{KINDS, LOGIN, VAULT, user_key, user_of};
-use crate::{Commit, Committed, Error, Key, KeyId, KeyRingError, Record, RecordKind, Resealed, Version};
+use crate::{Error, Key, KeyId, KeyRingError, Record, RecordKind, Resealed};
 
 /// How many records one read lists.
 const PAGE: usize = 100;
@@ -160,16 +160,9 @@ impl Engine {
     ) -> Result<(), Error> {
         let driver = &self.inner.driver;
         let now = driver.runtime.now();
-        let mut draw = driver.entropy.draw();
         let event = EventBuilder::new(Scope::System, kind, Outcome::Success, now);
         let event = describe(event.field("key", id.as_str().to_owned()));
-        let mut commit = Commit::new(Scope::System, Version::from_bytes(draw.take()?), now);
-        let event = event.build(EventId::new(now, draw.take()?), draw.take()?);
-        commit.events.push(event.map_err(|_| Error::Unavailable("an event cannot be encoded"))?);
-        match driver.store.commit(commit).await? {
-            Committed::Done => Ok(()),
-            Committed::Conflict(_) => Err(Error::Contention),
-        }
+        driver.say(Scope::System, event, now).await
     }
 }
 

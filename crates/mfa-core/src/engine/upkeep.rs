@@ -1,6 +1,6 @@
 //! What a host does after a backup came back.
 
-use audit_model::{AccountId, EventBuilder, EventId, Kind, Outcome, Scope, UserId};
+use audit_model::{AccountId, EventBuilder, Kind, Outcome, Scope, UserId};
 
 use super::Engine;
 use crate::decide::barrier;
@@ -101,17 +101,10 @@ impl Engine {
     async fn say(&self, kind: Kind, actor: &str, reason: &str, users: u64) -> Result<(), Error> {
         let driver = &self.inner.driver;
         let now = driver.runtime.now();
-        let mut draw = driver.entropy.draw();
         let event = EventBuilder::new(Scope::System, kind, Outcome::Success, now)
             .actor(actor.to_owned())
             .reason(reason.to_owned())
             .field("users", users.to_string());
-        let mut commit = Commit::new(Scope::System, Version::from_bytes(draw.take()?), now);
-        let event = event.build(EventId::new(now, draw.take()?), draw.take()?);
-        commit.events.push(event.map_err(|_| Error::Unavailable("an event cannot be encoded"))?);
-        match driver.store.commit(commit).await? {
-            Committed::Done => Ok(()),
-            Committed::Conflict(_) => Err(Error::Contention),
-        }
+        driver.say(Scope::System, event, now).await
     }
 }
