@@ -8,7 +8,7 @@ mod options;
 
 use std::process::ExitCode;
 
-use mfa::{EnrolConfirm, Response, Verify};
+use mfa::{EnrolConfirm, Reference, Response, Verify};
 use mfa_examples::duo::{self, Peer};
 use mfa_examples::{Failure, Service, refusal, say};
 
@@ -40,16 +40,31 @@ async fn run() -> Result<(), Failure> {
     let service = duo::open(&peer, &options.user).await?;
     peer.add_user(&options.user, options.verified);
     let asking = Asking::new(&peer, &options);
-    let done = show(&service, &asking).await;
+    let done = show(&service, &asking, options.verified).await;
     if options.log {
         service.print_log().await?;
     }
     done
 }
 
-async fn show(service: &Service, asking: &Asking<'_>) -> Result<(), Failure> {
+async fn show(service: &Service, asking: &Asking<'_>, verified: bool) -> Result<(), Failure> {
     set_up(service, &asking.approving()).await?;
-    sign_in(service, asking).await
+    let user = service.user.user();
+    say(format!("\n2. {user} signs in: the password was right, so the engine begins a challenge."))?;
+    let reference = sign_in(service, asking).await?;
+
+    say("\n3. The grant is claimed a second time.")?;
+    match service.engine.claim(&reference).await? {
+        Verify::Rejected(rejected) => say(refusal(&rejected))?,
+        other => return Err(Failure::Failed(format!("a push counted twice: {other:?}"))),
+    }
+    if verified {
+        say(format!(
+            "\n4. {user} signs in again: what a password alone set up counts for less the first time."
+        ))?;
+        sign_in(service, asking).await?;
+    }
+    Ok(())
 }
 
 /// Sets Duo up: once the user has approved, the name that they have there is pinned.
@@ -72,12 +87,8 @@ async fn set_up(service: &Service, asking: &Asking<'_>) -> Result<(), Failure> {
     }
 }
 
-/// Signs in after a password that was right, and claims the grant a second time.
-async fn sign_in(service: &Service, asking: &Asking<'_>) -> Result<(), Failure> {
-    say(format!(
-        "\n2. {} signs in: the password was right, so the engine begins a challenge.",
-        service.user.user()
-    ))?;
+/// Signs in after a password that was right, and returns the challenge's reference.
+async fn sign_in(service: &Service, asking: &Asking<'_>) -> Result<Reference, Failure> {
     let challenge = service.begin().await?;
     say_choices(&challenge.prompt)?;
     let (mut response, mut has_polled) = (asking.start()?, false);
@@ -97,10 +108,5 @@ async fn sign_in(service: &Service, asking: &Asking<'_>) -> Result<(), Failure> 
         (response, has_polled) = (Response::poll(), true);
     };
     service.sign_in(grant)?;
-
-    say("\n3. The grant is claimed a second time.")?;
-    match service.engine.claim(&challenge.reference).await? {
-        Verify::Rejected(rejected) => say(refusal(&rejected)),
-        other => Err(Failure::Failed(format!("a push counted twice: {other:?}"))),
-    }
+    Ok(challenge.reference)
 }

@@ -14,7 +14,7 @@ usage: cargo run --example duo-push -- [--user NAME] [--factor KIND] [--reaction
   --user NAME      who signs in, by the name at Duo (default: bob)
   --factor KIND    push (default) or phone
   --reaction WHAT  what the fake's user does at the sign-in: approve (default), deny, report, ignore
-  --verified       the fake wants the number of the page typed into the phone
+  --verified       the fake wants the number of the page typed into the phone; there are two sign-ins
   --log            print the audit log at the end
   --help           show this text
 

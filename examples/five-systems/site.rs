@@ -184,6 +184,7 @@ pub(crate) enum Whose {
     Parents,
 }
 
+/// Nobody asks: the script decides what the users have and what the administrators write.
 fn host() -> Authority {
     Authority::host_vouched("script", "one day in five systems")
 }

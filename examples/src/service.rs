@@ -35,25 +35,23 @@ impl Service {
         Self { engine, user, log, runtime }
     }
 
-    /// Begins to set a provider up for the user. A real host asks for a fresh sign-in first.
+    /// Begins to set a provider up as the user's first method, for which the password is enough.
     ///
     /// # Errors
-    /// Those of [`Engine::enrol_begin`].
+    /// Those of [`Engine::enrol_begin`]: a user who has a method needs a proof made with it.
     pub async fn enrol_begin(&self, provider: &str) -> Result<EnrolmentStarted, Failure> {
-        let host = Authority::host_vouched("example", "first set-up");
+        let right = Authority::FirstFactor(password());
         let (account, user, provider) =
             (self.user.account(), self.user.user(), ProviderName::parse(provider)?);
-        Ok(self.engine.enrol_begin(account, user, &provider, &Choice::none(), &host).await?)
+        Ok(self.engine.enrol_begin(account, user, &provider, &Choice::none(), &right).await?)
     }
 
-    /// Begins a sign-in. A real host calls this once it has checked the password; this one has none to check, and
-    /// pretends that it was right.
+    /// Begins a sign-in.
     ///
     /// # Errors
     /// [`Failure::Refused`] where there is no challenge, as when a service cannot be reached; those of [`Engine::begin`].
     pub async fn begin(&self) -> Result<Challenge, Failure> {
-        let password = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(SESSION));
-        let login = Login::new(self.user.clone(), password, Module::parse(MODULE)?).with_request(facts());
+        let login = Login::new(self.user.clone(), password(), Module::parse(MODULE)?).with_request(facts());
         match self.engine.begin(login).await? {
             Begin::Challenge(challenge) => Ok(challenge),
             Begin::Denied(denied) => {
@@ -91,6 +89,11 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// A real host states this once it has checked the password; this one has none to check, and pretends that it was right.
+fn password() -> FirstFactor {
+    FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(SESSION))
 }
 
 /// The facts of a request that the audit log keeps.
