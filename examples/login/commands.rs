@@ -3,23 +3,29 @@
 use std::process::ExitCode;
 
 use mfa::audit::export;
-use mfa::{Answer, Begin, Challenge, Grant, MethodSelector, Response, Subject, Verify};
+use mfa::{
+    Answer, Begin, Challenge, Error, Grant, Intent, Method, MethodSelector, Response, Subject, Verify,
+};
 use mfa_examples::Failure;
 
+use crate::answer::Answering;
 use crate::console::Console;
 use crate::enrolment::Enrolment;
-use crate::host::{Host, SESSION, facts, vouched};
+use crate::host::{Host, SESSION, facts, totp};
 use crate::options::{Options, cut};
+use crate::right::Asking;
 use crate::table;
-use crate::wording::{is_over, refusal, seconds};
+use crate::wording::denial;
 
 const COMMANDS: &str = "commands:
-  enrol            set up an authenticator app: shows a QR code, asks for the first code, gives recovery codes
+  enrol            set up an authenticator app: shows a QR code, asks for the first code, gives recovery codes;
+                   another one needs a code of the app that is there, or a recovery code
   login            sign in: the password is taken as right, the app's code is asked for
   recover          sign in with a recovery code instead
   log              show the newest rows of the audit log
   methods          list bob's authenticators and how many recovery codes are left
-  remove [METHOD]  remove an authenticator by its id, or the only one; with the last go the recovery codes
+  remove [METHOD]  remove an authenticator by its id, or the only one, which needs a code of the app that stays,
+                   or of the last one; with the last go the recovery codes
   export           print the whole audit log as JSON lines
   help             show this list
   quit             end";
@@ -93,15 +99,21 @@ impl<'a> Menu<'a> {
     }
 
     async fn enrol(&mut self) -> Result<(), Failure> {
+        let intent = Intent::add_method(&self.bob, &totp()?);
+        let Some(right) = self.asking().right_to(&intent).await? else { return Ok(()) };
         let (host, user, light) = (self.host, &self.bob, self.light);
-        Enrolment { host, console: &mut *self.console, user, light }.run().await
+        Enrolment { host, console: &mut *self.console, user, right: &right, light }.run().await
+    }
+
+    fn asking(&mut self) -> Asking<'_> {
+        Asking { host: self.host, console: &mut *self.console, user: &self.bob }
     }
 
     /// Signs in: with the app's code, or with a recovery code.
     async fn login(&mut self, with: Way) -> Result<(), Failure> {
         self.console.say("Password: (this example has none, and pretends that it was right)")?;
         match self.host.begin(&self.bob, None).await? {
-            Begin::Challenge(challenge) => self.second_step(challenge, with).await,
+            Begin::Challenge(challenge) => self.second_step(&challenge, with).await,
             Begin::NotRequired(why) => {
                 let code = why.code();
                 self.console.say(format_args!(
@@ -109,36 +121,18 @@ impl<'a> Menu<'a> {
                 ))
             }
             Begin::EnrolmentRequired(_) => self.console.say("refused: a second factor must be set up first"),
-            Begin::Denied(denied) => {
-                let wait = denied.retry_after.map(|wait| format!("; wait {}", seconds(wait)));
-                let (reason, wait) = (denied.reason.code(), wait.unwrap_or_default());
-                self.console.say(format_args!("refused before the second step ({reason}){wait}"))
-            }
+            Begin::Denied(denied) => self.console.say(denial(&denied)),
             _ => Err(Failure::failed("an answer that this example does not know")),
         }
     }
 
-    async fn second_step(&mut self, challenge: Challenge, with: Way) -> Result<(), Failure> {
-        let engine = &self.host.engine;
-        loop {
-            let typed = match self.console.answer(with.question()) {
-                Ok(Some(typed)) => typed,
-                given_up => {
-                    let _ended = engine.cancel(&challenge.reference).await?;
-                    given_up?;
-                    return self.console.say("cancelled: not signed in");
-                }
-            };
-            match engine.verify(&challenge.reference, with.response(&typed)).await? {
-                Verify::Verified(grant) => return self.signed_in(grant),
-                Verify::Rejected(rejected) => {
-                    self.console.say(refusal(&rejected))?;
-                    if is_over(&rejected) {
-                        return self.console.say("not signed in; `login` begins anew");
-                    }
-                }
-                _ => return Err(Failure::failed("an answer that this example does not know")),
-            }
+    async fn second_step(&mut self, challenge: &Challenge, with: Way) -> Result<(), Failure> {
+        let (host, question, otherwise) = (self.host, with.question(), "not signed in");
+        let answering = Answering { host, console: &mut *self.console, challenge, question, otherwise };
+        match answering.run(|typed| with.response(typed)).await? {
+            Some(Verify::Verified(grant)) => self.signed_in(grant),
+            None => Ok(()),
+            _ => Err(Failure::failed("an answer that this example does not know")),
         }
     }
 
@@ -175,11 +169,32 @@ impl<'a> Menu<'a> {
     }
 
     async fn remove(&mut self, method: Option<&str>) -> Result<(), Failure> {
-        let (account, user) = (self.bob.account(), self.bob.user());
+        let (engine, account, user) = (&self.host.engine, self.bob.account(), self.bob.user());
         let selector: MethodSelector = method.unwrap_or("totp").parse()?;
-        let authority = vouched("removed in the terminal");
-        let id = self.host.engine.method_remove(account, user, &selector, &authority).await?;
-        self.console.say(format_args!("removed: {id}"))
+        let methods = engine.methods(account, user).await?;
+        let mut chosen = methods.iter().filter(|method| selects(&selector, method));
+        let (Some(Method { id, is_recovery, .. }), None) = (chosen.next(), chosen.next()) else {
+            return Err(Failure::failed("bob has no such method, or several; `methods` shows their ids"));
+        };
+        // A method does not prove that it may go itself: who removes the last one gives up the second factor.
+        let is_last = !is_recovery && methods.iter().filter(|method| !method.is_recovery).count() == 1;
+        let intent = match is_last {
+            true => Intent::disable(&self.bob),
+            false => Intent::remove_method(&self.bob, *id),
+        };
+        let Some(right) = self.asking().right_to(&intent).await? else { return Ok(()) };
+        let (account, user) = (self.bob.account(), self.bob.user());
+        let done = match is_last {
+            true => engine.disable(account, user, &right).await,
+            false => {
+                engine.method_remove(account, user, &MethodSelector::Enrolment(*id), &right).await.map(drop)
+            }
+        };
+        match done {
+            Ok(()) => self.console.say(format_args!("removed: {id}")),
+            Err(Error::Forbidden(why)) => self.console.say(format_args!("refused: {why} [{}]", why.code())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn export(&mut self) -> Result<(), Failure> {
@@ -216,6 +231,14 @@ impl Way {
             Self::Recovery => Response::answer(Answer::recovery(typed)),
         };
         response.with_request(facts())
+    }
+}
+
+fn selects(selector: &MethodSelector, method: &Method) -> bool {
+    match selector {
+        MethodSelector::Enrolment(id) => method.id == *id,
+        MethodSelector::Provider(provider) => method.provider == *provider,
+        _ => false,
     }
 }
 

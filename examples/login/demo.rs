@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use mfa::totp::{OtpauthUri, code_at};
 use mfa::{
-    Answer, Begin, Challenge, Choice, EnrolConfirm, EnrolmentId, IssuedRecovery, MethodSelector, Reference,
-    Response, Runtime, Subject, Timestamp, TokioRuntime, Verify,
+    Answer, Authority, Begin, Challenge, Choice, EnrolConfirm, EnrolmentId, IssuedRecovery, MethodSelector,
+    Reference, Response, Runtime, Subject, Timestamp, TokioRuntime, Verify,
 };
 use mfa_examples::Failure;
 
 use crate::commands::show_log;
 use crate::console::Console;
-use crate::host::{Host, SESSION, facts, totp, vouched};
+use crate::host::{Host, SESSION, facts, password, totp};
 use crate::wording::refusal;
 
 const PERIOD: Duration = Duration::from_secs(30);
@@ -57,6 +57,8 @@ impl Demo<'_> {
         let code = app.code(now);
         let accepted = self.answer(&user, &challenge.reference, Answer::code(&code)).await?;
         expect(accepted, "the right code was not accepted")?;
+        self.console
+            .say("   (the first time, for a password alone set the app up; from the next time on aal 2)")?;
 
         self.console.say("\n3. Sign in again with the same code:")?;
         let challenge = self.begin(&user, id).await?;
@@ -104,8 +106,8 @@ impl Demo<'_> {
         self.console.say(format_args!("\n1. {} sets up an authenticator app:", user.user()))?;
         let engine = &self.host.engine;
         let (account, user) = (user.account(), user.user());
-        let (provider, choice, authority) = (totp()?, Choice::none(), vouched("demonstration"));
-        let started = engine.enrol_begin(account, user, &provider, &choice, &authority).await?;
+        let (provider, choice, right) = (totp()?, Choice::none(), Authority::FirstFactor(password()));
+        let started = engine.enrol_begin(account, user, &provider, &choice, &right).await?;
         let uri = started.revealed.get("uri").ok_or_else(|| Failure::failed("no link to scan"))?;
         let app = Authenticator(OtpauthUri::parse(uri.expose_secret())?);
         // A code that confirmed an enrolment is used up. The one before the current one is still in the

@@ -1,10 +1,13 @@
 //! Setting up an authenticator app, with the recovery codes that come with the first one.
 
-use mfa::{Choice, EnrolConfirm, EnrolmentId, EnrolmentStarted, IssuedRecovery, Rejected, Response, Subject};
+use mfa::{
+    Authority, Choice, EnrolConfirm, EnrolmentId, EnrolmentStarted, IssuedRecovery, Rejected, Response,
+    Subject,
+};
 use mfa_examples::Failure;
 
 use crate::console::Console;
-use crate::host::{Host, facts, totp, vouched};
+use crate::host::{Host, facts, totp};
 use crate::wording::{in_fours, is_over, refusal};
 
 /// One enrolment in the terminal.
@@ -12,6 +15,8 @@ pub(crate) struct Enrolment<'a> {
     pub(crate) host: &'a Host,
     pub(crate) console: &'a mut Console,
     pub(crate) user: &'a Subject,
+    /// By whose right.
+    pub(crate) right: &'a Authority,
     pub(crate) light: bool,
 }
 
@@ -19,8 +24,7 @@ impl Enrolment<'_> {
     /// Shows the secret, and asks for codes until one is right or the user has had enough.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
         let (account, user, engine) = (self.user.account(), self.user.user(), &self.host.engine);
-        let authority = vouched("set up in the terminal");
-        let started = engine.enrol_begin(account, user, &totp()?, &Choice::none(), &authority).await?;
+        let started = engine.enrol_begin(account, user, &totp()?, &Choice::none(), self.right).await?;
         self.show_secret(&started)?;
         while let Some(code) = self.console.answer("The code the app shows now (or `cancel`): ")? {
             let response = Response::code(&code).with_request(facts());
@@ -75,7 +79,13 @@ impl Enrolment<'_> {
 
     fn done(&mut self, id: EnrolmentId) -> Result<(), Failure> {
         self.console.say(format_args!("enrolled: totp {id}"))?;
-        self.console.say("That code is used up: sign in with the next one the app shows.")
+        self.console.say("That code is used up: sign in with the next one the app shows.")?;
+        match self.right {
+            Authority::FirstFactor(_) => self.console.say(
+                "The first sign-in with it is aal 1, for the password alone set it up; those after it are aal 2.",
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn refused(&mut self, rejected: &Rejected) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use mfa::recovery::Recovery;
 use mfa::sqlite::SqliteStore;
 use mfa::totp::Totp;
 use mfa::{
-    AccountId, Authority, Begin, Channel, Directory, Engine, FirstFactor, FirstFactorKind, Login,
+    AccountId, Begin, Channel, Directory, Engine, FirstFactor, FirstFactorKind, Intent, Login,
     MethodSelector, Module, ProviderName, RequestFacts, Runtime, Scope, StoredDirectory, Subject, Timestamp,
     TokioRuntime, UserId,
 };
@@ -69,17 +69,19 @@ impl Host {
         Ok(subject)
     }
 
-    /// Begins a sign-in. A real host calls this once it has checked the password; this one has none to
-    /// check, and pretends that it was right.
+    /// Begins a sign-in.
     pub(crate) async fn begin(
         &self,
         subject: &Subject,
         method: Option<MethodSelector>,
     ) -> Result<Begin, Failure> {
-        let password = FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(SESSION));
-        let login = Login::new(subject.clone(), password, Module::parse("terminal")?).with_request(facts());
-        let login = method.into_iter().fold(login, Login::with_method);
+        let login = method.into_iter().fold(login(subject)?, Login::with_method);
         Ok(self.engine.begin(login).await?)
+    }
+
+    /// Begins a challenge that ends in a proof for this one change.
+    pub(crate) async fn step_up_begin(&self, subject: &Subject, intent: &Intent) -> Result<Begin, Failure> {
+        Ok(self.engine.step_up_begin(login(subject)?, intent).await?)
     }
 
     /// Returns the newest events of the tenant, newest first, and whether there are older ones.
@@ -103,14 +105,18 @@ impl Host {
     }
 }
 
+/// A real host states this once it has checked the password; this one has none to check, and pretends that it was right.
+pub(crate) fn password() -> FirstFactor {
+    FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, Some(SESSION))
+}
+
+fn login(subject: &Subject) -> Result<Login, Failure> {
+    Ok(Login::new(subject.clone(), password(), Module::parse("terminal")?).with_request(facts()))
+}
+
 /// The facts of a request that the audit log keeps.
 pub(crate) fn facts() -> RequestFacts {
     RequestFacts::new().with_ip(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
-/// Who vouches for changes of a user's methods. A real host asks for a fresh sign-in first.
-pub(crate) fn vouched(reason: &str) -> Authority {
-    Authority::host_vouched("login-example", reason)
 }
 
 pub(crate) fn totp() -> Result<ProviderName, Failure> {

@@ -5,12 +5,14 @@
 //! line. With nothing on standard input, as in a build job, it shows a demonstration instead, in which a
 //! software authenticator plays the user's app.
 
+mod answer;
 mod commands;
 mod console;
 mod demo;
 mod enrolment;
 mod host;
 mod options;
+mod right;
 mod table;
 mod wording;
 

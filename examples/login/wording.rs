@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use mfa::{Reason, Rejected};
+use mfa::{Denied, Reason, Rejected};
+
+/// Why nothing was asked and nobody let in.
+pub(crate) fn denial(denied: &Denied) -> String {
+    let wait = denied.retry_after.map(|wait| format!("; wait {}", seconds(wait)));
+    format!("refused before the second step ({}){}", denied.reason.code(), wait.unwrap_or_default())
+}
 
 /// What the user may see, and behind it what only the host knows.
 pub(crate) fn refusal(rejected: &Rejected) -> String {
@@ -21,7 +27,7 @@ pub(crate) fn is_over(rejected: &Rejected) -> bool {
     !again || rejected.attempts_left == 0
 }
 
-pub(crate) fn seconds(wait: Duration) -> String {
+fn seconds(wait: Duration) -> String {
     let whole = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     format!("{whole} s")
 }

@@ -97,7 +97,8 @@ fn an_app_counts_once_the_recovery_codes_are_kept() {
 fn a_recovery_code_signs_in_once_however_it_is_typed() {
     let folder = tempfile::tempdir().unwrap();
     let mut session = Session::start(folder.path(), "site.db");
-    let (_, codes) = session.enrol_up_to_recovery(TokioRuntime::new().now());
+    let now = TokioRuntime::new().now();
+    let (app, codes) = session.enrol_up_to_recovery(now);
     session.type_line("yes");
     session.type_line("recover");
     session.type_line("no code at all");
@@ -113,9 +114,10 @@ fn a_recovery_code_signs_in_once_however_it_is_typed() {
     session.type_line("methods");
     session.expect(", 9 codes left");
     session.type_line("remove");
-    session.expect("removed: ");
+    session.type_line(&app.code_at(now.plus(PERIOD)));
+    session.expect("refused: not within a day of the use of a recovery code [recovery_hold]");
     session.type_line("methods");
-    session.expect("bob has no second factor");
+    session.expect("totp ");
     session.type_line("quit");
     session.end(0);
 
@@ -124,8 +126,63 @@ fn a_recovery_code_signs_in_once_however_it_is_typed() {
         |words: &[&str]| log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count();
     assert_eq!(row(&["answer_accepted", "recovery", "bob"]), 1, "{log}");
     assert_eq!(row(&["answer_rejected", "already_used", "recovery"]), 1, "{log}");
-    assert_eq!(row(&["enrolment_removed", "recovery"]), 1, "{log}");
+    assert_eq!(row(&["change_refused", "recovery_hold"]), 1, "{log}");
     assert!(codes.iter().all(|code| !log.contains(code)));
+}
+
+#[test]
+fn whoever_has_an_app_is_asked_for_it_before_another_one_is_set_up_or_one_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut session = Session::start(folder.path(), "site.db");
+    let now = TokioRuntime::new().now();
+    let (first, _) = session.enrol_up_to_recovery(now);
+    session.type_line("yes");
+    let first_id = session.expect("enrolled: totp ");
+    session.expect("The first sign-in with it is aal 1");
+
+    session.type_line("enrol");
+    session.type_line(&wrong_code(&first, now));
+    session.expect("wrong_code, attempts left 4");
+    session.type_line("cancel");
+    session.expect("cancelled: nothing was changed");
+    session.type_line("enrol");
+    session.type_line(&first.code_at(now.plus(PERIOD)));
+    let second = SoftAuthenticator::from_base32(&session.expect("or type the secret: ")).unwrap();
+    session.type_line(&second.code_at(now));
+    let second_id = session.expect("enrolled: totp ");
+
+    // The one that goes does not prove that it may.
+    session.type_line(&format!("remove {first_id}"));
+    session.type_line(&second.code_at(now.plus(PERIOD)));
+    session.expect(&format!("the code of totp {second_id} (or `cancel`)"));
+    session.expect(&format!("removed: {first_id}"));
+    session.type_line("remove");
+    session.type_line(&second.code_at(now.plus(PERIOD)));
+    session.expect("replayed, attempts left 4");
+    session.type_line("cancel");
+    session.expect("cancelled: nothing was changed");
+    session.type_line("quit");
+    session.end(0);
+
+    let log = String::from_utf8(script(folder.path(), &["--db", "site.db"], b"log\n").stdout).unwrap();
+    assert_eq!(log.matches("enrolment_removed").count(), 1, "{log}");
+    assert_eq!(log.matches("enrolment_confirmed").count(), 2, "{log}");
+}
+
+#[test]
+fn the_last_app_goes_with_a_code_of_its_own_and_takes_the_recovery_codes_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut session = Session::start(folder.path(), "site.db");
+    let now = TokioRuntime::new().now();
+    let (app, _) = session.enrol_up_to_recovery(now);
+    session.type_line("yes");
+    session.type_line("remove");
+    session.type_line(&app.code_at(now.plus(PERIOD)));
+    session.expect("removed: ");
+    session.type_line("methods");
+    session.expect("bob has no second factor");
+    session.type_line("quit");
+    session.end(0);
 }
 
 #[test]
@@ -191,11 +248,7 @@ fn a_script_ends_with_the_status_of_its_worst_line() {
         (b"methods totp\n", 2, "unknown command"),
         (b"\xff\xfe\x00\n", 2, "unknown command"),
         (&endless, 2, "unknown command"),
-        (
-            b"remove\n",
-            1,
-            "error: method is not one of the user's methods, or names a provider of which the user has several\n",
-        ),
+        (b"remove\n", 1, "error: bob has no such method, or several; `methods` shows their ids\n"),
         (b"enrol\n\n", 1, "the input ended in the middle of a question"),
     ];
     for (input, status, problem) in cases {
