@@ -60,6 +60,10 @@ handle! {
 pub enum Authority {
     /// The host's own code vouches for it: it has checked who asks, by its own rules. For code that runs
     /// without a person, and for hosts whose administrators have no account here.
+    ///
+    /// It skips step-up, ticket and invitation, so it is never for what a user asks for: there are
+    /// [`FirstFactor`](Self::FirstFactor) and [`Ticket`](Self::Ticket) for a first method, and
+    /// [`Proof`](Self::Proof) for every other change.
     HostVouched {
         /// Who asked: the host's own name for the person or program.
         actor: String,
@@ -84,12 +88,32 @@ pub enum Authority {
         /// The invitation.
         invitation: Option<Invitation>,
     },
-    /// A first factor alone. For the first method of a user, where the policy asks for none.
+    /// A first factor alone. For the first method of a user, where the policy asks for none: the first login with it
+    /// counts as AAL1.
     FirstFactor(FirstFactor),
 }
 
 impl Authority {
-    /// States that the host's own code vouches for `actor`, who asks because of `reason`.
+    /// States that the host's own code vouches for `actor`, who asks because of `reason`. Skips step-up, ticket and
+    /// invitation: never for what a user asks for of their own methods.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::{TestHost, totp};
+    /// # futures::executor::block_on(async {
+    /// let host = TestHost::in_memory().await;
+    /// let (bob, _app) = host.enrol("bob").await;
+    /// let password = || FirstFactor::verified_now(FirstFactorKind::Password, Channel::Direct, None);
+    /// let add = async |right: Authority| {
+    ///     host.engine.enrol_begin(bob.account(), bob.user(), &totp(), &Choice::none(), &right).await
+    /// };
+    ///
+    /// // Bob has an app: his password alone does not add another one, and the host's word would.
+    /// let refused = add(Authority::FirstFactor(password())).await;
+    /// assert_eq!(refused.unwrap_err().code(), "step_up_required");
+    /// assert!(add(Authority::host_vouched("alice", "ticket 17: passport seen")).await.is_ok());
+    /// # Ok::<(), Error>(()) }).unwrap();
+    /// ```
     #[must_use]
     pub fn host_vouched(actor: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::HostVouched { actor: actor.into(), reason: reason.into() }
