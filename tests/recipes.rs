@@ -2,6 +2,10 @@
 
 #[path = "recipes/locked_out_user.rs"]
 mod locked_out_user;
+#[path = "recipes/own_methods.rs"]
+mod own_methods;
+#[path = "recipes/own_methods_run.rs"]
+mod own_methods_run;
 #[path = "recipes/pages.rs"]
 mod pages;
 #[path = "recipes/reading_the_audit_log.rs"]
@@ -14,6 +18,10 @@ mod rotating_keys;
 mod sms_pumping;
 #[path = "recipes/trusting_a_device.rs"]
 mod trusting_a_device;
+#[path = "recipes/upkeep.rs"]
+mod upkeep;
+#[path = "recipes/upkeep_run.rs"]
+mod upkeep_run;
 
 use std::path::Path;
 use std::sync::Arc;

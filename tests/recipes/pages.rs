@@ -18,11 +18,13 @@ macro_rules! page {
 }
 
 pub(crate) const LOCKED_OUT: Page = page!("locked-out-user", "locked_out_user");
+pub(crate) const METHODS: Page = page!("own-methods", "own_methods");
 pub(crate) const RESTORED: Page = page!("restored-backup", "restored_backup");
 pub(crate) const ROTATING: Page = page!("rotating-keys", "rotating_keys");
 pub(crate) const TRUSTING: Page = page!("trusting-a-device", "trusting_a_device");
 pub(crate) const READING: Page = page!("reading-the-audit-log", "reading_the_audit_log");
 pub(crate) const PUMPING: Page = page!("sms-pumping", "sms_pumping");
+pub(crate) const UPKEEP: Page = page!("upkeep", "upkeep");
 
 impl Page {
     /// Returns the rows of the page's log number `n`, with single spaces: kind, outcome, actor, reason.
@@ -43,7 +45,7 @@ fn shown(code: &str) -> String {
 
 #[test]
 fn every_block_of_the_pages_is_code_that_the_tests_run() {
-    for page in [LOCKED_OUT, RESTORED, ROTATING, TRUSTING, READING, PUMPING] {
+    for page in [LOCKED_OUT, METHODS, RESTORED, ROTATING, TRUSTING, READING, PUMPING, UPKEEP] {
         let code = shown(page.code);
         let blocks: Vec<_> = page.blocks("```rust\n").collect();
         assert!(!blocks.is_empty());
@@ -65,11 +67,13 @@ fn every_page_is_read_by_these_tests() {
     pages.sort();
     let known = [
         "locked-out-user.md",
+        "own-methods.md",
         "reading-the-audit-log.md",
         "restored-backup.md",
         "rotating-keys.md",
         "sms-pumping.md",
         "trusting-a-device.md",
+        "upkeep.md",
     ];
     assert_eq!(pages, known);
 }
