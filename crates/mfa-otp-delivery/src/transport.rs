@@ -2,7 +2,14 @@
 //!
 //! | transport | carries | for |
 //! |---|---|---|
-//! | [`Smtp`](smtp::Smtp), feature `smtp` | e-mail | a submission server (RFC 6409), over TLS |
+#![cfg_attr(
+    feature = "smtp",
+    doc = "| [`Smtp`](smtp::Smtp) | e-mail | a submission server (RFC 6409), over TLS |"
+)]
+#![cfg_attr(
+    not(feature = "smtp"),
+    doc = "| `Smtp`, with the feature `smtp` | e-mail | a submission server (RFC 6409), over TLS |"
+)]
 //! | [`Webhook`] | text messages | an endpoint of the host's that knows its SMS provider |
 //! | [`Folder`] | both | development: files to read |
 //! | [`Routed`] | both | one transport for each |
