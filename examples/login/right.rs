@@ -1,6 +1,6 @@
 //! By whose right a user changes what protects them: the password for a first method, a proof for everything else.
 
-use mfa::{Answer, Authority, Begin, Challenge, Intent, Operation, Response, Subject, Verify};
+use mfa::{Answer, Authority, Begin, Challenge, DeniedReason, Intent, Operation, Response, Subject, Verify};
 use mfa_examples::Failure;
 
 use crate::answer::Answering;
@@ -20,12 +20,20 @@ pub(crate) struct Asking<'a> {
 impl Asking<'_> {
     /// Returns the right to make the change; nothing, once that was said, if the user could not show one.
     pub(crate) async fn right_to(self, intent: &Intent) -> Result<Option<Authority>, Failure> {
+        let engine = &self.host.engine;
+        if engine.methods(self.user.account(), self.user.user()).await?.is_empty() {
+            // There is nothing to prove it with. The engine looks again when the method is set up.
+            return Ok(Some(Authority::FirstFactor(password())));
+        }
         let challenge = match self.host.step_up_begin(self.user, intent).await? {
             Begin::Challenge(challenge) => challenge,
-            // Whoever has no method yet has nothing to prove it with. The engine looks again when the method is set up.
-            Begin::NotRequired(_) => return Ok(Some(Authority::FirstFactor(password()))),
             Begin::Denied(denied) => {
                 self.console.say(format_args!("{}; {OTHERWISE}", denial(&denied)))?;
+                if denied.reason == DeniedReason::Unavailable {
+                    let why =
+                        "no app that stays is strong enough; sign in once with one that a password set up";
+                    self.console.say(why)?;
+                }
                 return Ok(None);
             }
             _ => return Err(Failure::failed("an answer that this example does not know")),
