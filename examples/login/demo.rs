@@ -83,7 +83,8 @@ impl Demo<'_> {
 
     /// Every demonstration has a user of its own, so that none is locked out by the wrong codes of others.
     async fn new_user(&self) -> Result<Subject, Failure> {
-        let mut number = 1_u32;
+        // Several demonstrations may run at once.
+        let mut number = std::process::id();
         while self.host.knows(&format!("demo-{number}")).await? {
             number = number.saturating_add(1);
         }
