@@ -1,7 +1,8 @@
 //! Checks an exported audit log without the store it came from.
 //!
 //! `cargo run --example audit-verify -- --help` says how. A host writes such a log with
-//! `mfa::audit::export::Lines`, and makes its checkpoints with `mfa::audit::Checkpoints`.
+//! `mfa::audit::export::Lines`, and makes its checkpoints with `mfa::audit::Checkpoints`; the example `login` does, with
+//! its command `export`.
 
 mod options;
 mod sources;
@@ -11,7 +12,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use mfa::audit::export::{ReadError, Reader, checkpoint_to_line};
-use mfa::audit::{Report, Verifier};
+use mfa::audit::{Flaw, Report, Verifier};
+use mfa_examples::{Failure, read_checkpoint_key};
 
 use options::{HELP, Options};
 
@@ -38,7 +40,7 @@ fn run(options: &Options) -> Result<ExitCode, Refused> {
     }
     let log = sources::log(&options.log)?;
     let mut verifier = match &options.key_file {
-        Some(path) => Verifier::new(sources::key(path)?),
+        Some(path) => Verifier::new(read_checkpoint_key(path).map_err(refused)?),
         None => Verifier::without_key(),
     };
     if let Some(path) = &options.trusted {
@@ -62,6 +64,12 @@ fn tell(report: &Report, trusted: bool) -> Result<ExitCode, Refused> {
         report.events, report.covered, report.checkpoints, report.erased,
     )
     .to_string();
+    if let Some(problem) = report.problem.filter(|problem| problem.flaw == Flaw::NoCheckpoint) {
+        say(format_args!("NOT PROVEN: there is no checkpoint in it [{}]", problem.flaw.code()))?;
+        say(format_args!("read: {counts}"))?;
+        say("whether anything was changed or taken out cannot be told; export it again behind a checkpoint")?;
+        return Ok(ExitCode::FAILURE);
+    }
     if let Some(problem) = report.problem {
         say(format_args!("DOES NOT HOLD: {problem} [{}]", problem.flaw.code()))?;
         say(format_args!("read: {counts}"))?;
@@ -84,6 +92,13 @@ fn tell(report: &Report, trusted: bool) -> Result<ExitCode, Refused> {
         say(checkpoint_to_line(head))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn refused(failure: Failure) -> Refused {
+    Refused(match failure {
+        Failure::Failed(problem) | Failure::Usage(problem) => problem,
+        other => format!("{other:?}"),
+    })
 }
 
 /// Prints a line. A reader who went away, as when it is piped into `head`, is no failure.

@@ -17,7 +17,8 @@ usage: cargo run --example audit-verify -- --log FILE (--key-file FILE | --witho
                    without one, an end that was cut off is not found
   --help           show this text
 
-exit status: 0 the log holds, 1 it does not, 2 it was not checked: the command line, a file or the key";
+exit status: 0 the log holds; 1 it does not, or it has no checkpoint, so that nothing in it is proven;
+2 it was not checked: the command line, a file or the key";
 
 /// What the command line asks for.
 #[derive(Debug, Default)]

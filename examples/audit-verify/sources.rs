@@ -1,40 +1,21 @@
-//! The files that are read: the log, the key, the trusted checkpoint.
+//! The files that are read: the log, the trusted checkpoint.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use data_encoding::HEXLOWER;
+use mfa::audit::Checkpoint;
 use mfa::audit::export::checkpoint_from_line;
-use mfa::audit::{Checkpoint, CheckpointKey};
-use zeroize::Zeroizing;
 
 use crate::Refused;
 
-/// More than a key or a checkpoint takes, in bytes.
+/// More than a checkpoint takes, in bytes.
 const MAX_BYTES: u64 = 4096;
 /// What is read from the log at once, in bytes.
 const READ_BYTES: usize = 1 << 18;
 
 pub(crate) fn log(path: &Path) -> Result<BufReader<File>, Refused> {
     Ok(BufReader::with_capacity(READ_BYTES, open("log", path)?))
-}
-
-pub(crate) fn key(path: &Path) -> Result<CheckpointKey, Refused> {
-    let file = open("key file", path)?;
-    refuse_if_others_can_read(path, &file)?;
-    let text = Zeroizing::new(text("key file", path, file)?);
-    let mut key = Zeroizing::new([0; 32]);
-    let digits = text.trim();
-    let read = HEXLOWER.decode_len(digits.len()) == Ok(key.len())
-        && HEXLOWER.decode_mut(digits.as_bytes(), &mut *key).is_ok();
-    let shown = path.display();
-    if !read {
-        return Err(Refused(format!(
-            "the key file `{shown}` does not hold 64 lower-case hexadecimal digits"
-        )));
-    }
-    CheckpointKey::from_bytes(*key).map_err(|error| Refused(format!("the key file `{shown}`: {error}")))
 }
 
 pub(crate) fn trusted(path: &Path) -> Result<Checkpoint, Refused> {
@@ -56,20 +37,4 @@ fn text(what: &str, path: &Path, file: File) -> Result<String, Refused> {
     let read = file.take(MAX_BYTES).read_to_string(&mut text);
     let refused = |error| Refused(format!("cannot read the {what} `{}`: {error}", path.display()));
     read.map(|_| text).map_err(refused)
-}
-
-#[cfg(unix)]
-fn refuse_if_others_can_read(path: &Path, file: &File) -> Result<(), Refused> {
-    let metadata = file.metadata().map_err(|error| Refused(format!("`{}`: {error}", path.display())))?;
-    let mode = std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let shown = path.display();
-    Err(Refused(format!("the key file `{shown}` has mode {mode:03o}, open to others; run `chmod 600` on it")))
-}
-
-#[cfg(not(unix))]
-fn refuse_if_others_can_read(_: &Path, _: &File) -> Result<(), Refused> {
-    Ok(())
 }

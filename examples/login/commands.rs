@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use mfa::audit::export;
 use mfa::{
     Answer, Begin, Challenge, Error, Grant, Intent, Method, MethodSelector, Response, Subject, Verify,
 };
@@ -26,7 +25,7 @@ const COMMANDS: &str = "commands:
   methods          list bob's authenticators and how many recovery codes are left
   remove [METHOD]  remove an authenticator by its id, or the only one, which needs a code of the app that stays,
                    or of the last one; with the last go the recovery codes
-  export           print the whole audit log as JSON lines
+  export           print the whole audit log as JSON lines, with a checkpoint at its end, for `audit-verify`
   help             show this list
   quit             end";
 const LOG_ROWS: usize = 50;
@@ -197,16 +196,17 @@ impl<'a> Menu<'a> {
         }
     }
 
+    /// Prints the log as it is kept, with its checkpoints, so that it can be checked elsewhere.
     async fn export(&mut self) -> Result<(), Failure> {
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = self.host.events_after(cursor.as_deref()).await?;
-            for event in &page.events {
-                self.console.say(export::to_line(event)?)?;
-            }
-            let Some(next) = page.next else { return Ok(()) };
-            cursor = Some(next.to_string());
+        let mut lines = self.host.fixed_log().await?;
+        while let Some(line) = lines.next().await? {
+            self.console.say(line)?;
         }
+        let key = self.host.checkpoint_key().display();
+        Console::note(format_args!(
+            "check it with: cargo run --example audit-verify -- --log FILE --key-file {key}"
+        ));
+        Ok(())
     }
 }
 

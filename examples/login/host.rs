@@ -1,10 +1,11 @@
 //! The host: it owns the users, the database file and the key, and asks the engine for the second step.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mfa::audit::{AuditLog, Event, Page, Query, page};
+use mfa::audit::export::Lines;
+use mfa::audit::{Checkpoints, Event, Page, Query, page};
 use mfa::recovery::Recovery;
 use mfa::sqlite::SqliteStore;
 use mfa::totp::Totp;
@@ -13,7 +14,7 @@ use mfa::{
     MethodSelector, Module, ProviderName, RequestFacts, Runtime, Scope, StoredDirectory, Subject, Timestamp,
     TokioRuntime, UserId,
 };
-use mfa_examples::{Failure, Files};
+use mfa_examples::{Failure, Files, beside, checkpoint_key};
 
 /// The host's id of its own session. A web service has a random one in a cookie.
 pub(crate) const SESSION: &str = "this-terminal";
@@ -26,6 +27,7 @@ pub(crate) struct Host {
     directory: Arc<StoredDirectory>,
     runtime: TokioRuntime,
     account: AccountId,
+    checkpoint_key: PathBuf,
 }
 
 impl Host {
@@ -45,7 +47,8 @@ impl Host {
             .provider(Recovery::new("MFA example")?)
             .build()
             .await?;
-        Ok(Self { engine, store, directory, runtime, account })
+        let checkpoint_key = beside(db, ".checkpoint-key");
+        Ok(Self { engine, store, directory, runtime, account, checkpoint_key })
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -86,22 +89,21 @@ impl Host {
 
     /// Returns the newest events of the tenant, newest first, and whether there are older ones.
     pub(crate) async fn newest_events(&self, limit: usize) -> Result<(Vec<Event>, bool), Failure> {
-        let Page { events, next, .. } = self.page(&self.query().limit(limit)?, None).await?;
+        let query = Query::new(Scope::Account(self.account.clone())).limit(limit)?;
+        let Page { events, next, .. } = page(&self.store, &query, None, &self.engine.cursor_key()?).await?;
         Ok((events, next.is_some()))
     }
 
-    /// Reads one page of the log, oldest first.
-    pub(crate) async fn events_after(&self, cursor: Option<&str>) -> Result<Page, Failure> {
-        self.page(&self.query().ascending().limit(Query::MAX_LIMIT)?, cursor).await
+    /// Fixes the log with a checkpoint, and returns its lines, of which that is the last.
+    pub(crate) async fn fixed_log(&self) -> Result<Lines<'_>, Failure> {
+        let key = checkpoint_key(&self.checkpoint_key)?;
+        self.store.checkpoint(&key, self.now()).await?;
+        Ok(Lines::of(&self.store))
     }
 
-    async fn page(&self, query: &Query, cursor: Option<&str>) -> Result<Page, Failure> {
-        let log: &dyn AuditLog = &self.store;
-        Ok(page(log, query, cursor, &self.engine.cursor_key()?).await?)
-    }
-
-    fn query(&self) -> Query {
-        Query::new(Scope::Account(self.account.clone()))
+    /// Where the key of the checkpoints is.
+    pub(crate) fn checkpoint_key(&self) -> &Path {
+        &self.checkpoint_key
     }
 }
 

@@ -11,7 +11,8 @@ A sign-in with a second step, in a terminal.
 usage: cargo run --example login -- [--db PATH] [--light] [--demo]
 
   --db PATH   the one file that holds the state and the audit log (default: mfa-login.db);
-              its key is kept beside it in PATH.key, which only you can read
+              its key is kept beside it in PATH.key, and that of the checkpoints of the log, which
+              `export` makes, in PATH.checkpoint-key; only you can read them
   --light     draw QR codes for a terminal with a light background
   --demo      show a demonstration with a software authenticator and end
   --help      show this text

@@ -11,4 +11,5 @@ mod service;
 pub use console::{ask, say};
 pub use failure::Failure;
 pub use files::{Files, beside};
+pub use key::{checkpoint_key, read_checkpoint_key};
 pub use service::{SESSION, Service, refusal, shown};

@@ -202,8 +202,24 @@ fn a_cut_tail_is_found_with_the_trusted_checkpoint() {
     let output = exported.check(&exported.lines[..6], &[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("not proven: that nothing was cut off the end"), "{}", said(&output));
-    // Nothing at all is no log.
-    exported.assert_found(&[], &[], "no_checkpoint");
+}
+
+#[test]
+fn a_log_without_a_checkpoint_is_told_from_one_that_does_not_hold() {
+    let exported = Exported::new();
+    let events = exported.lines[..5].to_vec();
+    for lines in [&[][..], &events[..1], &events] {
+        let output = exported.check(lines, &[]);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.starts_with("NOT PROVEN: there is no checkpoint in it [no_checkpoint]\n"), "{said}");
+        assert!(said.contains(&format!("read: {} events", lines.len())), "{said}");
+        assert!(!said.contains("HOLD"), "{said}");
+    }
+    // What shows without one is told as before, and so is a checkpoint that was expected.
+    let changed = [events[0].replace("wrong_code", "wrong_cope")];
+    exported.assert_found(&changed, &[], "event_changed");
+    exported.assert_found(&events, &["--trusted", "trusted"], "cut_tail");
 }
 
 #[test]

@@ -15,7 +15,9 @@ use std::fs;
 use mfa::{Runtime, TokioRuntime};
 use mfa_testkit::authenticator::SoftAuthenticator;
 
-use session::{PERIOD, Session, assert_one_line, complaint, private_file, refused, script, wrong_code};
+use session::{
+    PERIOD, Session, assert_one_line, checked, complaint, private_file, refused, script, wrong_code,
+};
 
 #[test]
 fn a_user_enrols_signs_in_once_and_finds_it_in_the_log_after_a_restart() {
@@ -186,16 +188,33 @@ fn the_last_app_goes_with_a_code_of_its_own_and_takes_the_recovery_codes_along()
 }
 
 #[test]
-fn the_export_is_json_lines_and_nothing_else() {
+fn the_export_is_json_lines_that_end_with_a_checkpoint_and_hold() {
     let folder = tempfile::tempdir().unwrap();
-    let output = script(folder.path(), &[], b"login\n");
+    let output = script(folder.path(), &[], b"login\nenrol\nnone\ncancel\n");
     assert!(output.status.success());
     let output = script(folder.path(), &[], b"export\n");
+    assert!(complaint(&output).contains("--key-file mfa-login.db.checkpoint-key"), "{}", complaint(&output));
     let text = String::from_utf8(output.stdout).unwrap();
-    let events: Vec<serde_json::Value> =
+    let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(events.len(), 1);
-    assert_eq!(events[0]["kind"], "login_not_required");
+    assert_eq!(lines.iter().filter(|line| line["kind"] == "login_not_required").count(), 1);
+    assert!(lines.last().unwrap()["kind"].is_null(), "{text}");
+
+    let holds = checked(folder.path(), &text);
+    assert_eq!(holds.status.code(), Some(0));
+    let said = String::from_utf8(holds.stdout).unwrap();
+    assert!(said.starts_with("HOLDS: ") && !said.contains("behind the last checkpoint"), "{said}");
+    // Without any one of its events it does not.
+    for gone in 0..lines.len() - 1 {
+        let cut: String = text
+            .lines()
+            .enumerate()
+            .filter(|(n, _)| *n != gone)
+            .fold(String::new(), |cut, (_, line)| cut + line + "\n");
+        let damaged = checked(folder.path(), &cut);
+        assert_eq!(damaged.status.code(), Some(1));
+        assert!(String::from_utf8(damaged.stdout).unwrap().starts_with("DOES NOT HOLD: "), "{cut}");
+    }
 }
 
 #[test]

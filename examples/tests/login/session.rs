@@ -68,6 +68,14 @@ pub(crate) fn script(folder: &Path, arguments: &[&str], input: &[u8]) -> Output 
     output
 }
 
+/// Checks an exported log with the example that does.
+pub(crate) fn checked(folder: &Path, log: &str) -> Output {
+    fs::write(folder.join("log.jsonl"), log).unwrap();
+    let mut check = Command::new(example("audit-verify"));
+    let files = ["--log", "log.jsonl", "--key-file", "mfa-login.db.checkpoint-key"];
+    check.args(files).current_dir(folder).output().unwrap()
+}
+
 pub(crate) fn refused(folder: &Path, db: &str, problem: &str) {
     let output = script(folder, &["--db", db], b"methods\n");
     assert_eq!(output.status.code(), Some(1), "{db}");
