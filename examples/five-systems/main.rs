@@ -17,10 +17,14 @@ use site::Site;
 use table::Table;
 
 const HELP: &str = "\
-Usage: five-systems
+One scripted day of five systems as a table: who signed in where, what was asked for, and the rule that
+decided it with where its value came from.
 
-Prints one scripted day of five systems as a table: who signed in where, what was asked for, and the rule that decided
-it with where its value came from.";
+usage: cargo run --example five-systems
+
+  --help  show this text
+
+exit status: 0 done, 1 something failed, 2 the command line is not understood";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -56,5 +56,9 @@ async fn run() -> Result<ExitCode, Failure> {
 async fn demonstrate(options: &Options, console: &mut Console) -> Result<ExitCode, Failure> {
     let host = Host::open(&options.db).await?;
     demo::run(&host, console).await?;
+    let db = options.db.display();
+    console.say(format_args!(
+        "\nIt is in `{db}`, with the key in `{db}.key`; without both the next run begins anew."
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
