@@ -117,7 +117,6 @@ pub(crate) fn said(error: &Error) -> &'static str {
         Error::Forbidden(Forbidden::InvitationRequired) => "Please enter the invitation you were given.",
         Error::Forbidden(Forbidden::PolicyForbids) => "Your organisation does not allow this.",
         Error::Forbidden(Forbidden::RecoveryHold) => "Possible a day after you used a recovery code.",
-        Error::Invalid(field) if field.code == "unknown_method" => "This method is gone already.",
         Error::Contention | Error::Busy => "Please try again.",
         _ => "This cannot be done now. Please try later.",
     }
