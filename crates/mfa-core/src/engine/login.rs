@@ -119,7 +119,8 @@ impl Engine {
     /// for a change to another user it is the administrator. Costs as [`Engine::begin`].
     ///
     /// Only methods that can prove the change are offered: as strong as the user's strongest, none that is itself
-    /// removed, and recovery for a new method alone.
+    /// removed, none of the [channel](crate::Channel) that the first factor came by but what is typed into the page, and
+    /// recovery for a new method alone.
     ///
     /// ```
     /// # use mfa_core::*;

@@ -65,8 +65,9 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Invalid`] with code `unknown_method` or `not_a_factor`; [`Error::Forbidden`];
-    /// [`Error::UnknownUser`]; errors with code `unavailable`.
+    /// [`Error::Forbidden`], which is also what is told of a method that the user has not, to whoever shows no right to
+    /// change it; [`Error::Invalid`] with code `unknown_method` or `not_a_factor`; [`Error::UnknownUser`]; errors with
+    /// code `unavailable`.
     pub async fn method_prefer(
         &self,
         account: &AccountId,
