@@ -90,8 +90,9 @@ const UNKNOWN: AuditError = AuditError::Corrupt("unknown format, id, kind or out
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stream {
-    /// The stream's id: 16 random bytes that the record keeps.
-    #[serde(with = "serde_bytes")]
+    /// The stream's id: 16 random bytes that the record keeps. For serde it is 32 lower-case hexadecimal digits in
+    /// formats that people read, as in an export.
+    #[serde(with = "digits")]
     pub id: [u8; 16],
     /// The position, counted from 1.
     pub seq: u64,
@@ -102,6 +103,47 @@ impl Stream {
     #[must_use]
     pub const fn new(id: [u8; 16], seq: u64) -> Self {
         Self { id, seq }
+    }
+}
+
+/// Random bytes of stored events: digits in formats that people read, and bytes in others.
+mod digits {
+    use core::fmt;
+
+    use data_encoding::HEXLOWER;
+    use serde::de::{self, Deserializer};
+    use serde::ser::Serializer;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(&HEXLOWER.encode_display(bytes))
+        } else {
+            serde_bytes::serialize(bytes, serializer)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Digits)
+        } else {
+            serde_bytes::deserialize(deserializer)
+        }
+    }
+
+    struct Digits;
+
+    impl de::Visitor<'_> for Digits {
+        type Value = [u8; 16];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("32 lower-case hexadecimal digits")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<[u8; 16], E> {
+            let decoded = HEXLOWER.decode(text.as_bytes()).ok();
+            let bytes = decoded.and_then(|bytes| bytes.try_into().ok());
+            bytes.ok_or_else(|| E::custom("is not 32 lower-case hexadecimal digits"))
+        }
     }
 }
 
@@ -144,7 +186,7 @@ impl Attempt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Personal {
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "digits")]
     pub(crate) salt: [u8; 16],
     /// The user the event is about.
     pub user: Option<UserId>,

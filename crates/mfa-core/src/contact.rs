@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::keyring::{Label, Sealed};
-use crate::{Channel, CodecError, Draw, Error, FieldError, KeyRing, SecretText};
+use crate::{Channel, CodecError, Draw, Error, FieldError, KeyRing, SecretText, secret};
 
 /// The most contacts of a user.
 pub(crate) const MAX_CONTACTS: usize = 8;
@@ -20,7 +21,19 @@ const MAX_ADDRESS_BYTES: usize = 254;
 /// assert!(mail.is_verified());
 /// assert_eq!(Contact::email("bob\r\nBcc: eve@evil.example").unwrap_err().code, "invalid");
 /// ```
-#[derive(Clone, Serialize, Deserialize)]
+///
+/// What is read with serde from a format that people write, such as JSON, is checked as by [`Contact::email`] and
+/// [`Contact::phone`], and is not verified whatever it says: who sends a contact has not shown to own it. In other
+/// formats it is what a host's own records hold, the mark with it.
+///
+/// ```
+/// # use mfa_core::Contact;
+/// let sent = r#"{"channel": "Email", "address": "bob@acme.example", "verified": true}"#;
+/// assert!(!serde_json::from_str::<Contact>(sent)?.is_verified());
+/// assert!(serde_json::from_str::<Contact>(r#"{"channel": "Email", "address": "bob"}"#).is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone)]
 pub struct Contact {
     channel: Channel,
     address: SecretText,
@@ -79,6 +92,40 @@ impl Contact {
     #[must_use]
     pub const fn address(&self) -> &SecretText {
         &self.address
+    }
+}
+
+/// The form for serde. In postcard its bytes are those of stored records.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Contact")]
+struct Parts {
+    channel: Channel,
+    #[serde(with = "secret::kept::text")]
+    address: SecretText,
+    #[serde(default)]
+    verified: bool,
+}
+
+impl Serialize for Contact {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { channel, address, verified } = self.clone();
+        Parts { channel, address, verified }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Contact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let is_typed = deserializer.is_human_readable();
+        let Parts { channel, address, verified } = Parts::deserialize(deserializer)?;
+        if !is_typed {
+            return Ok(Self { channel, address, verified });
+        }
+        match channel {
+            Channel::Email => Self::email(address.expose_secret()),
+            Channel::Phone => Self::phone(address.expose_secret()),
+            _ => Err(FieldError::new("contact.channel", "invalid", "must be Email or Phone")),
+        }
+        .map_err(D::Error::custom)
     }
 }
 

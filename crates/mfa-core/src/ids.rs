@@ -7,17 +7,20 @@ use std::borrow::Cow;
 
 use arrayvec::ArrayString;
 use data_encoding::HEXLOWER;
-use serde::de::Error as _;
+use serde::de::{self, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 macro_rules! random_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $article:literal $what:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(#[serde(with = "serde_bytes")] [u8; 16]);
+        ///
+        /// For serde it is the text of its UUID in formats that people read, such as JSON or the path of a URL, and
+        /// 16 bytes in others.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
 
         impl $name {
             /// Takes 16 random bytes and marks them as a UUID of version 4.
@@ -51,12 +54,28 @@ macro_rules! random_id {
             }
         }
 
+        /// Reads the 36 characters of RFC 9562 §4, in either case of its letters. Braces, a `urn:uuid:` before it and
+        /// digits without dashes are other forms, and refused.
         impl FromStr for $name {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                let uuid = Uuid::try_parse(text).map_err(|_| NameError::NotUuid { what: $what })?;
-                Ok(Self(*uuid.as_bytes()))
+                let hyphenated = Some(text).filter(|text| text.len() == Hyphenated::LENGTH);
+                let uuid = hyphenated.and_then(|text| Uuid::try_parse(text).ok());
+                uuid.map(|uuid| Self(*uuid.as_bytes())).ok_or(NameError::NotUuid { what: $what })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serialize_id(&self.0, self, serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                const FORM: &str = concat!("the UUID of ", $article, " ", $what);
+                deserialize_id(FORM, |text| Some(text.parse::<Self>().ok()?.0), deserializer).map(Self)
             }
         }
     };
@@ -71,22 +90,22 @@ random_id!(
     /// assert_eq!(id.to_string(), "6f1c0f6e-6a3d-4c8e-9f57-0d6a3d2b1c00");
     /// assert!("6f1c".parse::<ChallengeId>().is_err());
     /// ```
-    ChallengeId, "challenge"
+    ChallengeId, "a" "challenge"
 );
 
 random_id!(
     /// Names a user's confirmed authenticator: what is switched to, preferred or removed.
-    EnrolmentId, "enrolment"
+    EnrolmentId, "an" "enrolment"
 );
 
 random_id!(
     /// Names an exemption of a user's programs, for reports and logs. A label: whoever knows it can do nothing with it.
-    ExemptionId, "exemption"
+    ExemptionId, "an" "exemption"
 );
 
 random_id!(
     /// Names one of a user's devices, for lists and logs. A label: whoever knows it can do nothing with it.
-    DeviceId, "device"
+    DeviceId, "a" "device"
 );
 
 /// Names a provider configuration of an account: 32 lower-case hexadecimal digits, as in Kazoo.
@@ -97,9 +116,10 @@ random_id!(
 /// assert_eq!(id.to_string(), "c757665dca55edba2395df3ca6423f4f");
 /// assert!(ConfigurationId::parse("../c757665d").is_none());
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ConfigurationId(#[serde(with = "serde_bytes")] [u8; 16]);
+///
+/// For serde it is these digits in formats that people read, and 16 bytes in others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConfigurationId([u8; 16]);
 
 impl ConfigurationId {
     /// Takes 16 random bytes.
@@ -131,6 +151,61 @@ impl fmt::Display for ConfigurationId {
 impl fmt::Debug for ConfigurationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for ConfigurationId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_id(&self.0, self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConfigurationId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const FORM: &str = "the 32 digits of a configuration";
+        deserialize_id(FORM, |text| Some(Self::parse(text)?.0), deserializer).map(Self)
+    }
+}
+
+/// Writes the text of an id where people read it. The bytes are those of stored records.
+fn serialize_id<S: Serializer>(
+    bytes: &[u8; 16],
+    text: &impl fmt::Display,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() {
+        serializer.collect_str(text)
+    } else {
+        serde_bytes::serialize(bytes, serializer)
+    }
+}
+
+fn deserialize_id<'de, D: Deserializer<'de>>(
+    form: &'static str,
+    parse: fn(&str) -> Option<[u8; 16]>,
+    deserializer: D,
+) -> Result<[u8; 16], D::Error> {
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_str(IdText { form, parse })
+    } else {
+        serde_bytes::deserialize(deserializer)
+    }
+}
+
+struct IdText {
+    form: &'static str,
+    parse: fn(&str) -> Option<[u8; 16]>,
+}
+
+impl de::Visitor<'_> for IdText {
+    type Value = [u8; 16];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.form)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<[u8; 16], E> {
+        (self.parse)(text).ok_or_else(|| E::custom(format_args!("is not {}", self.form)))
     }
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::keyring::{Label, Sealed};
 use crate::{
     ChallengeId, Cx, EnrolmentId, KeyRing, KeyedHash, ProviderError, Reference, Rejected, SecretBytes,
-    SecretText,
+    SecretText, secret,
 };
 
 /// The longest token, in characters. Longer text is refused before it is decoded.
@@ -149,6 +149,7 @@ pub(crate) struct Linked {
     pub(crate) challenge: ChallengeId,
     /// The method that it was sent for.
     pub(crate) method: EnrolmentId,
+    #[serde(with = "secret::kept::bytes")]
     pub(crate) secret: SecretBytes,
     /// The key that sealed it.
     #[serde(skip)]
@@ -202,5 +203,25 @@ impl Cx<'_> {
     /// [`ProviderError::Keys`] if the key is gone.
     pub fn is_link(&self, hash: &KeyedHash, secret: &SecretBytes) -> Result<bool, ProviderError> {
         self.is_keyed_hash(hash, &[b"link", secret.expose_secret()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_token_says_has_the_bytes_of_tokens_that_were_sent() {
+        // By hand, after postcard 1: text, ids and the secret behind their lengths.
+        let ids = [&[16][..], &[1; 16], &[16], &[2; 16]].concat();
+        let bytes = [&[4][..], b"acme", &[3], b"bob", &ids, &[32], &[9; 32]].concat();
+        let linked: Linked = postcard::from_bytes(&bytes).unwrap();
+        assert_eq!((linked.account.as_str(), linked.user.as_str()), ("acme", "bob"));
+        assert_eq!(
+            (linked.challenge, linked.method),
+            (ChallengeId::from_bytes([1; 16]), EnrolmentId::from_bytes([2; 16]))
+        );
+        assert_eq!(linked.secret.expose_secret(), [9; 32]);
+        assert_eq!(postcard::to_allocvec(&linked).unwrap(), bytes);
     }
 }

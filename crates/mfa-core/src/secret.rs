@@ -2,13 +2,15 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Secret bytes.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Secret bytes. They have no form for serde: what keeps them says so itself, and in which bytes.
+///
+/// ```compile_fail,E0277
+/// serde_json::from_str::<mfa_core::SecretBytes>("[1, 2, 3]"); // not Deserialize
+/// ```
+#[derive(Clone, Default)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
@@ -43,9 +45,13 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Secret text.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Secret text. It has no form for serde: what keeps it says so itself, and in which bytes.
+///
+/// ```compile_fail,E0277
+/// let secret = mfa_core::SecretText::new("hunter2");
+/// serde_json::to_string(&secret); // not Serialize
+/// ```
+#[derive(Clone)]
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
@@ -78,4 +84,33 @@ impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
     }
+}
+
+/// Their form in what is sealed, for `serde(with)`.
+pub(crate) mod kept {
+    macro_rules! kept {
+        ($name:ident, $secret:ident) => {
+            pub(crate) mod $name {
+                use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+                use super::super::$secret;
+
+                pub(crate) fn serialize<S: Serializer>(
+                    secret: &$secret,
+                    serializer: S,
+                ) -> Result<S::Ok, S::Error> {
+                    secret.0.serialize(serializer)
+                }
+
+                pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+                    deserializer: D,
+                ) -> Result<$secret, D::Error> {
+                    Deserialize::deserialize(deserializer).map($secret)
+                }
+            }
+        };
+    }
+
+    kept!(bytes, SecretBytes);
+    kept!(text, SecretText);
 }

@@ -17,6 +17,7 @@
 pub mod auth_api;
 mod error;
 mod host;
+mod kept;
 mod keys;
 mod percent;
 mod provider;

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::{SAMPLE_SECOND, acme, any_event, at, erased, full_event};
 use crate::{
-    Attempt, Event, EventBuilder, EventId, Kind, Outcome, Profile, Query, StoredEvent, Stream, Timestamp,
-    UserId, export,
+    Attempt, Event, EventBuilder, EventId, Kind, Outcome, Personal, Profile, Query, StoredEvent, Stream,
+    Timestamp, UserId, export,
 };
 
 fn builder() -> EventBuilder {
@@ -359,4 +359,33 @@ proptest! {
         let escaped: String = given.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect();
         prop_assert!(kept == escaped || escaped.starts_with(kept.strip_suffix('…').unwrap()));
     }
+}
+
+#[test]
+fn the_id_of_a_stream_is_digits_in_json_and_bytes_in_stored_events() {
+    let stream = Stream::new([0x0a; 16], 300);
+    let json = r#"{"id":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a","seq":300}"#;
+    assert_eq!(serde_json::to_string(&stream).unwrap(), json);
+    assert_eq!(serde_json::from_str::<Stream>(json).unwrap(), stream);
+    let others =
+        [r#""../../etc/passwd""#.to_owned(), format!("{:?}", [10; 16]), format!("{:?}", "0A".repeat(16))];
+    for id in others {
+        assert!(serde_json::from_str::<Stream>(&format!(r#"{{"id":{id},"seq":1}}"#)).is_err(), "{id}");
+    }
+    // By hand, after postcard 1: the bytes behind their length, the number as a varint.
+    let bytes = [&[16][..], &[0x0a; 16], &[0xac, 0x02]].concat();
+    assert_eq!(postcard::to_allocvec(&stream).unwrap(), bytes);
+    assert_eq!(postcard::from_bytes::<Stream>(&bytes).unwrap(), stream);
+}
+
+#[test]
+fn personal_values_have_the_bytes_of_stored_events() {
+    // By hand, after postcard 1: the salt behind its length, options behind 0 or 1, no header.
+    let bytes = [&[16][..], &[7; 16], &[1, 3], b"bob", &[0, 0, 0]].concat();
+    let personal: Personal = postcard::from_bytes(&bytes).unwrap();
+    assert_eq!(personal.user.as_ref().map(UserId::as_str), Some("bob"));
+    assert_eq!(postcard::to_allocvec(&personal).unwrap(), bytes);
+    let json = serde_json::to_value(&personal).unwrap();
+    assert_eq!(json["salt"], "07".repeat(16));
+    assert_eq!(serde_json::from_value::<Personal>(json).unwrap(), personal);
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{MESSAGE, users_key};
 use crate::keyring::{Label, Sealed};
-use crate::{Channel, CodecError, Draw, Error, Key, KeyRing, Message, SecretText, Versioned};
+use crate::{Channel, CodecError, Draw, Error, Key, KeyRing, Message, SecretText, Versioned, secret};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QueuedMessage {
@@ -35,8 +35,10 @@ pub(crate) fn message_key(account: &AccountId, user: &UserId, challenge: &[u8; 1
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Letter {
     channel: Channel,
+    #[serde(with = "secret::kept::text")]
     to: SecretText,
     subject: Option<String>,
+    #[serde(with = "secret::kept::text")]
     body: SecretText,
     pub(crate) label: String,
 }
@@ -86,5 +88,22 @@ impl MessagePlace<'_> {
     fn context(&self) -> [&[u8]; 6] {
         let (account, user) = (self.account.as_str().as_bytes(), self.user.as_str().as_bytes());
         [b"seal/message", account, user, self.challenge, self.effect, b"1"]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_kept_in_the_bytes_of_stored_records() {
+        // By hand, after postcard 1: a variant by its number, text behind its length, an option behind 0 or 1.
+        let bytes = [&[3, 12][..], b"+49151234567", &[1, 2], b"Hi", &[6], b"012345", &[3], b"bob"].concat();
+        let letter: Letter = postcard::from_bytes(&bytes).unwrap();
+        let message = letter.message(&[0; 16]);
+        assert_eq!((message.channel, letter.label.as_str()), (Channel::Phone, "bob"));
+        assert_eq!(message.to.expose_secret(), "+49151234567");
+        assert_eq!((message.subject.as_deref(), message.body.expose_secret()), (Some("Hi"), "012345"));
+        assert_eq!(postcard::to_allocvec(&letter).unwrap(), bytes);
     }
 }

@@ -16,7 +16,9 @@ use crate::Error;
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PendingLogin {
     username: String,
+    #[serde(with = "crate::kept")]
     state: SecretText,
+    #[serde(with = "crate::kept")]
     nonce: SecretText,
     client_id: String,
     redirect_uri: String,
@@ -101,6 +103,7 @@ impl fmt::Debug for PendingLogin {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Exchange {
     username: String,
+    #[serde(with = "crate::kept")]
     nonce: SecretText,
 }
 
