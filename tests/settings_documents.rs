@@ -462,4 +462,17 @@ on_stores! {
         }
         assert!(matches!(engine.begin(login(&bob)).await.unwrap(), Begin::Challenge(_)));
     }
+
+    async fn a_document_that_only_a_newer_program_knows_is_no_mistake_of_who_reads_it(world) {
+        let engine = node(&world).await;
+        policy(&engine, &Owner::Account(acme().into()), json!({"attempts": 3})).await;
+        let key = mfa::Key::new(Scope::Account(acme()), mfa::RecordKind::new("policy"), &b"document"[..]);
+        let kept = world.store.get(&[key], world.now()).await.unwrap().remove(0).unwrap();
+        let mut payload = mfa_tests::attack::payload(&kept);
+        let at = payload.windows(8).position(|part| part == b"attempts").unwrap();
+        payload[at..at + 8].copy_from_slice(b"tomorrow");
+        mfa_tests::attack::overwrite(&world, &mfa_tests::attack::forged(&kept, &payload)).await;
+        let error = engine.policy_document(&Scope::Account(acme())).await.unwrap_err();
+        assert_eq!((error.code(), mfa::http_status(&error).status.as_u16()), ("unavailable", 503));
+    }
 }

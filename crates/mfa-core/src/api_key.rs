@@ -75,6 +75,11 @@ impl ApiKey {
 
 pub(crate) const FIELD: &str = "api_key";
 
+/// Returns whether the error says that a text cannot be a key, or that there is none.
+pub(crate) fn is_malformed(error: &FieldError) -> bool {
+    error.field == FIELD && matches!(error.code, "required" | "too_long" | "too_short" | "type")
+}
+
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey([redacted])")

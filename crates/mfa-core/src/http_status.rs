@@ -4,7 +4,10 @@ use core::time::Duration;
 
 use http::StatusCode;
 
-use crate::{ApiKeyVerify, Begin, DeniedReason, Error, Forbidden, Reason, Verify};
+use crate::{
+    ApiKeyVerify, Begin, DeniedReason, Error, FieldError, Forbidden, KeyRingError, Reason, Rejected, Verify,
+    api_key,
+};
 
 /// An outcome or an error, to be mapped.
 #[derive(Clone, Copy, Debug)]
@@ -61,20 +64,38 @@ const STEP_UP: &str = "Bearer error=\"insufficient_user_authentication\", \
 
 /// Maps an outcome or an error to an HTTP answer. A pure function: a host may do otherwise.
 ///
+/// | error | status (RFC 9110) | `Retry-After` |
+/// |---|---|---|
+/// | what was sent is wrong: [`Error::Invalid`], [`Error::InvalidDocument`] | 400 (§15.5.1) | – |
+/// | an API key that cannot be one | 401 (§15.5.2), as a wrong one: the form of a key is told to nobody | – |
+/// | [`Error::UnknownUser`] | 401, as a refused answer (see below) | – |
+/// | a proof is missing: [`Forbidden::StepUpRequired`] | 401, with the challenge of RFC 9470 §3 | – |
+/// | whoever asks may not, or a provider refuses: [`Forbidden`], codes such as `method_not_offered` | 403 (§15.5.4) | – |
+/// | what is named is not there: [`Error::NoDocument`], codes such as `unknown_method` | 404 (§15.5.5) | – |
+/// | it does not fit what is there: [`Error::Conflict`], codes such as `already_enrolled` | 409 (§15.5.10) | – |
+/// | [`Error::Contention`]: nothing was judged | 409 | 1 |
+/// | too often: [`Forbidden::TooOften`], the codes `send_limit` and `locked` | 429 (RFC 6585 §4) | – |
+/// | the step cannot be judged now: code `unavailable`, [`Error::Busy`] | 503 (§15.6.4) | 1 |
+///
+/// An unknown user is no 404 here. A host looks up a name that somebody typed and gives this error like any other; were
+/// it another answer than that to a wrong password or code, whoever asks would learn who has an account. A page for
+/// administrators, who may know that, asks for `Error::UnknownUser` first and answers 404 itself.
+///
 /// ```
 /// use mfa_core::{Error, Reason, Rejected, Verify, http_status};
 /// let refused = Verify::Rejected(Rejected::new(Reason::WrongCode, 4, None));
 /// assert_eq!(http_status(&refused).status, 401);
 /// let locked = Rejected::new(Reason::Locked, 4, Some(core::time::Duration::from_millis(1500)));
 /// assert_eq!(http_status(&Verify::Rejected(locked)).retry_after, Some(2));
-/// assert_eq!(http_status(&Error::Contention).status, 409);
+/// assert_eq!(http_status(&Error::Contention).retry_after, Some(1));
+/// assert_eq!(http_status(&Error::Conflict).retry_after, None);
 /// ```
 pub fn http_status<'a>(outcome: impl Into<HttpOutcome<'a>>) -> HttpStatus {
     match outcome.into() {
         HttpOutcome::Begin(begin) => of_begin(begin),
         HttpOutcome::Verify(verify) => of_verify(verify),
         HttpOutcome::ApiKey(ApiKeyVerify::Verified(_)) => plain(StatusCode::OK),
-        HttpOutcome::ApiKey(ApiKeyVerify::Rejected(_)) => plain(StatusCode::UNAUTHORIZED),
+        HttpOutcome::ApiKey(ApiKeyVerify::Rejected(_)) => refused(),
         HttpOutcome::Error(error) => of_error(error),
     }
 }
@@ -100,31 +121,100 @@ fn of_verify(verify: &Verify) -> HttpStatus {
     match verify {
         Verify::Verified(_) | Verify::Proven(_) | Verify::NotRequired(_) => plain(StatusCode::OK),
         Verify::Pending(_) => step_up(),
-        Verify::Rejected(rejected) => match rejected.reason {
-            Reason::Locked | Reason::SendLimit => {
-                waiting(StatusCode::TOO_MANY_REQUESTS, rejected.retry_after)
-            }
-            Reason::Denied
-            | Reason::Fraud
-            | Reason::Unavailable
-            | Reason::NotOffered
-            | Reason::UnknownToProvider
-            | Reason::ModuleDisabled
-            | Reason::IdentityTaken => plain(StatusCode::FORBIDDEN),
-            _ => plain(StatusCode::UNAUTHORIZED),
-        },
+        Verify::Rejected(rejected) => of_rejected(rejected),
+    }
+}
+
+fn of_rejected(rejected: &Rejected) -> HttpStatus {
+    match rejected.reason {
+        Reason::Locked | Reason::SendLimit => waiting(StatusCode::TOO_MANY_REQUESTS, rejected.retry_after),
+        Reason::Denied
+        | Reason::Fraud
+        | Reason::Unavailable
+        | Reason::NotOffered
+        | Reason::UnknownToProvider
+        | Reason::ModuleDisabled
+        | Reason::IdentityTaken => plain(StatusCode::FORBIDDEN),
+        Reason::WrongCode
+        | Reason::Malformed
+        | Reason::Replayed
+        | Reason::Expired
+        | Reason::Exhausted
+        | Reason::AlreadyUsed
+        | Reason::Superseded
+        | Reason::Cancelled
+        | Reason::NotFound
+        | Reason::EnrolmentExpired
+        | Reason::AlreadyVerified => refused(),
     }
 }
 
 fn of_error(error: &Error) -> HttpStatus {
     match error {
         Error::Contention => waiting(StatusCode::CONFLICT, Some(Duration::from_secs(1))),
-        Error::UnknownUser => plain(StatusCode::UNAUTHORIZED),
-        Error::Forbidden(Forbidden::StepUpRequired) => step_up(),
-        Error::Forbidden(Forbidden::TooOften) => waiting(StatusCode::TOO_MANY_REQUESTS, None),
-        Error::Invalid(_) | Error::Forbidden(_) => plain(StatusCode::FORBIDDEN),
-        _ => waiting(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
+        Error::Conflict | Error::KeyRing(KeyRingError::InUse { .. } | KeyRingError::Active) => {
+            plain(StatusCode::CONFLICT)
+        }
+        Error::NoDocument => plain(StatusCode::NOT_FOUND),
+        Error::InvalidDocument(_) => plain(StatusCode::BAD_REQUEST),
+        Error::Invalid(field) => of_field(field),
+        // As a refused answer: see the function's documentation.
+        Error::UnknownUser => refused(),
+        Error::Forbidden(why) => of_forbidden(*why),
+        Error::Busy
+        | Error::Unavailable(_)
+        | Error::Store(_)
+        | Error::Directory(_)
+        | Error::Entropy(_)
+        | Error::KeyRing(_)
+        | Error::Provider(_)
+        | Error::Codec(_)
+        | Error::Machine(_) => waiting(StatusCode::SERVICE_UNAVAILABLE, Some(Duration::from_secs(1))),
     }
+}
+
+const fn of_forbidden(why: Forbidden) -> HttpStatus {
+    match why {
+        Forbidden::StepUpRequired => step_up(),
+        Forbidden::TooOften => plain(StatusCode::TOO_MANY_REQUESTS),
+        Forbidden::NotPermitted
+        | Forbidden::PolicyForbids
+        | Forbidden::InvitationRequired
+        | Forbidden::RecoveryHold => plain(StatusCode::FORBIDDEN),
+    }
+}
+
+/// A code that is not here is a value that is not possible.
+fn of_field(field: &FieldError) -> HttpStatus {
+    match field.code {
+        _ if api_key::is_malformed(field) => refused(),
+        "unknown_method" | "unknown_device" | "unknown_exemption" | "unknown_module" | "no_api_key" => {
+            plain(StatusCode::NOT_FOUND)
+        }
+        "already_enrolled"
+        | "banned"
+        | "contact_not_verified"
+        | "exists"
+        | "hash_only"
+        | "maxItems"
+        | "no_method"
+        | "not_confirmed"
+        | "not_registered"
+        | "too_many"
+        | "too_many_banned"
+        | "too_many_enrolments"
+        | "too_many_pending" => plain(StatusCode::CONFLICT),
+        // Reasons of a provider, as of an answer; and what is another person's or account's.
+        "denied" | "fraud" | "generation" | "identity_taken" | "method_not_offered" | "module_disabled"
+        | "other_account" | "unavailable" | "user_not_found" => plain(StatusCode::FORBIDDEN),
+        "locked" | "send_limit" => plain(StatusCode::TOO_MANY_REQUESTS),
+        _ => plain(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// A wrong answer, and whatever must not differ from one.
+const fn refused() -> HttpStatus {
+    plain(StatusCode::UNAUTHORIZED)
 }
 
 const fn plain(status: StatusCode) -> HttpStatus {
@@ -139,3 +229,6 @@ fn waiting(status: StatusCode, wait: Option<Duration>) -> HttpStatus {
     let whole = |wait: Duration| wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     HttpStatus { retry_after: wait.map(whole), ..plain(status) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,9 @@ use crate::{
     Subject,
 };
 
+/// Nothing that whoever reads it has done wrong.
+const NOT_KNOWN: Error = Error::Unavailable("a stored document is none that this program knows");
+
 impl Engine {
     /// Returns the settings that an account, or the system, has of its own. One read.
     ///
@@ -20,8 +23,8 @@ impl Engine {
     /// Errors with code `unavailable`.
     pub async fn settings(&self, of: &Scope) -> Result<Option<Stored<Settings>>, Error> {
         let Some((json, revision)) = self.document(of, Written::Settings).await? else { return Ok(None) };
-        let document = Settings::read(&json);
-        Ok(Some(Stored { document: document.map_err(Error::InvalidDocument)?, revision }))
+        let document = Settings::read(&json).map_err(|_| NOT_KNOWN)?;
+        Ok(Some(Stored { document, revision }))
     }
 
     /// Writes the settings of an account, or of the system, whole. They hold from the next step on, on every node.
@@ -111,7 +114,7 @@ impl Engine {
     /// Errors with code `unavailable`.
     pub async fn policy_document(&self, of: &Scope) -> Result<Option<Stored<PolicyDocument>>, Error> {
         let Some((json, revision)) = self.document(of, Written::Policy).await? else { return Ok(None) };
-        let document = PolicyDocument::parse(&json).map_err(Error::InvalidDocument)?;
+        let document = PolicyDocument::parse(&json).map_err(|_| NOT_KNOWN)?;
         Ok(Some(Stored { document, revision }))
     }
 
