@@ -34,6 +34,9 @@ const DIGITS: usize = 2;
 /// | `link_url` | – | where a link leads, an absolute `https` URL without fragment; with `form` `link` |
 /// | `target_url` | – | where the confirmed page goes on to, an absolute `https` URL; with `form` `link` |
 ///
+/// Begin of an enrolment takes a choice: `address`, which of the user's contacts it is for; without it the first verified
+/// one.
+///
 /// An enrolment is an address: one of the user's verified contacts, to which a code was sent and from which it came back.
 /// With one that is not verified, and none that is, a set-up is refused as `contact_not_verified`.
 /// Messages go to that address only. If it is not among the user's verified contacts any more, the method cannot be used.
@@ -128,6 +131,7 @@ impl Provider for Delivered {
         let (address, begins) = match (held.secret, &event) {
             (Some(address), _) => (address, false),
             (None, StepEvent::Begin(choice)) => {
+                choice.only(&["address"])?;
                 let named = choice.text("address")?;
                 match self.chosen(cx.contacts, named) {
                     Some(address) => (address, true),

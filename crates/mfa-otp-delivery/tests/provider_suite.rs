@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mfa_core::{
     AccountId, Answer, ChallengeId, Change, Choice, Cx, Draw, Effect, Held, HttpFault, HttpReply, KeyId,
-    KeyRing, Operation, Provider, Purpose, Reason, StepEvent, Then, Timestamp, UserId,
+    KeyRing, Operation, Provider, ProviderError, Purpose, Reason, StepEvent, Then, Timestamp, UserId,
 };
 use mfa_core::{Contact, OsEntropy};
 use mfa_otp_delivery::Delivered;
@@ -157,6 +157,24 @@ fn s33_a_code_is_good_for_its_account_user_challenge_purpose_mailbox_and_generat
 }
 
 #[test]
+fn a_choice_of_another_name_is_refused_and_no_first_contact_is_taken_instead() {
+    let provider = Delivered::email(texts()).unwrap();
+    let ring = KeyRing::new(KeyId::parse("k").unwrap(), [7; 32]).unwrap();
+    let contacts = [Contact::email("bob@acme.example").unwrap().verified()];
+    let place = (AccountId::parse("acme").unwrap(), UserId::parse("bob").unwrap());
+    let begun = |choice: Value| {
+        let mut draw = Draw::from_source(Arc::new(OsEntropy::new())).unwrap();
+        let mut cx = at(&place, &Place("acme", "bob", 1, Purpose::Enrol), &mut draw, &ring);
+        cx.contacts = &contacts;
+        provider.handle(&mut cx, Held::new(None, None, None), StepEvent::Begin(&Choice::new(choice)))
+    };
+    assert!(begun(json!({"address": "bob@acme.example"})).is_ok());
+    let Err(ProviderError::Invalid(error)) = begun(json!({"adress": "bob@home.example"})) else { panic!() };
+    assert_eq!((error.field.as_str(), error.code), ("choice.adress", "unknown_field"));
+    assert!(error.problem.contains("address"), "{}", error.problem);
+}
+
+#[test]
 fn settings_outside_their_limits_are_refused_by_name() {
     let provider = Delivered::email(texts()).unwrap();
     let fields = |settings: Value| match provider.validate(&settings) {
@@ -182,7 +200,13 @@ fn settings_outside_their_limits_are_refused_by_name() {
         (link(good, "http://acme.example/"), "target_url"),
         (link(good, ""), "target_url"),
         (json!([]), "settings"),
+        (json!({"ttl": 60}), "ttl"),
+        (json!({"form": "link", "link_url": good, "target_url": good, "from": "link"}), "from"),
     ] {
         assert_eq!(fields(settings.clone()), [field], "{settings}");
     }
+    // Each of them is told, and of what is no name only so much as may be shown.
+    let long = "z\n".repeat(100);
+    let told = fields(json!({"from": "link", "tll_s": 9, "digits": 5, long: 1}));
+    assert_eq!(told, ["digits", "from", "tll_s", &"z".repeat(64)]);
 }

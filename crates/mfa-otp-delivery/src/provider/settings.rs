@@ -10,6 +10,9 @@ use crate::HttpsUrl;
 /// The bits of the shortest code.
 pub(super) const LEAST_BITS: u16 = 19;
 
+const KEYS: [&str; 5] = ["form", "digits", "ttl_s", LINK_URL, TARGET_URL];
+/// How much of an unknown key is told, in characters.
+const TOLD: usize = 64;
 const DIGITS: core::ops::RangeInclusive<u64> = 6..=8;
 const TTL: core::ops::RangeInclusive<u64> = 30..=600;
 const USUAL_TTL: u64 = 300;
@@ -44,7 +47,7 @@ impl Pages<'_> {
 }
 
 impl<'a> Settings<'a> {
-    /// Checks everything, the URLs too.
+    /// Checks everything, the URLs and the names of keys too.
     pub(super) fn check(settings: &'a Value) -> Result<(), Vec<FieldError>> {
         let (pages, mut errors) = match Self::read(settings) {
             Ok(read) => (read.pages, Vec::new()),
@@ -52,6 +55,8 @@ impl<'a> Settings<'a> {
         };
         let urls = pages.map(|pages| [pages.link_url(), pages.target_url()]);
         errors.extend(urls.into_iter().flatten().filter_map(Result::err));
+        let keys = settings.as_object().into_iter().flat_map(|fields| fields.keys());
+        errors.extend(keys.filter(|key| !KEYS.contains(&key.as_str())).map(|key| unknown(key)));
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
@@ -104,4 +109,10 @@ fn pages(settings: &Value) -> Option<Pages<'_>> {
 /// Links are made from these, and from nothing of a request.
 fn url(key: &'static str, text: &str) -> Result<HttpsUrl, FieldError> {
     HttpsUrl::parse(text).map_err(|error| FieldError::new(key, error.code, error.problem))
+}
+
+/// A misspelt key would leave its default in force in silence.
+fn unknown(key: &str) -> FieldError {
+    let name: String = key.chars().filter(|c| !c.is_control()).take(TOLD).collect();
+    FieldError::new(name, "unknown_setting", format!("is not known; there are {}", KEYS.join(", ")))
 }
