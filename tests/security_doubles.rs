@@ -13,7 +13,7 @@ use mfa::duo::{ApiHosts, Duo};
 use mfa::http::Client;
 use mfa::totp::Totp;
 use mfa::{
-    BuildError, EffectKind, Engine, EngineBuilder, MemoryStore, OsEntropy, Scope, SecretBytes,
+    BuildError, EffectKind, Engine, EngineBuilder, MemoryStore, OsEntropy, Policy, Scope, SecretBytes,
     StoredDirectory, TokioRuntime,
 };
 use mfa_testkit::entropy::SeededEntropy;
@@ -163,4 +163,29 @@ fn s24_an_engine_that_could_not_do_its_work_is_not_built() {
     let error = block_on(builder.provider_with(Totp::new("Example").unwrap(), settings).build()).unwrap_err();
     assert!(matches!(error, BuildError::Settings { .. }), "{error}");
     assert!(!error.to_string().contains('9'), "an error never repeats a value");
+    let (_, builder) = parts(true);
+    let email = mfa::delivery::Delivered::email(mfa_tests::mailed::texts()).unwrap();
+    let settings = serde_json::json!({"digits": 5, "from": "link", "tll_s": 9});
+    let error = block_on(builder.provider_with(email, settings).danger_test_doubles().build()).unwrap_err();
+    assert!(["digits ", "from ", "tll_s "].iter().all(|field| error.to_string().contains(field)), "{error}");
+}
+
+#[tokio::test]
+async fn an_engine_tells_which_offered_providers_it_does_not_have() {
+    let offered = |names: serde_json::Value| {
+        let (store, builder) = parts(false);
+        let policy = Policy::recommended().with_document(&names).unwrap();
+        (store, builder.policy(policy))
+    };
+    let (store, builder) = offered(serde_json::json!({"offered": ["totp"], "always_offered": ["totp"]}));
+    assert!(builder.build().await.unwrap().unregistered().is_empty());
+    assert_eq!(opened(&store).await[0].field("unregistered"), None);
+
+    let (store, builder) =
+        offered(serde_json::json!({"offered": ["totpp", "totp"], "always_offered": ["emial"]}));
+    let engine = builder.build().await.unwrap();
+    assert_eq!(engine.unregistered(), ["emial", "totpp"]);
+    // It lets nobody in, and is none of what does.
+    assert!(engine.dangers().is_empty());
+    assert_eq!(opened(&store).await[0].field("unregistered"), Some("emial totpp"));
 }

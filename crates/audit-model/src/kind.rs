@@ -38,7 +38,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    EngineOpened = 1, "engine_opened", "An engine was built on this store.", ["preset", "dangers", "clock", "entropy", "ring"];
+    EngineOpened = 1, "engine_opened", "An engine was built on this store.", ["preset", "dangers", "clock", "entropy", "ring", "unregistered"];
     ChallengeBegun = 2, "challenge_begun", "A login passed its first factor, or a change needs a proof, and a second step was asked for.", ["method", "first_factor", "purpose", "device"];
     LoginNotRequired = 3, "login_not_required", "A login passed its first factor and nothing more was asked for.", ["first_factor", "device", "exemption"];
     LoginDenied = 4, "login_denied", "A login passed its first factor and was refused before a second step.", ["first_factor"];

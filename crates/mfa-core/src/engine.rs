@@ -99,6 +99,7 @@ struct Inner {
     slow_answers: SlowAnswers,
     free_effects: FreeEffects,
     dangers: Vec<&'static str>,
+    unregistered: Vec<String>,
     /// The minute in which an unknown API key was last written down.
     unknown_key_noted: AtomicU64,
 }
@@ -109,6 +110,28 @@ impl Engine {
     #[must_use]
     pub fn dangers(&self) -> &[&'static str] {
         &self.inner.dangers
+    }
+
+    /// Returns the providers that the policy of the host's code names, as offered or always offered, and that are not
+    /// registered with this engine: misspelt ones among them. A user whose method is such a one is denied; whoever must
+    /// enrol is not offered it. It is no error, since a node may know fewer providers than others do; where each node is
+    /// to know all of them, refuse to start. The event `engine_opened` says the same.
+    ///
+    /// ```
+    /// # use mfa_core::*;
+    /// # use mfa_testkit::host::TestHost;
+    /// # futures::executor::block_on(async {
+    /// # let host = TestHost::in_memory().await;
+    /// let policy = |offered| Policy::recommended().with_document(&serde_json::json!({"offered": offered})).unwrap();
+    /// let engine = host.node().policy(policy(["totp"])).build().await?;
+    /// assert!(engine.unregistered().is_empty());
+    /// let misspelt = host.node().policy(policy(["totpp"])).build().await?;
+    /// assert_eq!(misspelt.unregistered(), ["totpp"]);
+    /// # Ok::<(), BuildError>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn unregistered(&self) -> &[String] {
+        &self.inner.unregistered
     }
 
     /// Returns the policy that logins are judged by.

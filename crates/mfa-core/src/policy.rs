@@ -6,6 +6,7 @@ mod presets;
 mod value;
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -152,6 +153,12 @@ impl Policy {
     #[must_use]
     pub fn lists(&self, provider: &str) -> bool {
         self.always_offers(provider) || self.offered.as_ref().is_some_and(|set| set.contains(provider))
+    }
+
+    /// Returns the providers that it names, by `offered` or `always_offered`.
+    pub(crate) fn named(&self) -> BTreeSet<&str> {
+        let lists = [&self.offered, &self.always_offered].into_iter().flatten();
+        lists.flatten().map(String::as_str).collect()
     }
 
     /// Returns whether the host's code keeps a provider, whatever documents say.

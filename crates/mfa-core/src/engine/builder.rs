@@ -122,7 +122,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Sets the policy.
+    /// Sets the policy. What it offers and this engine has no provider of is told by [`Engine::unregistered`].
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
@@ -306,6 +306,8 @@ impl EngineBuilder {
         dangers.extend(self.policy.dangers());
         dangers.extend(self.http.iter().flat_map(|client| client.dangers()));
         dangers.extend(self.transport.iter().flat_map(|transport| transport.dangers()));
+        let unregistered = self.policy.named().into_iter().filter(|name| !providers.contains_key(*name));
+        let unregistered = unregistered.map(str::to_owned).collect();
         let rules = Rules {
             ring: self.ring.clone(),
             policy: self.policy,
@@ -329,6 +331,7 @@ impl EngineBuilder {
             slow_answers: SlowAnswers::default(),
             free_effects: FreeEffects::default(),
             dangers,
+            unregistered,
             unknown_key_noted: AtomicU64::new(0),
         };
         let engine = Engine { inner: Arc::new(inner) };
@@ -377,6 +380,10 @@ impl Engine {
             .field("clock", kind(driver.runtime.is_test_double()))
             .field("entropy", kind(driver.entropy.is_test_double()))
             .field("ring", driver.ring.ids().join(" "));
+        let event = match self.unregistered() {
+            [] => event,
+            names => event.field("unregistered", names.join(" ")),
+        };
         driver.say(Scope::System, event, now).await.map_err(|error| match error {
             Error::Entropy(error) => error.into(),
             Error::Store(error) => error.into(),
@@ -404,7 +411,7 @@ pub enum BuildError {
     #[error("the clock or the random source is made for tests; call danger_test_doubles() in a test")]
     TestDouble,
     /// A provider's settings are wrong.
-    #[error("the settings of provider {provider} are wrong: {}", first(.errors))]
+    #[error("the settings of provider {provider} are wrong: {}", told(.errors))]
     Settings {
         /// The provider.
         provider: String,
@@ -452,6 +459,6 @@ impl BuildError {
     }
 }
 
-fn first(errors: &[FieldError]) -> String {
-    errors.first().map(ToString::to_string).unwrap_or_default()
+fn told(errors: &[FieldError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
