@@ -131,7 +131,6 @@ impl Provider for Delivered {
         let (address, begins) = match (held.secret, &event) {
             (Some(address), _) => (address, false),
             (None, StepEvent::Begin(choice)) => {
-                choice.only(&["address"])?;
                 let named = choice.text("address")?;
                 match self.chosen(cx.contacts, named) {
                     Some(address) => (address, true),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use mfa_core::{
     AccountId, Answer, ChallengeId, Change, Choice, Cx, Draw, Effect, Held, HttpFault, HttpReply, KeyId,
-    KeyRing, Operation, Provider, ProviderError, Purpose, Reason, StepEvent, Then, Timestamp, UserId,
+    KeyRing, Operation, Provider, Purpose, Reason, StepEvent, Then, Timestamp, UserId,
 };
 use mfa_core::{Contact, OsEntropy};
 use mfa_otp_delivery::Delivered;
@@ -154,24 +154,6 @@ fn s33_a_code_is_good_for_its_account_user_challenge_purpose_mailbox_and_generat
     assert!(elsewhere.iter().all(|place| wrong(answered(place, BOB, |_| ()))));
     assert!(wrong(answered(&same(), "eve@acme.example", |_| ())));
     assert!(wrong(answered(&same(), BOB, |kept| kept["generation"] = json!(1))));
-}
-
-#[test]
-fn a_choice_of_another_name_is_refused_and_no_first_contact_is_taken_instead() {
-    let provider = Delivered::email(texts()).unwrap();
-    let ring = KeyRing::new(KeyId::parse("k").unwrap(), [7; 32]).unwrap();
-    let contacts = [Contact::email("bob@acme.example").unwrap().verified()];
-    let place = (AccountId::parse("acme").unwrap(), UserId::parse("bob").unwrap());
-    let begun = |choice: Value| {
-        let mut draw = Draw::from_source(Arc::new(OsEntropy::new())).unwrap();
-        let mut cx = at(&place, &Place("acme", "bob", 1, Purpose::Enrol), &mut draw, &ring);
-        cx.contacts = &contacts;
-        provider.handle(&mut cx, Held::new(None, None, None), StepEvent::Begin(&Choice::new(choice)))
-    };
-    assert!(begun(json!({"address": "bob@acme.example"})).is_ok());
-    let Err(ProviderError::Invalid(error)) = begun(json!({"adress": "bob@home.example"})) else { panic!() };
-    assert_eq!((error.field.as_str(), error.code), ("choice.adress", "unknown_field"));
-    assert!(error.problem.contains("address"), "{}", error.problem);
 }
 
 #[test]

@@ -182,7 +182,6 @@ enum Chosen {
 
 impl Chosen {
     fn of(choice: &Choice) -> Result<Self, ProviderError> {
-        choice.only(&["form", "count"])?;
         let given = |name: &str| choice.field(name).filter(|value| !value.is_null());
         let form = choice.text("form")?.map(str::parse);
         let form = form.transpose().map_err(|e| invalid("choice.form", &e))?.unwrap_or(Form::Codes);

@@ -95,7 +95,6 @@ impl Totp {
 
     /// Returns the secret and parameters that a choice imports, or new ones.
     fn chosen(&self, cx: &mut Cx<'_>, choice: &Choice) -> Result<(TotpSecret, Parameters), ProviderError> {
-        choice.only(&["secret", "uri", "algorithm", "digits", "period"])?;
         if let Some(uri) = choice.text("uri")? {
             let uri = OtpauthUri::parse(uri).map_err(|e| invalid(&e))?;
             let parameters = uri.parameters();

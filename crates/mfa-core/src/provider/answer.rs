@@ -5,7 +5,6 @@ use core::fmt;
 use serde_json::Value;
 
 use super::ProviderError;
-use crate::settings::short;
 use crate::{FieldError, SecretText};
 
 /// The longest text of an answer, in bytes; longer text is malformed.
@@ -136,35 +135,6 @@ impl Choice {
             },
             _ => Err(wrong("choice".to_owned(), "must be an object")),
         }
-    }
-
-    /// Checks that there are no fields but those of `names`: one that is misspelt is not left out in silence.
-    ///
-    /// ```
-    /// use mfa_core::Choice;
-    /// let choice = Choice::new(serde_json::json!({"sercet": "JBSWY3DPEHPK3PXP"}));
-    /// assert_eq!(choice.only(&["secret", "uri"]).unwrap_err().to_string(), "choice.sercet is not known; give secret or uri");
-    /// assert!(choice.only(&["sercet"]).is_ok() && Choice::none().only(&[]).is_ok());
-    /// ```
-    ///
-    /// # Errors
-    /// [`ProviderError::Invalid`] of code `unknown_field` with the field's name, cut after 64 characters; of code
-    /// `type` if the choice is no object.
-    pub fn only(&self, names: &[&str]) -> Result<(), ProviderError> {
-        let fields = match &self.0 {
-            Value::Null => return Ok(()),
-            Value::Object(fields) => fields,
-            _ => {
-                let problem = "must be an object";
-                return Err(ProviderError::Invalid(FieldError::new("choice", "type", problem)));
-            }
-        };
-        let unknown = fields.keys().find(|name| !names.contains(&name.as_str()));
-        unknown.map_or(Ok(()), |name| {
-            let (field, problem) =
-                (format!("choice.{}", short(name)), format!("is not known; give {}", names.join(" or ")));
-            Err(ProviderError::Invalid(FieldError::new(field, "unknown_field", problem)))
-        })
     }
 
     /// Returns a field.
