@@ -23,9 +23,10 @@ pub const GREGORIAN_OFFSET_SECONDS: u64 = 62_167_219_200;
 /// let t = Timestamp::from_unix_seconds(1_487_814_038).unwrap();
 /// assert_eq!(t.gregorian_seconds(), 63_655_033_238);
 /// assert_eq!(t.to_string(), "2017-02-23T01:40:38.000Z");
+/// assert_eq!(format!("{t:?}"), "2017-02-23T01:40:38.000Z");
 /// assert!(Timestamp::from_unix_seconds(u64::MAX).is_err());
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
@@ -134,5 +135,11 @@ impl fmt::Display for Timestamp {
     /// ISO 8601 in UTC with milliseconds, as in `2017-02-23T01:40:38.000Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.to_chrono().format("%Y-%m-%dT%H:%M:%S%.3fZ"))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

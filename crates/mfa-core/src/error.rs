@@ -2,10 +2,13 @@
 
 use core::fmt;
 
+use audit_model::{AuditError, IdError};
 use thiserror::Error;
 
 use crate::machine::IllegalMove;
-use crate::{CodecError, EntropyError, Forbidden, KeyRingError, ProviderError, StoreError};
+use crate::{
+    CodecError, EntropyError, Forbidden, GrantMismatch, KeyRingError, NameError, ProviderError, StoreError,
+};
 
 /// Why a step could not be judged. Nothing was revealed about the answer: right and wrong ones get the same.
 #[derive(Clone, Debug, Error)]
@@ -48,8 +51,8 @@ pub enum Error {
     #[error("no random bytes")]
     Entropy(#[from] EntropyError),
     /// A key is missing or wrong.
-    #[error("key ring")]
-    KeyRing(#[from] KeyRingError),
+    #[error("key ring: {0}")]
+    KeyRing(KeyRingError),
     /// A provider could not judge.
     #[error("the provider could not judge the step")]
     Provider(#[source] ProviderError),
@@ -91,6 +94,13 @@ impl Error {
     }
 }
 
+// By hand, so that the cause, which the message has, is not told again as its source.
+impl From<KeyRingError> for Error {
+    fn from(error: KeyRingError) -> Self {
+        Self::KeyRing(error)
+    }
+}
+
 impl From<ProviderError> for Error {
     fn from(error: ProviderError) -> Self {
         match error {
@@ -99,6 +109,61 @@ impl From<ProviderError> for Error {
             other => Self::Provider(other),
         }
     }
+}
+
+/// An id that somebody gave is none.
+impl From<IdError> for Error {
+    fn from(error: IdError) -> Self {
+        Self::Invalid(of_form(&error, error.code()))
+    }
+}
+
+/// A name or an id that somebody gave is none.
+impl From<NameError> for Error {
+    fn from(error: NameError) -> Self {
+        Self::Invalid(of_form(&error, error.code()))
+    }
+}
+
+/// A grant is for somebody else, or too old: nothing of it counts, and the login begins anew.
+impl From<GrantMismatch> for Error {
+    fn from(error: GrantMismatch) -> Self {
+        Self::Invalid(FieldError::new("grant", error.code(), format!("is refused: {error}")))
+    }
+}
+
+/// Every field of a document that is wrong.
+impl From<Vec<FieldError>> for Error {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self::InvalidDocument(errors)
+    }
+}
+
+/// A query that is not possible, or a log that cannot be read.
+impl From<AuditError> for Error {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Unavailable(source) => Self::Store(StoreError::Unavailable(source.into())),
+            AuditError::Corrupt(what) => Self::Store(StoreError::Corrupt(what)),
+            AuditError::Invalid { field, problem } => {
+                Self::Invalid(FieldError::new(field, "invalid", problem))
+            }
+            AuditError::Time { field, source } => {
+                Self::Invalid(FieldError::new(field, source.code(), format!("is not a time: {source}")))
+            }
+            other => {
+                let (field, problem) = (other.field().unwrap_or("range"), format!("is refused: {other}"));
+                Self::Invalid(FieldError::new(field, other.code(), problem))
+            }
+        }
+    }
+}
+
+/// Splits a message that begins with what it is about, such as `account id is empty`.
+fn of_form(error: &dyn fmt::Display, code: &'static str) -> FieldError {
+    let text = error.to_string();
+    let (field, problem) = text.split_once(' ').unwrap_or(("id", &text));
+    FieldError::new(field, code, problem)
 }
 
 /// A value that is not possible: which field, a stable code, and what to do. Never the value itself.
@@ -139,9 +204,16 @@ pub struct DirectoryError {
 }
 
 impl DirectoryError {
-    /// Wraps the directory's own error.
+    /// Wraps the directory's own error: any error, boxed or not, or a text.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use mfa_core::DirectoryError;
+    /// let error = DirectoryError::new("no answer within a second");
+    /// assert_eq!(error.source().unwrap().to_string(), "no answer within a second");
+    /// ```
     #[must_use]
-    pub fn new(source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { source: std::sync::Arc::new(source) }
+    pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: source.into().into() }
     }
 }

@@ -5,8 +5,8 @@ use core::time::Duration;
 use http::StatusCode;
 
 use crate::{
-    ApiKeyVerify, Begin, DeniedReason, Error, FieldError, Forbidden, KeyRingError, Reason, Rejected, Verify,
-    api_key,
+    ApiKeyVerify, Begin, Changed, DeniedReason, EnrolConfirm, Error, FieldError, Forbidden, KeyRingError,
+    Reason, Rejected, Verify, api_key,
 };
 
 /// An outcome or an error, to be mapped.
@@ -19,6 +19,10 @@ pub enum HttpOutcome<'a> {
     Verify(&'a Verify),
     /// How an API key was judged.
     ApiKey(&'a ApiKeyVerify),
+    /// How the confirmation of a method went.
+    EnrolConfirm(&'a EnrolConfirm),
+    /// How a switch or a cancellation went.
+    Changed(&'a Changed),
     /// A step that could not be judged.
     Error(&'a Error),
 }
@@ -38,6 +42,18 @@ impl<'a> From<&'a Verify> for HttpOutcome<'a> {
 impl<'a> From<&'a ApiKeyVerify> for HttpOutcome<'a> {
     fn from(outcome: &'a ApiKeyVerify) -> Self {
         Self::ApiKey(outcome)
+    }
+}
+
+impl<'a> From<&'a EnrolConfirm> for HttpOutcome<'a> {
+    fn from(outcome: &'a EnrolConfirm) -> Self {
+        Self::EnrolConfirm(outcome)
+    }
+}
+
+impl<'a> From<&'a Changed> for HttpOutcome<'a> {
+    fn from(outcome: &'a Changed) -> Self {
+        Self::Changed(outcome)
     }
 }
 
@@ -68,7 +84,7 @@ const STEP_UP: &str = "Bearer error=\"insufficient_user_authentication\", \
 /// |---|---|---|
 /// | what was sent is wrong: [`Error::Invalid`], [`Error::InvalidDocument`] | 400 (§15.5.1) | – |
 /// | an API key that cannot be one | 401 (§15.5.2), as a wrong one: the form of a key is told to nobody | – |
-/// | [`Error::UnknownUser`] | 401, as a refused answer (see below) | – |
+/// | [`Error::UnknownUser`], a grant that is too old | 401, as a refused answer (see below) | – |
 /// | a proof is missing: [`Forbidden::StepUpRequired`] | 401, with the challenge of RFC 9470 §3 | – |
 /// | whoever asks may not, or a provider refuses: [`Forbidden`], codes such as `method_not_offered` | 403 (§15.5.4) | – |
 /// | what is named is not there: [`Error::NoDocument`], codes such as `unknown_method` | 404 (§15.5.5) | – |
@@ -96,6 +112,14 @@ pub fn http_status<'a>(outcome: impl Into<HttpOutcome<'a>>) -> HttpStatus {
         HttpOutcome::Verify(verify) => of_verify(verify),
         HttpOutcome::ApiKey(ApiKeyVerify::Verified(_)) => plain(StatusCode::OK),
         HttpOutcome::ApiKey(ApiKeyVerify::Rejected(_)) => refused(),
+        HttpOutcome::EnrolConfirm(outcome) => match outcome {
+            EnrolConfirm::Confirmed(_) | EnrolConfirm::RecoveryShown(_) => plain(StatusCode::OK),
+            // Nobody is to be asked for a second factor; what was begun goes on (RFC 9110 §15.3.3).
+            EnrolConfirm::Pending(_) => plain(StatusCode::ACCEPTED),
+            EnrolConfirm::Rejected(rejected) => of_rejected(rejected),
+        },
+        HttpOutcome::Changed(Changed::Done(_)) => plain(StatusCode::OK),
+        HttpOutcome::Changed(Changed::Rejected(rejected)) => of_rejected(rejected),
         HttpOutcome::Error(error) => of_error(error),
     }
 }
@@ -206,7 +230,11 @@ fn of_field(field: &FieldError) -> HttpStatus {
         | "too_many_pending" => plain(StatusCode::CONFLICT),
         // Reasons of a provider, as of an answer; and what is another person's or account's.
         "denied" | "fraud" | "generation" | "identity_taken" | "method_not_offered" | "module_disabled"
-        | "other_account" | "unavailable" | "user_not_found" => plain(StatusCode::FORBIDDEN),
+        | "other_account" | "other_session" | "other_user" | "unavailable" | "user_not_found" => {
+            plain(StatusCode::FORBIDDEN)
+        }
+        // The login begins anew, as after a challenge that has expired.
+        "grant_expired" => refused(),
         "locked" | "send_limit" => plain(StatusCode::TOO_MANY_REQUESTS),
         _ => plain(StatusCode::BAD_REQUEST),
     }

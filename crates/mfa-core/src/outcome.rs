@@ -2,6 +2,7 @@
 
 mod managed;
 
+use core::fmt;
 use core::time::Duration;
 
 use audit_model::Timestamp;
@@ -112,6 +113,12 @@ impl NotRequired {
             Self::ProviderBypass => "provider_bypass",
             Self::BypassedBecauseUnavailable => "bypassed_because_unavailable",
         }
+    }
+}
+
+impl fmt::Display for NotRequired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
     }
 }
 

@@ -154,8 +154,9 @@ impl fmt::Debug for RequestFacts {
 /// ```
 /// use mfa_core::MethodSelector;
 /// assert!(matches!("totp".parse().unwrap(), MethodSelector::Provider(_)));
-/// let by_id = "6f1c0f6e-6a3d-4c8e-9f57-0d6a3d2b1c00".parse().unwrap();
+/// let by_id: MethodSelector = "6f1c0f6e-6a3d-4c8e-9f57-0d6a3d2b1c00".parse().unwrap();
 /// assert!(matches!(by_id, MethodSelector::Enrolment(_)));
+/// assert_eq!(by_id.to_string(), "6f1c0f6e-6a3d-4c8e-9f57-0d6a3d2b1c00");
 /// assert!("".parse::<MethodSelector>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +178,16 @@ impl core::str::FromStr for MethodSelector {
         let problem =
             |_| FieldError::new("method", "invalid", "must be an enrolment's id or a provider's name");
         ProviderName::parse(text).map(Self::Provider).map_err(problem)
+    }
+}
+
+impl fmt::Display for MethodSelector {
+    /// As it is parsed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enrolment(id) => id.fmt(f),
+            Self::Provider(name) => name.fmt(f),
+        }
     }
 }
 

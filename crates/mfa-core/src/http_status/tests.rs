@@ -4,11 +4,13 @@
 use std::io;
 use std::sync::Arc;
 
+use audit_model::{AuditError, IdError};
+
 use super::*;
-use crate::outcome::{Denied, Pending};
+use crate::outcome::{Denied, IssuedRecovery, Pending};
 use crate::{
-    ApiKey, CodecError, DirectoryError, EntropyError, IllegalMove, Move, NotRequired, ProviderError, Status,
-    StoreError,
+    ApiKey, CodecError, DirectoryError, EnrolmentId, EntropyError, GrantMismatch, IllegalMove, Move,
+    NameError, NotRequired, ProviderError, Revealed, Status, StoreError,
 };
 
 /// Status, `Retry-After`, and whether a second factor is asked for.
@@ -44,6 +46,10 @@ fn each_error_has_its_status() {
         (field("digits", "clamp"), (400, None, false)),
         (field("device name", "required"), (400, None, false)),
         (of("not_a_factor"), (400, None, false)),
+        (IdError::Empty { what: "user" }.into(), (400, None, false)),
+        (NameError::NotUuid { what: "device" }.into(), (400, None, false)),
+        (AuditError::InvalidCursor.into(), (400, None, false)),
+        (vec![FieldError::new("foo", "unknown_knob", "is no knob")].into(), (400, None, false)),
         (of("a code of a provider's own"), (400, None, false)),
         (field("data", "unknown_field"), (400, None, false)),
         // What cannot be a key of an API, as a wrong one.
@@ -67,6 +73,10 @@ fn each_error_has_its_status() {
         (of("module_disabled"), (403, None, false)),
         (field("user", "generation"), (403, None, false)),
         (field("account", "other_account"), (403, None, false)),
+        (GrantMismatch::Account.into(), (403, None, false)),
+        (GrantMismatch::User.into(), (403, None, false)),
+        (GrantMismatch::Session.into(), (403, None, false)),
+        (GrantMismatch::Expired.into(), (401, None, false)),
         // What is named is not there.
         (Error::NoDocument, (404, None, false)),
         (of("unknown_method"), (404, None, false)),
@@ -105,6 +115,7 @@ fn each_error_has_its_status() {
         (Error::Directory(DirectoryError::new(io::Error::other("x"))), (503, Some(1), false)),
         (Error::Entropy(EntropyError::ZeroBlock), (503, Some(1), false)),
         (Error::KeyRing(KeyRingError::Unknown), (503, Some(1), false)),
+        (AuditError::Corrupt("x").into(), (503, Some(1), false)),
         (Error::Provider(ProviderError::Inappropriate), (503, Some(1), false)),
         (Error::Codec(CodecError::Malformed), (503, Some(1), false)),
         (Error::Machine(illegal), (503, Some(1), false)),
@@ -146,6 +157,8 @@ fn each_reason_has_its_status() {
         };
         let rejected = || Rejected::new(reason, 3, Some(Duration::from_millis(1500)));
         assert_eq!(row(&Verify::Rejected(rejected())), expected, "{reason}");
+        assert_eq!(row(&EnrolConfirm::Rejected(rejected())), expected, "{reason}");
+        assert_eq!(row(&Changed::Rejected(rejected())), expected, "{reason}");
         assert_eq!(row(&ApiKeyVerify::Rejected(rejected())), (401, None, false), "{reason}");
     }
 }
@@ -171,6 +184,11 @@ fn each_denial_has_its_status() {
 fn what_goes_on_without_an_answer_has_its_status() {
     assert_eq!(row(&Begin::NotRequired(NotRequired::NoMethod)), (200, None, false));
     assert_eq!(row(&Verify::NotRequired(NotRequired::NoMethod)), (200, None, false));
-    let pending = Pending { prompt: serde_json::Value::Null };
-    assert_eq!(row(&Verify::Pending(pending)), (401, None, true));
+    let (prompt, id) = (serde_json::Value::Null, EnrolmentId::from_bytes([1; 16]));
+    assert_eq!(row(&Verify::Pending(Pending { prompt: prompt.clone() })), (401, None, true));
+    assert_eq!(row(&EnrolConfirm::Pending(Pending { prompt: prompt.clone() })), (202, None, false));
+    assert_eq!(row(&EnrolConfirm::Confirmed(id)), (200, None, false));
+    let shown = IssuedRecovery { id, prompt: prompt.clone(), revealed: Revealed::new() };
+    assert_eq!(row(&EnrolConfirm::RecoveryShown(shown)), (200, None, false));
+    assert_eq!(row(&Changed::Done(prompt)), (200, None, false));
 }

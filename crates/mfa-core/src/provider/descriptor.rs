@@ -269,6 +269,13 @@ pub enum Aal {
     Three,
 }
 
+impl fmt::Display for Aal {
+    /// As SP 800-63B-4 writes it, such as `AAL2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AAL{}", self.number())
+    }
+}
+
 impl Aal {
     /// Returns the level's number.
     #[must_use]
