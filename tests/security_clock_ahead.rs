@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mfa::{Answer, Authority, Begin, Choice, Intent, Policy, Response, Verify};
+use mfa::{Answer, Authority, Begin, Choice, Intent, NotDelivered, Policy, Response, Verify};
 use mfa_tests::rights::{in_session_of, prove_on};
 use mfa_tests::{host, login, on_stores, session, totp};
 use serde_json::json;
@@ -86,11 +86,18 @@ on_stores! {
         let bob = world.add_reachable("bob").await;
         world.enrol_with_recovery(&bob).await;
         world.engine.drain_outbox(100).await.unwrap();
-        drop(inbox.take());
+        drop((inbox.take(), inbox.take_tried()));
         let right = world.now();
         world.clock.advance(YEAR);
         world.engine.user_reset(bob.account(), bob.user(), &host()).await.unwrap();
         world.clock.set(right);
+        // It is tried again after a while, as any other.
+        inbox.fail_next(NotDelivered::Temporary);
+        for _ in 0..2 {
+            world.engine.drain_outbox(100).await.unwrap();
+        }
+        assert_eq!((inbox.take_tried().len(), inbox.take().len()), (1, 0));
+        world.clock.advance(HOUR);
         world.engine.drain_outbox(100).await.unwrap();
         assert_eq!(inbox.take().len(), 1);
         world.clock.advance(DAY);

@@ -10,12 +10,14 @@ use mfa::settings::{Modules, Owner};
 use mfa::{
     Account, AccountId, Ancestor, Authority, Begin, Channel, Choice, Denied, DeniedReason, Engine,
     EnrolConfirm, Error, FirstFactor, FirstFactorKind, Intent, KeyId, KeyRing, KeyRingError, LinkConfirm,
-    LinkOpen, LinkProof, LinkToken, Login, Message, Module, NotDelivered, Policy, Reason, Receipt,
-    RecoveryForm, Reference, Rejected, RequestFacts, Response, Store, Subject, Transport, UserId, Verify,
+    LinkOpen, LinkProof, LinkToken, Login, Message, Module, NotDelivered, Policy, Provider, Reason, Receipt,
+    RecoveryForm, Reference, Rejected, RequestFacts, Response, Store, Subject, Target, Transport, UserId,
+    Verify,
 };
 use mfa_testkit::entropy::SeededEntropy;
 use mfa_testkit::inbox::Inbox;
 use mfa_tests::attack::{overwrite, records};
+use mfa_tests::doubles::{SCRIPTED_CODE, enrol_in, scripted};
 use mfa_tests::exempt::{answer, by_key, exempting_node, grant};
 use mfa_tests::mailed::{Mailed, links, texts};
 use mfa_tests::rights::{enrol_by, exemption, first_factor, in_session_of, prove_on, scan, subject_of};
@@ -72,6 +74,32 @@ on_stores! {
                 world.clock.advance(HOUR);
             }
         }
+    }
+
+    async fn s10_an_answer_by_the_way_of_the_first_factor_proves_nothing_whatever_else_its_provider_has(world) {
+        let by = |channel| {
+            let provider = scripted(Vec::new());
+            let mut descriptor = provider.describe().clone();
+            descriptor.channel = channel;
+            world.node().provider(provider.described_as(descriptor)).build()
+        };
+        // The provider has two ways: it is asked for by a push, and answered by a code of the authenticator.
+        let (pushes, codes) = (by(Channel::Push).await.unwrap(), by(Channel::Device).await.unwrap());
+        let bob = world.add("bob").await;
+        enrol_in(&pushes, &bob, "scripted", SCRIPTED_CODE).await;
+        let intent = Intent::add_method(&bob, &totp());
+        for (channel, told) in [(Channel::Device, "denied"), (Channel::Direct, "proven")] {
+            let first = over(&bob, FirstFactorKind::Password, channel);
+            let Begin::Challenge(challenge) = pushes.step_up_begin(first, &intent).await.unwrap() else { panic!() };
+            let answered = codes.verify(&challenge.reference, Response::code(SCRIPTED_CODE)).await.unwrap();
+            let word = match answered {
+                Verify::Proven(_) => "proven",
+                Verify::Rejected(rejected) => rejected.reason.code(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(word, told, "{channel:?}");
+        }
+        assert_eq!(world.events_of(Kind::AnswerRejected).await.len(), 1);
     }
 
     async fn s14_a_challenge_of_before_lets_nobody_in_by_e_mail_once_something_stronger_is_bound(world) {
@@ -236,6 +264,8 @@ on_stores! {
             engine.begin_decoy(login(&forgotten)).await.map(drop),
             engine.explain(&login(&forgotten)).await.map(drop),
             engine.step_up_begin(login(&forgotten), &Intent::disable(&forgotten)).await.map(drop),
+            engine.verify(Target::Current(Box::new(login(&forgotten))), Response::poll()).await.map(drop),
+            engine.unlock_with_codes(&login(&forgotten), ["1", "2", "3"]).await.map(drop),
         ];
         for refused in refused {
             let refused = refused.unwrap_err();

@@ -102,8 +102,8 @@ impl Failures {
     }
 
     /// Takes `now` as the current time although later times were seen: what was counted moves back with the
-    /// clock, so that a clock that goes forth and back ages nothing of what is still counted, and what would be of the future is
-    /// now. What a jump of more than a day took out of the hours stays in the days.
+    /// clock, so that a clock that goes forth and back ages nothing of what is still counted, and what would be of
+    /// the future is now. What a jump of more than a day took out of the hours stays in the days.
     ///
     /// Within a day's difference nothing moves: to a node that is ahead, what moved back would look older
     /// than it is.

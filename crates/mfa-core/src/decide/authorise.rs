@@ -273,10 +273,7 @@ impl Asking<'_> {
         of_this_person
             && match self.target.login {
                 Some(login) if held.fence.is_some() => is_alive(held, login, self.target.now),
-                _ => {
-                    let made_in_the_future = held.made_at.since(self.target.now) > TOLERATED_SKEW;
-                    self.target.now < held.expires_at && !made_in_the_future
-                }
+                _ => is_in_time(held, self.target.now),
             }
     }
 
@@ -308,10 +305,13 @@ impl Proof {
 
 /// Returns whether what was made at the holder's fence is good still.
 fn is_alive(held: &Held, holder: &Login, now: Timestamp) -> bool {
-    let at = holder.effective(now);
-    let made_in_the_future = held.made_at.since(at) > TOLERATED_SKEW;
     let same_fence = held.fence.is_none_or(|fence| fence == holder.fence);
-    same_fence && held.generation == holder.generation && at < held.expires_at && !made_in_the_future
+    same_fence && held.generation == holder.generation && is_in_time(held, holder.effective(now))
+}
+
+/// Returns whether it is not over at `at`, and was not made by a clock that ran ahead.
+fn is_in_time(held: &Held, at: Timestamp) -> bool {
+    at < held.expires_at && held.made_at.since(at) <= TOLERATED_SKEW
 }
 
 impl Allowed {

@@ -406,21 +406,20 @@ impl Beginning<'_> {
     /// one may take the place of an old one.
     fn ticket(&mut self, fence: Option<u64>, draw: &mut Draw) -> Result<Begin, Error> {
         let (account, user) = (self.login.subject.account(), self.login.subject.user());
-        let ring = &self.rules.ring;
         let [slot]: [u8; 1] = draw.take()?;
         let mut id = [0; 16];
         id[15] = slot % TICKETS;
+        let ring = &self.rules.ring;
         let mut claims = Claims::new(ring, Handle::Ticket, &self.login.subject, None, (id, draw.take()?));
-        let hash = |session| session_hash(ring, &claims.key, account, user, session);
-        let session = self.login.first_factor.session.as_ref().map(hash).transpose()?;
         let ticket = crate::Ticket(claims.issue_text(ring)?);
+        let hash = |session| session_hash(ring, &claims.key, account, user, session);
         let expires_at = self.now.plus(TICKET_LIFE);
         let held = Held {
             generation: self.login.subject.generation().to_owned(),
             fence,
             key: claims.key.clone(),
             binder: claims.binder_hash()?,
-            session,
+            session: self.login.first_factor.session.as_ref().map(hash).transpose()?,
             made_at: self.now,
             expires_at,
         };

@@ -24,17 +24,14 @@ use crate::{
     Forbidden, Intent, Key, KeyRing, Purpose, Reason, Role, StepEvent, Version,
 };
 
-/// Counts the pending enrolments of a user that can still be confirmed; `login` is where the user's record is.
-pub(crate) fn pending(records: &Records, keys: &[Key], login: &Key, now: Timestamp) -> usize {
+/// Counts the pending enrolments of a user that no fence has ended; `login` is where the user's record is.
+pub(crate) fn pending(records: &Records, keys: &[Key], login: &Key) -> usize {
     let Read::Live(login, _) = records.read::<Login>(login) else { return keys.len() };
-    let at = login.effective(now);
-    let is_open = |key: &&Key| match records.read::<PendingEnrolment>(key) {
-        Read::Live(pending, _) => {
-            !pending.confirmed && pending.fence == login.fence && at < pending.expires_at
-        }
+    let counts = |key: &&Key| match records.read::<PendingEnrolment>(key) {
+        Read::Live(pending, _) => pending.fence == login.fence,
         Read::Absent | Read::Refused(_) => false,
     };
-    keys.iter().filter(is_open).count()
+    keys.iter().filter(counts).count()
 }
 
 /// What became of the begin of an enrolment.

@@ -350,6 +350,13 @@ pub(super) fn carry_out(
     draw: &mut Draw,
 ) -> Result<Judged, Error> {
     let created = case.challenge.value.status == Status::Created;
+    if let Then::Accept(strength) = &step.then
+        && case.challenge.value.purpose != Purpose::Login
+        && !strength.channel.adds_to(case.challenge.value.first_factor.channel)
+    {
+        // Of several ways that a provider has, it was the one by which the first factor came.
+        return Ok(Judged::Rejected(case.refuse(Reason::Denied, None)?));
+    }
     match step.then {
         Then::Run(effect, charge) => {
             return charge_effect(case, effect, charge, (of_answer, is_asked_for), draw);

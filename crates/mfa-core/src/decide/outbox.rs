@@ -58,8 +58,11 @@ pub(crate) fn take(
     let Read::Live(mut record, version) = records.read::<Notice>(key) else {
         return Ok(Decision::only(None));
     };
-    // One that was queued by a clock that ran ahead is due: it may be late already.
-    if now < record.due_at && record.at.since(now) <= TOLERATED_SKEW {
+    let is_ahead = record.at.since(now) > TOLERATED_SKEW;
+    if is_ahead {
+        // It was queued by a clock that ran ahead: it is due, and lives from now on.
+        record.at = now;
+    } else if now < record.due_at {
         return Ok(Decision::only(None));
     }
     let id = id_of(key)?;

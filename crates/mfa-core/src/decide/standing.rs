@@ -57,8 +57,8 @@ impl Rules {
     }
 
     /// Returns whether evidence of an enrolment can prove what `intent` needs: it is a factor as strong as the
-    /// strongest, not itself what is to be changed, not stopped since, and offered still. A recovery code can only prove the way to
-    /// a new method.
+    /// strongest, not itself what is to be changed, not stopped since, and offered still. A recovery code can
+    /// only prove the way to a new method.
     pub(crate) fn may_prove(&self, login: &Login, enrolment: &Enrolment, intent: &Intent) -> bool {
         let Some(provider) = self.providers.get(&enrolment.provider) else { return false };
         if enrolment.is_stopped() || !self.offers(provider) {

@@ -57,8 +57,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Forbidden`]: `policy_forbids` without the knob `trust`; `not_permitted` for a login below AAL2 (a
-    /// first factor of no other kind, a way back in, a method bound by an administrator, or one bound by a first factor alone at its first login), for
-    /// an answer that was to approve and nothing else, and for a device that is banned;
+    /// first factor of no other kind, a way back in, a method bound by an administrator, or one bound by a first factor
+    /// alone at its first login), for an answer that was to approve and nothing else, and for a device that is banned;
     /// `recovery_hold` within a day of a recovery; `step_up_required` for a grant past its minute, of another session,
     /// or of a user who has changed since. [`Error::Invalid`] for a name that is not 1 to 128 bytes without control characters, with
     /// code `required` for a user whose [password the host does not count](crate::Subject::with_password_epoch), with

@@ -29,7 +29,7 @@ use crate::{
     Reason, Reference, Rejected, RequestFacts, Response, Subject,
 };
 
-/// The most pending enrolments of a user.
+/// The most pending enrolments of a user, those of the last day that are over included; not those that a fence ended.
 const MAX_PENDING: usize = 64;
 
 impl Engine {
@@ -205,19 +205,20 @@ impl Engine {
 
     /// Refuses another pending enrolment of a user who has as many as there may be.
     async fn has_room(&self, subject: &Subject) -> Result<(), Error> {
-        let mut keys = self.records_of(subject.account(), subject.user(), PENDING).await?;
+        let keys = self.records_of(subject.account(), subject.user(), PENDING).await?;
         if keys.len() < MAX_PENDING {
             return Ok(());
         }
         let login = user_key(subject.account(), LOGIN, subject.user());
-        keys.push(login.clone());
+        let all: Vec<_> = keys.iter().chain([&login]).cloned().collect();
         let driver = &self.inner.driver;
-        let now = driver.runtime.now();
-        let records = driver.load(&keys, now).await?;
-        if enrol::pending(&records, &keys, &login, now) < MAX_PENDING {
+        let records = driver.load(&all, driver.runtime.now()).await?;
+        if enrol::pending(&records, &keys, &login) < MAX_PENDING {
             return Ok(());
         }
-        let problem = format!("has {MAX_PENDING} pending enrolments, the most there may be");
+        let problem = format!(
+            "has {MAX_PENDING} pending enrolments of the last day, the most there may be; revoke the user to end them"
+        );
         Err(FieldError::new("user", "too_many_pending", problem).into())
     }
 

@@ -51,8 +51,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Contention`]; [`Error::Invalid`] for a subject of which nobody has said what is
     /// [above its account](crate::Subject::of), where the engine has
-    /// [modules](crate::EngineBuilder::modules); or an error of the store or a provider with code `unavailable`. A user with a
-    /// second factor is never let through by an error: without an answer there is no login.
+    /// [modules](crate::EngineBuilder::modules); or an error of the store or a provider with code `unavailable`. A user
+    /// with a second factor is never let through by an error: without an answer there is no login.
     pub async fn begin(&self, login: Login) -> Result<Begin, Error> {
         let span = crate::observe::span!("mfa.begin");
         let begun = within(&span, pin!(self.begin_unobserved(&login, None))).await;

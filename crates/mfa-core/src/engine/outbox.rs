@@ -65,7 +65,7 @@ impl Engine {
         for kind in [MESSAGE, NOTICE] {
             if self.inner.transport.is_some() {
                 self.drain_kind(kind, &mut round).await?;
-            } else if self.next_page(kind, &mut None).await?.is_some_and(|page| !page.is_empty()) {
+            } else if self.next_page(kind, &mut None).await?.is_some() {
                 return Err(Error::Unavailable("a transport: messages wait, and this engine has none"));
             }
         }

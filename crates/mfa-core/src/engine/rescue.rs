@@ -45,6 +45,7 @@ impl Engine {
     pub async fn unlock_with_codes(&self, login: &Login, codes: [&str; 3]) -> Result<Unlocked, Error> {
         let (account, user) = (login.subject.account().clone(), login.subject.user().clone());
         let (rules, lineage) = (&self.inner.rules, login.subject.lineage());
+        rules.check_lineage(&login.subject)?;
         let keys = manage::keys(&account, &user).into_iter().chain(rules.document_keys(lineage)).collect();
         let turn = Turn { account, user, keys };
         let codes = codes.map(Answer::code);

@@ -114,6 +114,7 @@ impl Engine {
     /// Finds the challenge that a repeated login means, and speaks for its holder: the host has verified the
     /// first factor again, and where it has sessions it is the same session.
     async fn current(&self, login: &Login) -> Result<Option<Claims>, Error> {
+        self.inner.rules.check_lineage(&login.subject)?;
         let (account, user) = (login.subject.account(), login.subject.user());
         let key = user_key(account, OPEN, user);
         let driver = &self.inner.driver;
