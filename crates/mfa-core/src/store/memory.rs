@@ -53,6 +53,8 @@ struct State {
 struct Records {
     all: HashMap<Key, Stored>,
     ids: BTreeMap<RecordKind, BTreeMap<Scope, BTreeSet<Id>>>,
+    /// The keys of records that are not in their place among the ids yet: few kinds are ever listed.
+    unlisted: Vec<Key>,
 }
 
 /// The events of one scope.
@@ -151,10 +153,20 @@ impl Records {
         match self.all.entry(key) {
             Entry::Occupied(mut there) => drop(there.insert(stored)),
             Entry::Vacant(place) => {
-                let Key { scope, kind, id } = place.key().clone();
-                self.ids.entry(kind).or_default().entry(scope).or_default().insert(Id::new(id));
+                self.unlisted.push(place.key().clone());
                 place.insert(stored);
             }
+        }
+        // More than there are records: most of them are gone again.
+        if self.unlisted.len() > self.all.len() {
+            self.list();
+        }
+    }
+
+    /// Puts the ids in their places.
+    fn list(&mut self) {
+        for key in self.unlisted.drain(..).filter(|key| self.all.contains_key(key)) {
+            self.ids.entry(key.kind).or_default().entry(key.scope).or_default().insert(Id::new(key.id));
         }
     }
 
@@ -201,7 +213,9 @@ impl Store for MemoryStore {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        let State { records, .. } = &*self.lock();
+        let State { records, .. } = &mut *self.lock();
+        records.list();
+        let records = &*records;
         let ids = records.ids.get(&kind).and_then(|scopes| scopes.get(scope));
         let from_there = ids.into_iter().flat_map(|ids| records.range((kind, scope), ids, from, now));
         Ok(from_there.take_while(|record| record.key.id.starts_with(prefix)).take(limit).collect())
@@ -214,7 +228,9 @@ impl Store for MemoryStore {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
-        let State { records, .. } = &*self.lock();
+        let State { records, .. } = &mut *self.lock();
+        records.list();
+        let records = &*records;
         let from = after.map_or(Bound::Unbounded, |after| Bound::Included(&after.scope));
         let scopes = records.ids.get(&kind).map(|scopes| scopes.range::<Scope, _>((from, Bound::Unbounded)));
         let live = scopes.into_iter().flatten().flat_map(|(scope, ids)| {
