@@ -23,7 +23,7 @@ const UNLOCKING_CODES: usize = 3;
 ///
 /// Begin of an enrolment takes a choice, all fields optional: `secret` (base32) or `uri` (otpauth) to import
 /// one, `algorithm`, `digits`, `period`. It reveals `secret`, `uri`, `qr` (SVG), and `qr_text` and
-/// `qr_text_light` for terminals with a dark and a light background.
+/// `qr_text_light` for terminals with a dark and a light background. The prompt of a challenge has `kind` and `digits`.
 ///
 /// ```
 /// use mfa_totp::{Totp, Window};
@@ -90,7 +90,7 @@ impl Totp {
             .with("qr", shown(uri.to_qr_svg())?)
             .with("qr_text", shown(uri.to_qr_text(Background::Dark))?)
             .with("qr_text_light", shown(uri.to_qr_text(Background::Light))?);
-        Ok(Step::then(Then::Reveal(prompt(parameters), revealed)).with_secret(kept))
+        Ok(Step::then(Then::Reveal(described(parameters), revealed)).with_secret(kept))
     }
 
     /// Returns the secret and parameters that a choice imports, or new ones.
@@ -226,7 +226,7 @@ impl Provider for Totp {
             StepEvent::Unlock(codes) => self.unlock(cx, held, codes),
             StepEvent::Begin(_) | StepEvent::Start(_) | StepEvent::Poll | StepEvent::Resend => {
                 let key = held.secret.ok_or(ProviderError::Inappropriate)?;
-                Ok(Step::then(Then::Prompt(prompt(key.parameters()?))))
+                Ok(Step::then(Then::Prompt(prompt(key.parameters()?.digits))))
             }
             _ => Err(ProviderError::Inappropriate),
         }
@@ -312,7 +312,13 @@ impl Versioned for TotpKey {
     const MAX_BYTES: usize = 160;
 }
 
-fn prompt(parameters: Parameters) -> Value {
+/// What a page needs that asks for a code. Whoever has no more than the first factor is told nothing else.
+fn prompt(digits: Digits) -> Value {
+    json!({ "kind": "totp", "digits": digits.get() })
+}
+
+/// What a page needs that shows a new secret.
+fn described(parameters: Parameters) -> Value {
     json!({
         "kind": "totp",
         "digits": parameters.digits.get(),
