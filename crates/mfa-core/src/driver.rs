@@ -125,7 +125,7 @@ impl Driver {
                 return Ok(Settled { value, receipt: Receipt(()), answered: None, records });
             }
             let answered = plan.take_answered();
-            let version = Version::from_bytes(draw.take()?);
+            let version = Version::from_bytes(draw.version()?);
             let (commit, changes) = plan.seal(&self.ring, scope.clone(), version, now, &mut draw)?;
             // Events alone are the same however often they are written: an unknown outcome is made a known one.
             let again = (changes.is_empty() && commit.erase.is_none()).then(|| commit.clone());
@@ -159,7 +159,7 @@ impl Driver {
         now: Timestamp,
     ) -> Result<Committed, Error> {
         let mut draw = self.entropy.draw();
-        let version = Version::from_bytes(draw.take()?);
+        let version = Version::from_bytes(draw.version()?);
         let (commit, _) = plan.seal(&self.ring, scope, version, now, &mut draw)?;
         Ok(self.store().commit(commit).await?)
     }

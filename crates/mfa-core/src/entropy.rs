@@ -1,9 +1,10 @@
 //! Randomness: one draw from the operating system a step, rarely two, sliced, counted as drawn per use, and wiped.
 
 use core::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroize;
 
@@ -84,12 +85,14 @@ pub(crate) struct CheckedEntropy(Arc<Checked>);
 #[derive(Debug)]
 struct Checked {
     source: Arc<dyn Entropy>,
-    previous: Mutex<[u8; 32]>,
+    hasher: RandomState,
+    /// A keyed hash of the last draw's beginning, so that memory holds no bytes that are in use elsewhere.
+    previous: AtomicU64,
 }
 
 impl CheckedEntropy {
     pub(crate) fn new(source: Arc<dyn Entropy>) -> Self {
-        Self(Arc::new(Checked { source, previous: Mutex::new([0; 32]) }))
+        Self(Arc::new(Checked { source, hasher: RandomState::new(), previous: AtomicU64::new(0) }))
     }
 
     pub(crate) fn is_test_double(&self) -> bool {
@@ -99,7 +102,14 @@ impl CheckedEntropy {
     /// Returns the draw of one step. It is made when its first byte is taken: a step that writes nothing draws
     /// nothing.
     pub(crate) fn draw(&self) -> Draw {
-        Draw { source: self.clone(), bytes: [0; Draw::BYTES], first: Draw::USUAL, drawn: 0, used: 0 }
+        Draw {
+            source: self.clone(),
+            bytes: [0; Draw::BYTES],
+            first: Draw::USUAL,
+            drawn: 0,
+            used: 0,
+            version: None,
+        }
     }
 
     fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
@@ -107,10 +117,8 @@ impl CheckedEntropy {
         if out.chunks(16).any(|block| block.iter().all(|byte| *byte == 0)) {
             return Err(EntropyError::ZeroBlock);
         }
-        // Only a digest of the last block is kept, so that memory holds no bytes that are in use elsewhere.
-        let first: [u8; 32] = Sha256::digest(out.get(..32).unwrap_or_default()).into();
-        let mut previous = self.0.previous.lock().unwrap_or_else(PoisonError::into_inner);
-        if core::mem::replace(&mut *previous, first) == first {
+        let beginning = self.0.hasher.hash_one(out.get(..32).unwrap_or(out));
+        if self.0.previous.swap(beginning, Ordering::Relaxed) == beginning {
             return Err(EntropyError::Repeated);
         }
         Ok(())
@@ -126,6 +134,7 @@ pub struct Draw {
     first: usize,
     drawn: usize,
     used: usize,
+    version: Option<[u8; 16]>,
 }
 
 impl Draw {
@@ -164,6 +173,12 @@ impl Draw {
         let taken = *rest.first_chunk::<N>().ok_or(EntropyError::Exhausted)?;
         self.used = end;
         Ok(taken)
+    }
+
+    /// Returns the version that the step's commit will have: the same bytes each time.
+    pub(crate) fn version(&mut self) -> Result<[u8; 16], EntropyError> {
+        let version = self.version.map_or_else(|| self.take(), Ok)?;
+        Ok(*self.version.insert(version))
     }
 
     fn draw_up_to(&mut self, end: usize) -> Result<(), EntropyError> {

@@ -211,7 +211,7 @@ impl Claims {
         let mac = ring.mac(self.key.as_str(), Label::MacReference, &[&bytes])?;
         bytes.extend_from_slice(&mac);
         let text = BASE64URL_NOPAD.encode(&bytes);
-        bytes.zeroize();
+        bytes.as_mut_slice().zeroize();
         self.holder = Holder::Reference(mac);
         Ok(SecretText::new(text))
     }

@@ -30,8 +30,8 @@ use crate::{
 
 /// How many tickets of a user there are at most.
 const TICKETS: u8 = 64;
-/// The random bytes of a challenge whose method sends nothing: id, binder, version, salt.
-const RANDOM_BYTES: usize = 80;
+/// The random bytes of a challenge whose method sends nothing: version, binder, salt.
+const RANDOM_BYTES: usize = 64;
 /// Of the open challenges, one in so many is kept for devices that succeeded before, as long as there may be one.
 const KEPT: usize = 3;
 
@@ -286,9 +286,6 @@ impl Beginning<'_> {
                 return Ok(Begun::Answer(self.without_challenge(&denied)));
             }
         };
-        if let Read::Live(_, version) = &vault {
-            self.plan.check(of_user.vault.clone(), *version);
-        }
         let mut challenge = self.record(&record, active, survey, &claims, &started, at)?;
         challenge.contacts = self.contacts(&claims, draw)?;
         open.challenges.push(Entry {

@@ -35,7 +35,7 @@ pub(crate) fn begin(
 ) -> Result<Decision<crate::Challenge>, Error> {
     let ring = &rules.ring;
     let (account, user) = (login.subject.account(), login.subject.user());
-    let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
+    let secrets = (*ChallengeId::from_random(draw.version()?).as_bytes(), draw.take()?);
     let mut claims = Claims::new(ring, Handle::Challenge, &login.subject, Some(&login.module), secrets);
     let reference = claims.issue(ring)?;
     let id = ChallengeId::from_bytes(claims.id);

@@ -22,7 +22,8 @@ use crate::{
 
 impl Beginning<'_> {
     pub(super) fn reference(&self, draw: &mut Draw) -> Result<(Claims, Reference), Error> {
-        let secrets = (*ChallengeId::from_random(draw.take()?).as_bytes(), draw.take()?);
+        // Named after the commit that begins it.
+        let secrets = (*ChallengeId::from_random(draw.version()?).as_bytes(), draw.take()?);
         let module = Some(&self.login.module);
         let mut claims =
             Claims::new(&self.rules.ring, Handle::Challenge, &self.login.subject, module, secrets);
