@@ -125,6 +125,8 @@ impl EventBuilder {
         let allowed = ALLOWED_HEADERS.iter().find(|allowed| allowed.eq_ignore_ascii_case(name));
         let Some(name) = allowed else { return self };
         if self.personal.headers.len() < MAX_HEADERS {
+            // There are few, and they are kept.
+            self.personal.headers.reserve_exact(1);
             self.personal.headers.push((Text::Borrowed(name), clipped(value).into_owned()));
         } else if let Some((_, last)) = self.personal.headers.last_mut().filter(|(_, v)| !v.ends_with(MARK)) {
             last.push(MARK);
