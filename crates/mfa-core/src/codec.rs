@@ -77,6 +77,16 @@ impl Versioned for () {
     const MAX_BYTES: usize = 1;
 }
 
+/// As the value itself: a large one is moved once.
+impl<T: Versioned> Versioned for Box<T> {
+    const VERSION: u8 = T::VERSION;
+    const MAX_BYTES: usize = T::MAX_BYTES;
+
+    fn upgrade(version: u8, bytes: &[u8]) -> Result<Self, CodecError> {
+        T::upgrade(version, bytes).map(Self::new)
+    }
+}
+
 /// Why bytes are not a value of the kind expected. The bytes themselves are never part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]

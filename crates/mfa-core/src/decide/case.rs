@@ -41,9 +41,8 @@ pub(crate) struct Case<'a> {
     pub(crate) now: Timestamp,
     /// The time to decide at.
     pub(crate) at: Timestamp,
-    /// Boxed, so that a case is no larger than what allocators keep at hand.
-    pub(crate) challenge: Box<Changing<Challenge>>,
-    pub(crate) login: Changing<Login>,
+    pub(crate) challenge: Changing<Box<Challenge>>,
+    pub(crate) login: Changing<Box<Login>>,
     /// None for a claim that has to wait, which needs no secret, and of a decoy, which has none.
     pub(crate) vault: Option<Changing<Vault>>,
     /// The budget of messages, in a step that may send.
@@ -109,8 +108,8 @@ impl<'a> Case<'a> {
     ) -> Result<Opened<'a>, Error> {
         let account = claims.account()?.clone();
         let key = challenge_key(&account, ChallengeId::from_bytes(claims.id));
-        let mut challenge: Box<Changing<Challenge>> = match Changing::read(records, key) {
-            Ok(Some(challenge)) => Box::new(challenge),
+        let mut challenge: Changing<Box<Challenge>> = match Changing::read(records, key) {
+            Ok(Some(challenge)) => challenge,
             Ok(None) => return Ok(Opened::NotFound),
             Err(problem) => return Ok(Opened::Refused("challenge", problem)),
         };
@@ -133,14 +132,14 @@ impl<'a> Case<'a> {
         let login_key = user_key(&account, LOGIN, &claims.user);
         let login = match decoy {
             Some(login) => Ok(Some(Changing {
-                value: *login,
+                value: login,
                 key: login_key,
                 version: challenge.version,
                 changed: false,
             })),
             None => Changing::read(records, login_key),
         };
-        let login: Changing<Login> = match login {
+        let login: Changing<Box<Login>> = match login {
             Ok(Some(login)) => login,
             Ok(None) => return Ok(Opened::Gone),
             Err(problem) => return Ok(Opened::Refused("login", problem)),
@@ -315,7 +314,7 @@ impl<'a> Case<'a> {
             plan.events(events);
         }
         let gone_at = self.challenge.value.gone_at();
-        hold(&mut plan, *self.challenge, Some(gone_at), grants)?;
+        hold(&mut plan, self.challenge, Some(gone_at), grants)?;
         hold(&mut plan, self.login, None, grants)?;
         if let Some(vault) = self.vault {
             hold(&mut plan, vault, None, grants)?;

@@ -123,12 +123,12 @@ impl Case<'_> {
             login.change().mark(now);
             challenge.change();
         }
-        challenge.value.decoy = Some(Box::new(login.value));
+        challenge.value.decoy = Some(login.value);
         let gone_at = challenge.value.gone_at();
         if shadow {
             put_shadow(&mut plan, &account, ChallengeId::from_bytes(claims.id), &challenge.value)?;
         }
-        hold(&mut plan, *challenge, Some(gone_at), false)?;
+        hold(&mut plan, challenge, Some(gone_at), false)?;
         plan.events(events.into_iter().map(|event| event.stripped(Kind::DecoyAnswered)));
         Ok(plan)
     }
